@@ -1,0 +1,1 @@
+"""ALBERT pre-training by tower replication: model, optimizers, towers, checkpoints, evaluation."""

@@ -1,0 +1,1 @@
+"""Name-based TensorFlow checkpoints, readable by the original code."""

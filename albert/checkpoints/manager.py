@@ -1,0 +1,118 @@
+"""Checkpoints of a run: written aside, made current when complete, the oldest removed."""
+
+import glob
+import os
+import re
+import shutil
+from typing import Dict, List, Mapping, Optional
+
+import numpy as np
+
+from albert.compat import tf
+from albert.errors import UsageError
+from albert.files import atomic_write, sync_directory
+
+PREFIX = "model.ckpt-"
+BEST = "best"
+_STATE_FILE = "checkpoint"
+_ASIDE = ".saving"
+
+
+def write_tensors(prefix: str, tensors: Mapping[str, tf.Tensor]) -> None:
+    """Writes tensors as a name-based TensorFlow checkpoint `prefix.{index,data-*}`.
+
+    The files appear under their names only when they are complete and on disk, the index last.
+    """
+    directory, name = os.path.split(prefix)
+    aside = os.path.join(directory, _ASIDE)
+    shutil.rmtree(aside, ignore_errors=True)
+    os.makedirs(aside)
+    names = sorted(tensors)
+    tf.raw_ops.SaveV2(
+        prefix=os.path.join(aside, name),
+        tensor_names=names,
+        shape_and_slices=[""] * len(names),
+        tensors=[tf.convert_to_tensor(tensors[key]) for key in names],
+    )
+    # Data before index: a reader looks for the index first.
+    for path in sorted(glob.glob(os.path.join(glob.escape(aside), "*"))):
+        with open(path, "rb") as handle:
+            os.fsync(handle.fileno())
+        os.replace(path, os.path.join(directory, os.path.basename(path)))
+    os.rmdir(aside)
+    sync_directory(directory)
+
+
+def read_tensors(prefix: str) -> Dict[str, np.ndarray]:
+    """All tensors of a checkpoint by name.
+
+    Raises:
+      UsageError: There is no complete checkpoint at `prefix`.
+    """
+    try:
+        reader = tf.train.load_checkpoint(prefix)
+        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            "Cannot read checkpoint {}: {}. Name it without its ending, for example "
+            "pretraining_output/model.ckpt-1000.".format(prefix, str(error).split("\n")[0])
+        ) from error
+
+
+def saved_steps(directory: str) -> List[int]:
+    """Steps of the rolling checkpoints in a directory, ascending."""
+    steps = []
+    for path in glob.glob(os.path.join(glob.escape(directory), PREFIX + "*.index")):
+        match = re.match(re.escape(PREFIX) + r"(\d+)\.index$", os.path.basename(path))
+        if match:
+            steps.append(int(match.group(1)))
+    return sorted(steps)
+
+
+def latest_checkpoint(directory: str) -> Optional[str]:
+    """The current checkpoint of a directory: what `checkpoint` names, else the newest there."""
+    path = os.path.join(directory, _STATE_FILE)
+    if os.path.isfile(path):
+        with open(path, encoding="utf-8") as handle:
+            match = re.search(r'^model_checkpoint_path: "(.*)"', handle.read(), re.MULTILINE)
+        if match:
+            prefix = os.path.join(directory, match.group(1))  # an absolute path stays as it is
+            if os.path.isfile(prefix + ".index"):
+                return prefix
+    steps = saved_steps(directory)
+    return os.path.join(directory, PREFIX + str(steps[-1])) if steps else None
+
+
+class CheckpointManager:
+    """Saves the state of a run in `model.ckpt-N` files and keeps the newest few."""
+
+    def __init__(self, directory: str, keep: int) -> None:
+        """Writes into `directory`, keeping `keep` rolling checkpoints (0 keeps all)."""
+        self._directory = directory
+        self._keep = keep
+
+    def save(self, variables: Mapping[str, tf.Variable], step: int) -> str:
+        """Saves all variables as the current checkpoint and returns its prefix."""
+        prefix = os.path.join(self._directory, PREFIX + str(step))
+        write_tensors(prefix, variables)
+        self._make_current(step)
+        return prefix
+
+    def save_best(self, variables: Mapping[str, tf.Variable]) -> str:
+        """Saves all variables as `model.ckpt-best`, outside the rolling ones."""
+        prefix = os.path.join(self._directory, PREFIX + BEST)
+        write_tensors(prefix, variables)
+        return prefix
+
+    def _make_current(self, step: int) -> None:
+        steps = [other for other in saved_steps(self._directory) if other <= step]
+        # Checkpoints beyond the current step are of an abandoned continuation; they are kept.
+        kept = steps[-self._keep :] if self._keep > 0 else steps
+        lines = ['model_checkpoint_path: "{}{}"'.format(PREFIX, step)]
+        lines += ['all_model_checkpoint_paths: "{}{}"'.format(PREFIX, other) for other in kept]
+        with atomic_write(os.path.join(self._directory, _STATE_FILE)) as handle:
+            handle.write("\n".join(lines) + "\n")
+        for old in set(steps) - set(kept):
+            pattern = os.path.join(glob.escape(self._directory), PREFIX + str(old) + ".*")
+            for path in glob.glob(pattern):
+                os.remove(path)

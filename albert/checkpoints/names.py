@@ -1,0 +1,67 @@
+"""Which name in a checkpoint holds which tensor: the slot names of every ALBERT system."""
+
+from typing import Dict, Iterable, Optional
+
+from albert.config import ModelConfig
+from albert.errors import UsageError
+from albert.optim.transforms import FIRST_MOMENT, SECOND_MOMENT
+
+# Optimizer slots in the order (first, second moment): ours and Google's, the multi-GPU Malay
+# system's, and albert_zh's LAMB.
+_SLOT_NAMES = (
+    (FIRST_MOMENT, SECOND_MOMENT),
+    ("/AdamWeightDecayOptimizer", "/AdamWeightDecayOptimizer_1"),
+    ("/lamb_m", "/lamb_v"),
+)
+# A variable that only one of the layouts has.
+_MARKS = {
+    "google": "bert/encoder/transformer/group_0/inner_group_0/",
+    "brightmart": "bert/embeddings/word_embeddings_2",
+}
+
+
+def is_slot(name: str) -> bool:
+    """Whether a checkpoint name is optimizer state."""
+    return any(name.endswith(ending) for pair in _SLOT_NAMES for ending in pair)
+
+
+def find_slot(slot: str, available: Iterable[str]) -> Optional[str]:
+    """The name under which a checkpoint holds one of our slots, if it does.
+
+    >>> find_slot("x/adam_v", {"x", "x/AdamWeightDecayOptimizer_1"})
+    'x/AdamWeightDecayOptimizer_1'
+    """
+    available = set(available)
+    for which, ours in enumerate((FIRST_MOMENT, SECOND_MOMENT)):
+        if slot.endswith(ours):
+            parameter = slot[: -len(ours)]
+            for pair in _SLOT_NAMES:
+                if parameter + pair[which] in available:
+                    return parameter + pair[which]
+    return None
+
+
+def layout_of(shapes: Dict[str, object]) -> Optional[str]:
+    """The layout whose variables a checkpoint has, or None if it is of neither."""
+    for layout, mark in _MARKS.items():
+        if any(name.startswith(mark) for name in shapes):
+            return layout
+    return None
+
+
+def check_layout(config: ModelConfig, shapes: Dict[str, object], path: str) -> None:
+    """Refuses a checkpoint of the other layout.
+
+    Raises:
+      UsageError: The config and the checkpoint disagree, or it holds no ALBERT.
+    """
+    found = layout_of(shapes)
+    if found is None:
+        raise UsageError(
+            "{} is not an ALBERT checkpoint: it has neither layout's variables.".format(path)
+        )
+    if found != config.layout:
+        raise UsageError(
+            "{} holds a model of the {} layout, but the config is of the {} layout. Use the "
+            "config the checkpoint was trained with.".format(path, found, config.layout)
+        )

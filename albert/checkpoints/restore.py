@@ -1,0 +1,119 @@
+"""From a checkpoint's tensors to a run's state: exact resume, or weights only."""
+
+from typing import Dict, List, Mapping, NamedTuple
+
+import numpy as np
+from absl import logging
+
+from albert.checkpoints.manager import read_tensors
+from albert.checkpoints.names import check_layout, find_slot, is_slot
+from albert.compat import tf
+from albert.config import ModelConfig
+from albert.errors import UsageError
+from albert.model.parameters import parameter_specs
+from albert.training.state import GLOBAL_STEP, SKIPPED_STEPS, TrainState
+
+
+class Comparison(NamedTuple):
+    """How the weights of a checkpoint fit a model."""
+
+    missing: List[str]  # the model's, not in the checkpoint
+    unused: List[str]  # the checkpoint's, not in the model
+    mismatched: List[str]  # "name: checkpoint shape, model shape"
+
+
+def compare(config: ModelConfig, tensors: Mapping[str, np.ndarray]) -> Comparison:
+    """Compares a checkpoint's weights with a model's; slots and counters are left out."""
+    specs = parameter_specs(config)
+    counters = (GLOBAL_STEP, SKIPPED_STEPS)
+    return Comparison(
+        [name for name in specs if name not in tensors],
+        sorted(n for n in tensors if n not in specs and n not in counters and not is_slot(n)),
+        [
+            "{}: {} in the checkpoint, {} in the config".format(
+                name, list(tensors[name].shape), list(spec.shape)
+            )
+            for name, spec in specs.items()
+            if name in tensors and tuple(tensors[name].shape) != spec.shape
+        ],
+    )
+
+
+def load_weights(config: ModelConfig, prefix: str) -> Dict[str, np.ndarray]:
+    """All weights of a model, float32, for evaluation.
+
+    Raises:
+      UsageError: The checkpoint is of another layout, or a weight is missing or has another shape.
+    """
+    tensors = read_tensors(prefix)
+    _check_complete(config, tensors, prefix)
+    return {name: tensors[name].astype(np.float32) for name in parameter_specs(config)}
+
+
+def resume(config: ModelConfig, state: TrainState, prefix: str) -> None:
+    """Puts weights, slots and counters of a checkpoint into the state.
+
+    Raises:
+      UsageError: The checkpoint is of another model, or lacks the optimizer's slots.
+    """
+    tensors = read_tensors(prefix)
+    _check_complete(config, tensors, prefix)
+    for name, variable in state.parameters.items():
+        variable.assign(tensors[name])
+    for slot, variable in state.slots.items():
+        found = find_slot(slot, tensors)
+        if found is None:
+            raise UsageError(
+                "{} has weights but no optimizer slots ({} is missing), so it cannot be resumed. "
+                "Start from it with --init_checkpoint={} and another --output_dir.".format(
+                    prefix, slot, prefix
+                )
+            )
+        variable.assign(tensors[found])
+    state.global_step.assign(np.int64(tensors.get(GLOBAL_STEP, 0)))
+    # Absent in checkpoints of the original systems.
+    state.skipped_steps.assign(np.int64(tensors.get(SKIPPED_STEPS, 0)))
+
+
+def initialise_from(config: ModelConfig, parameters: Dict[str, tf.Variable], prefix: str) -> None:
+    """Loads weights only, and reports missing and unused names; slots and counters stay new.
+
+    Raises:
+      UsageError: The checkpoint is of another layout, or weights have another shape.
+    """
+    tensors = read_tensors(prefix)
+    check_layout(config, tensors, prefix)
+    found = compare(config, tensors)
+    if found.mismatched:
+        raise UsageError(_mismatch(prefix, found))
+    loaded = [name for name in parameters if name in tensors]
+    for name in loaded:
+        parameters[name].assign(tensors[name])
+    logging.info("Initialised %d of %d weights from %s", len(loaded), len(parameters), prefix)
+    for name in found.missing:
+        logging.warning("  missing in the checkpoint, new here: %s", name)
+    for name in found.unused:
+        logging.warning("  unused from the checkpoint: %s", name)
+
+
+def _check_complete(config: ModelConfig, tensors: Mapping[str, np.ndarray], prefix: str) -> None:
+    check_layout(config, tensors, prefix)
+    found = compare(config, tensors)
+    if found.mismatched:
+        raise UsageError(_mismatch(prefix, found))
+    if found.missing:
+        raise UsageError(
+            "{} is of another model: it lacks {} of the config's weights, first {}. Use the "
+            "config it was trained with, or another --output_dir.".format(
+                prefix, len(found.missing), found.missing[0]
+            )
+        )
+
+
+def _mismatch(prefix: str, found: Comparison) -> str:
+    return (
+        "{} is of another model: {} weights have another shape, first {}. Use the config it was "
+        "trained with, or another --output_dir.".format(
+            prefix, len(found.mismatched), found.mismatched[0]
+        )
+    )

@@ -1,0 +1,81 @@
+"""The whole difference between TensorFlow 1.15 and current TensorFlow.
+
+No other file imports tensorflow or asks for its version.
+"""
+
+import logging as _python_logging
+import os
+from typing import Callable, List
+
+# Read by TensorFlow's C++ side when it is first imported; its start-up chatter helps nobody here.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import tensorflow as _tensorflow  # noqa: E402
+
+_LEGACY = _tensorflow.__version__.startswith("1.")
+
+if _LEGACY:
+    from tensorflow.compat import v2 as tf
+
+    tf.enable_v2_behavior()
+    # Its eager loops log a deprecation notice a line; absl carries our own lines.
+    _python_logging.getLogger("tensorflow").setLevel(_python_logging.ERROR)
+else:
+    tf = _tensorflow
+
+__all__ = ["compiled", "logical_devices", "physical_gpus", "runtime_name", "tf"]
+
+
+def runtime_name() -> str:
+    """The TensorFlow in use, for logs: "TensorFlow 2.21.0"."""
+    return "TensorFlow {}".format(_tensorflow.__version__)
+
+
+def compiled(function: Callable) -> Callable:
+    """Traces `function` into a graph once for its input shapes."""
+    return tf.function(function, autograph=False)
+
+
+def physical_gpus() -> List[str]:
+    """Names of the GPUs TensorFlow can use, in stable order."""
+    return [device.name for device in tf.config.experimental.list_physical_devices("GPU")]
+
+
+def logical_devices(kind: str, count: int) -> List[str]:
+    """Names of `count` devices of one kind, one tower each, e.g. "/device:CPU:1".
+
+    CPU devices are logical: they share the cores of the machine. GPUs are physical and get
+    memory as they need it, so that several programs can share one.
+
+    Raises:
+      RuntimeError: TensorFlow has already started with fewer devices.
+    """
+    config = tf.config.experimental
+    physical = config.list_physical_devices(kind)
+    try:
+        if kind == "CPU":
+            _split_cpu(physical[0], count)
+        else:
+            for gpu in physical:
+                config.set_memory_growth(gpu, True)
+    except RuntimeError:
+        pass  # TensorFlow has started: its devices are what they are, and are counted below
+    found = len(config.list_logical_devices(kind))
+    if found < count:
+        raise RuntimeError(
+            "TensorFlow started with {} {} devices; {} were asked for. "
+            "Ask for them before the first operation.".format(found, kind, count)
+        )
+    return ["/device:{}:{}".format(kind, index) for index in range(count)]
+
+
+def _split_cpu(device, count: int) -> None:
+    config = tf.config.experimental
+    if _LEGACY:
+        config.set_virtual_device_configuration(
+            device, [config.VirtualDeviceConfiguration() for _ in range(count)]
+        )
+    else:
+        tf.config.set_logical_device_configuration(
+            device, [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
+        )

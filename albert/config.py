@@ -1,0 +1,221 @@
+"""What one ALBERT is: sizes and variants, read strictly from the field's JSON files."""
+
+import dataclasses
+import difflib
+import json
+import os
+from typing import Any, Dict
+
+from albert.errors import UsageError
+
+CONFIG_DIRECTORY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "albert_config")
+
+LAYOUTS = ("google", "brightmart")
+NORM_PLACEMENTS = ("preln", "postln")
+SHARED_TYPES = ("all", "attention", "ffn", "none")
+ACTIVATIONS = ("gelu", "relu", "tanh", "linear")
+
+# Keys that configs in circulation carry and no ALBERT code reads.
+_DEAD_GOOGLE_KEYS = ("net_structure_type", "gap_size", "num_memory_blocks", "down_scale_factor")
+_DEAD_BRIGHTMART_KEYS = (
+    "directionality",
+    "pooler_fc_size",
+    "pooler_num_attention_heads",
+    "pooler_num_fc_layers",
+    "pooler_size_per_head",
+    "pooler_type",
+)
+# A config file does not name its system; these keys give it away.
+_GOOGLE_KEYS = _DEAD_GOOGLE_KEYS + ("num_hidden_groups", "inner_group_num")
+_BRIGHTMART_KEYS = _DEAD_BRIGHTMART_KEYS + ("ln_type", "shared_type")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """Sizes and variants of one ALBERT; field names are those of the published JSON files.
+
+    Attributes:
+      vocab_size: Pieces in the vocabulary, V.
+      embedding_size: Width of the factorised word embedding, E.
+      hidden_size: Width of the encoder, D.
+      num_hidden_layers: Times the encoder applies a layer.
+      num_attention_heads: Heads, N; divides `hidden_size`.
+      intermediate_size: Width of the feed-forward layer, I.
+      hidden_act: Activation of the feed-forward layer and of the masked-LM head.
+      hidden_dropout_prob: Dropout on embeddings and on each sub-layer's output.
+      attention_probs_dropout_prob: Dropout on attention weights.
+      max_position_embeddings: Longest sequence.
+      type_vocab_size: Number of segments.
+      initializer_range: Standard deviation of the truncated normal of new weights.
+      layout: "google" (Lan et al., 2019, https://arxiv.org/abs/1909.11942) or "brightmart"
+        (albert_zh and the Malay project: projection inside the lookup, tied to the head).
+      num_hidden_groups: google: groups of layers with weights of their own.
+      inner_group_num: google: blocks that one layer applies in turn.
+      ln_type: brightmart: "preln", or "postln" for albert_zh's later models. Nothing in a
+        checkpoint tells them apart.
+      shared_type: brightmart: which sub-layers share weights over the depth.
+    """
+
+    vocab_size: int
+    embedding_size: int = 128
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout_prob: float = 0.0
+    attention_probs_dropout_prob: float = 0.0
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    initializer_range: float = 0.02
+    layout: str = "google"
+    num_hidden_groups: int = 1
+    inner_group_num: int = 1
+    ln_type: str = "preln"
+    shared_type: str = "all"
+
+    def __post_init__(self) -> None:
+        _check_values(self)
+
+    @classmethod
+    def from_dict(cls, values: Dict[str, Any], source: str = "config") -> "ModelConfig":
+        """Builds a config from the keys of a JSON file.
+
+        Raises:
+          UsageError: A key is unknown (the nearest known key is suggested), belongs to the other
+            layout, or has a value of the wrong type or out of range.
+        """
+        values = dict(values)
+        values.setdefault("layout", _infer_layout(values, source))
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        dead = _DEAD_GOOGLE_KEYS + _DEAD_BRIGHTMART_KEYS
+        for key in values:
+            if key not in fields and key not in dead:
+                raise UsageError(_unknown_key(key, list(fields) + list(dead), source))
+        if "vocab_size" not in values:
+            raise UsageError("{} has no vocab_size. Add the size of your vocabulary.".format(source))
+        if values.get("shared_type", "all") is None:
+            values["shared_type"] = "none"  # albert_zh writes JSON null
+        kept = {
+            key: _typed(value, type(fields[key].default), key, source)
+            for key, value in values.items()
+            if key in fields and key != "vocab_size"
+        }
+        kept["vocab_size"] = _typed(values["vocab_size"], int, "vocab_size", source)
+        try:
+            return cls(**kept)
+        except UsageError as error:
+            raise UsageError("{}: {}".format(source, error)) from None
+
+    @classmethod
+    def from_json_file(cls, path: str) -> "ModelConfig":
+        """Reads a config file; a bare name is also looked for in `albert_config/`.
+
+        Raises:
+          UsageError: The file is missing, is not a JSON object, or `from_dict` refuses it.
+        """
+        path = find_config(path)
+        try:
+            with open(path, encoding="utf-8") as handle:
+                values = json.load(handle)
+        except (OSError, ValueError) as error:
+            raise UsageError("Cannot read config {}: {}.".format(path, error)) from error
+        if not isinstance(values, dict):
+            raise UsageError("Config {} must hold one JSON object.".format(path))
+        return cls.from_dict(values, source=path)
+
+    def to_json(self) -> str:
+        """The config as JSON text, only with the keys of its layout."""
+        values = dataclasses.asdict(self)
+        for key in _other_layout_fields(self.layout):
+            del values[key]
+        return json.dumps(values, indent=2) + "\n"
+
+
+def find_config(path: str) -> str:
+    """The path of a config named with or without its folder and ending."""
+    name = os.path.basename(path)
+    candidates = [path] + [
+        os.path.join(CONFIG_DIRECTORY, name + ending) for ending in ("", ".json")
+    ]
+    for candidate in candidates:
+        if os.path.isfile(candidate):
+            return candidate
+    presets = sorted(
+        entry[: -len(".json")] for entry in os.listdir(CONFIG_DIRECTORY) if entry.endswith(".json")
+    )
+    raise UsageError(
+        "No config '{}', neither at that path nor in albert_config/. Presets: {}.".format(
+            path, ", ".join(presets)
+        )
+    )
+
+
+def _other_layout_fields(layout: str):
+    if layout == "google":
+        return ("ln_type", "shared_type")
+    return ("num_hidden_groups", "inner_group_num")
+
+
+def _infer_layout(values: Dict[str, Any], source: str) -> str:
+    google = sorted(set(values) & set(_GOOGLE_KEYS))
+    brightmart = sorted(set(values) & set(_BRIGHTMART_KEYS))
+    if google and brightmart:
+        raise UsageError(
+            "{} mixes keys of two layouts: {} (google) and {} (brightmart). Add "
+            '"layout": "google" or "layout": "brightmart".'.format(source, google[0], brightmart[0])
+        )
+    return "brightmart" if brightmart else "google"
+
+
+def _unknown_key(key: str, known, source: str) -> str:
+    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
+    return "{} has an unknown key '{}'. The nearest known key is '{}'.".format(source, key, nearest)
+
+
+def _typed(value: Any, wanted: type, key: str, source: str) -> Any:
+    if wanted is float and type(value) is int:
+        value = float(value)
+    if type(value) is not wanted:
+        raise UsageError(
+            "{}: {} must be of type {}. Received {!r}.".format(source, key, wanted.__name__, value)
+        )
+    return value
+
+
+def _check_values(config: ModelConfig) -> None:
+    choices = (
+        ("layout", LAYOUTS),
+        ("ln_type", NORM_PLACEMENTS),
+        ("shared_type", SHARED_TYPES),
+        ("hidden_act", ACTIVATIONS),
+    )
+    for key, known in choices:
+        if getattr(config, key) not in known:
+            raise UsageError(
+                "{} must be one of {}. Received '{}'.".format(
+                    key, ", ".join(known), getattr(config, key)
+                )
+            )
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if isinstance(value, int) and value < 1:
+            raise UsageError("{} must be at least 1. Received {}.".format(field.name, value))
+        if field.name.endswith("_prob") and not 0.0 <= value < 1.0:
+            raise UsageError("{} must be in [0, 1). Received {}.".format(field.name, value))
+    if config.hidden_size % config.num_attention_heads:
+        heads = [n for n in range(1, config.hidden_size + 1) if config.hidden_size % n == 0]
+        raise UsageError(
+            "hidden_size must be a multiple of num_attention_heads. Received hidden_size={}, "
+            "num_attention_heads={}. Choose a head count among {}.".format(
+                config.hidden_size,
+                config.num_attention_heads,
+                ", ".join(str(n) for n in heads if n <= 64),
+            )
+        )
+    if config.layout == "google" and config.num_hidden_groups > config.num_hidden_layers:
+        raise UsageError(
+            "num_hidden_groups must not exceed num_hidden_layers. Received {} and {}.".format(
+                config.num_hidden_groups, config.num_hidden_layers
+            )
+        )

@@ -1,0 +1,1 @@
+"""From record files to batches: the record schema, the offset index, the seeded order."""

@@ -1,0 +1,193 @@
+"""The wire format of `tf.train.Example`, written and read without TensorFlow.
+
+Reference: the protocol-buffer encoding guide and TensorFlow's `example.proto`, `feature.proto`:
+an example is a map from names to lists of bytes (field 1), floats (2) or integers (3).
+"""
+
+from typing import Dict, Iterator, List, Tuple
+
+import numpy as np
+
+FLOAT_LIST = 2
+INT64_LIST = 3
+_BYTES_LIST = 1
+_VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
+
+
+def encode_varints(values: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Encodes integers as protocol-buffer varints, all at once.
+
+    Args:
+      values: [n] integers; negative ones take ten bytes, as in protocol buffers.
+
+    Returns:
+      The bytes of all values in order ([total] uint8), and the end of each value in them ([n]).
+    """
+    values = np.ascontiguousarray(values, np.int64).view(np.uint64)
+    lengths = np.ones(values.shape, np.int64)
+    largest = int(values.max()) if values.size else 0
+    width = max(1, -(-largest.bit_length() // 7))
+    for extra in range(1, width):
+        lengths += values >= np.uint64(1 << (7 * extra))
+    ends = np.cumsum(lengths)
+    out = np.empty(int(ends[-1]) if ends.size else 0, np.uint8)
+    starts = ends - lengths
+    for k in range(width):
+        longer = lengths > k
+        part, size = (values, lengths) if k == 0 else (values[longer], lengths[longer])
+        digit = ((part >> np.uint64(7 * k)) & np.uint64(127)).astype(np.uint8)
+        where = starts if k == 0 else starts[longer]
+        out[where + k] = digit | ((size > k + 1).astype(np.uint8) << 7)
+    return out, ends
+
+
+def _decode_varints(data: bytes) -> np.ndarray:
+    octets = np.frombuffer(data, np.uint8)
+    last = octets < 128
+    if last.all():
+        return octets.astype(np.int64)
+    ends = np.flatnonzero(last)
+    if not last[-1]:
+        raise ValueError("A packed integer list ends inside a number.")
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    if lengths.max() > 10:
+        raise ValueError("A packed integer list holds a number of more than ten bytes.")
+    values = np.zeros(ends.shape, np.uint64)
+    for k in range(int(lengths.max())):
+        has = lengths > k
+        digit = (octets[starts[has] + k] & 127).astype(np.uint64)
+        values[has] |= digit << np.uint64(7 * k)
+    return values.view(np.int64)
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def _delimited(field: int, data: bytes) -> bytes:
+    return bytes([field << 3 | _DELIMITED]) + _varint(len(data)) + data
+
+
+def feature_prefix(name: str, field: int, size: int) -> bytes:
+    """Everything that stands before the packed values of one feature.
+
+    Args:
+      name: The feature.
+      field: 2 for floats, 3 for integers: the list field of `tf.train.Feature`.
+      size: Bytes of the packed values that will follow.
+    """
+    packed = b"\x0a" + _varint(size) if size else b""
+    list_size = len(packed) + size
+    list_head = bytes([field << 3 | _DELIMITED]) + _varint(list_size)
+    feature_size = len(list_head) + list_size
+    key = _delimited(1, name.encode())
+    value_head = b"\x12" + _varint(feature_size)
+    entry_size = len(key) + len(value_head) + feature_size
+    return b"\x0a" + _varint(entry_size) + key + value_head + list_head + packed
+
+
+def example_prefix(size: int) -> bytes:
+    """The bytes before the features of an example whose features take `size` bytes."""
+    return b"\x0a" + _varint(size)
+
+
+def encode_example(features: Dict[str, np.ndarray]) -> bytes:
+    """Serialises one `tf.train.Example`; equal features give equal bytes.
+
+    Args:
+      features: Integer, float or bytes arrays of rank 1, by name. Integers become an
+        `Int64List`, floats a `FloatList` of float32. Names are written in sorted order.
+    """
+    entries = []
+    for name in sorted(features):
+        values = np.asarray(features[name])
+        if values.dtype.kind in "OS":
+            items = b"".join(_delimited(1, bytes(item)) for item in values.ravel())
+            feature = _delimited(2, _delimited(_BYTES_LIST, items))
+            entries.append(_delimited(1, _delimited(1, name.encode()) + feature))
+            continue
+        if values.dtype.kind == "f":
+            field, data = FLOAT_LIST, values.astype("<f4").tobytes()
+        else:
+            field, data = INT64_LIST, encode_varints(values.ravel())[0].tobytes()
+        entries.append(feature_prefix(name, field, len(data)) + data)
+    body = b"".join(entries)
+    return example_prefix(len(body)) + body
+
+
+def _read_varint(data: bytes, at: int) -> Tuple[int, int]:
+    value = shift = 0
+    while True:
+        if at >= len(data) or shift > 63:
+            raise ValueError("The message ends inside a number.")
+        octet = data[at]
+        at += 1
+        value |= (octet & 127) << shift
+        if octet < 128:
+            return value, at
+        shift += 7
+
+
+def _fields(data: bytes) -> Iterator[Tuple[int, int, bytes]]:
+    """Yields (field number, wire type, raw bytes) of one message."""
+    at = 0
+    while at < len(data):
+        tag, at = _read_varint(data, at)
+        wire = tag & 7
+        begin = at
+        if wire == _VARINT:
+            _, at = _read_varint(data, at)
+        elif wire == _DELIMITED:
+            size, begin = _read_varint(data, at)
+            at = begin + size
+        elif wire in (_FIXED32, _FIXED64):
+            at = begin + (4 if wire == _FIXED32 else 8)
+        else:
+            raise ValueError("The message holds the unknown wire type {}.".format(wire))
+        if at > len(data):
+            raise ValueError("The message ends inside a field.")
+        yield tag >> 3, wire, data[begin:at]
+
+
+def _decode_feature(data: bytes) -> np.ndarray:
+    kind, chunks = INT64_LIST, []  # type: int, List[bytes]
+    for field, _, content in _fields(data):
+        kind, chunks = field, [value for _, _, value in _fields(content)]
+    if kind == _BYTES_LIST:
+        out = np.empty(len(chunks), object)
+        out[:] = chunks
+        return out
+    # Packed and unpacked lists carry the same digits, so their concatenation decodes both.
+    joined = b"".join(chunks)
+    if kind == FLOAT_LIST:
+        if len(joined) % 4:
+            raise ValueError("A float list has {} bytes.".format(len(joined)))
+        return np.frombuffer(joined, "<f4").astype(np.float32)
+    return _decode_varints(joined)
+
+
+def decode_example(payload: bytes) -> Dict[str, np.ndarray]:
+    """Reads one serialised `tf.train.Example`, with packed or unpacked lists.
+
+    Returns:
+      Every feature by name: int64 or float32 arrays of rank 1, object arrays of bytes.
+
+    Raises:
+      ValueError: The bytes are not such a message.
+    """
+    features = {}
+    for field, wire, body in _fields(payload):
+        if field != 1 or wire != _DELIMITED:
+            continue
+        for _, _, entry in _fields(body):
+            parts = {number: content for number, _, content in _fields(entry)}
+            if 1 not in parts:
+                raise ValueError("A feature has no name.")
+            features[parts[1].decode("utf-8", "strict")] = _decode_feature(parts.get(2, b""))
+    return features

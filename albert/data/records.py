@@ -1,0 +1,165 @@
+"""The TFRecord files of ALBERT pre-training: names, wire format and manifests, without TensorFlow.
+
+A record file is a sequence of framed `tf.train.Example` messages. The feature names are those of
+Google's and brightmart's scripts, so files move freely between those systems and this one. With
+`L` = max_seq_length and `P` = max_predictions_per_seq (twice that with permutation):
+
+| feature              | type    | shape | meaning                                              |
+|----------------------|---------|-------|------------------------------------------------------|
+| input_ids            | int64   | [L]   | piece ids after masking, padded with 0               |
+| input_mask           | int64   | [L]   | 1 for a real token, 0 for padding                    |
+| segment_ids          | int64   | [L]   | 0 for segment A, 1 for segment B, padded with 0      |
+| token_boundary       | int64   | [L]   | 1 where a word starts (optional when reading)        |
+| masked_lm_positions  | int64   | [P]   | positions to predict, padded with 0                  |
+| masked_lm_ids        | int64   | [P]   | the original piece there, padded with 0              |
+| masked_lm_weights    | float32 | [P]   | 1.0 for a prediction, 0.0 for padding                |
+| next_sentence_labels | int64   | [1]   | 0 in order, 1 swapped or random, -1 no sentence task |
+
+Unmasked records (masks are drawn while training) hold `input_ids`, `segment_ids` and
+`token_boundary` of the real tokens only, and `next_sentence_labels`.
+"""
+
+import gzip
+import json
+import os
+import re
+import struct
+import zlib
+from typing import Iterator, Optional, Tuple
+
+import google_crc32c
+
+from albert.data.example_proto import decode_example, encode_example
+from albert.errors import UsageError
+
+__all__ = [
+    "FLOAT_FEATURES",
+    "NO_SENTENCE_LABEL",
+    "PREDICTION_FEATURES",
+    "RecordError",
+    "SENTENCE_LABEL",
+    "SEQUENCE_FEATURES",
+    "TOKEN_BOUNDARY",
+    "decode_example",
+    "encode_example",
+    "frame",
+    "manifest_path",
+    "read_manifest",
+    "read_records",
+]
+
+SEQUENCE_FEATURES = ("input_ids", "input_mask", "segment_ids")
+PREDICTION_FEATURES = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
+FLOAT_FEATURES = ("masked_lm_weights",)
+SENTENCE_LABEL = "next_sentence_labels"
+TOKEN_BOUNDARY = "token_boundary"
+# One-hot of -1 is zero in the original trainers, so they give such an example no sentence loss.
+NO_SENTENCE_LABEL = -1
+
+
+class RecordError(UsageError):
+    """A record file that is missing, cut off or damaged; the message names file and offset."""
+
+
+def _masked_crc(data: bytes) -> int:
+    crc = google_crc32c.value(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def frame(payload: bytes) -> bytes:
+    """One TFRecord: length, its masked CRC-32C, payload, its masked CRC-32C."""
+    length = struct.pack("<Q", len(payload))
+    head = length + struct.pack("<I", _masked_crc(length))
+    return head + payload + struct.pack("<I", _masked_crc(payload))
+
+
+def _damaged(path: str, offset: int, what: str) -> RecordError:
+    return RecordError(
+        "{} is damaged at byte offset {}: {}. Build or copy the file again.".format(
+            path, offset, what
+        )
+    )
+
+
+def _read_exactly(stream, size: int, path: str, offset: int, what: str) -> bytes:
+    try:
+        data = stream.read(size)
+    except (EOFError, OSError, zlib.error) as error:
+        raise _damaged(path, offset, str(error)) from error
+    if data and len(data) < size:
+        raise _damaged(path, offset, "the file ends inside {}".format(what))
+    return data
+
+
+def _read_frames(stream, path: str) -> Iterator[Tuple[int, bytes]]:
+    offset = 0
+    while True:
+        head = _read_exactly(stream, 12, path, offset, "a record header")
+        if not head:
+            return
+        length, crc = struct.unpack("<QI", head)
+        if _masked_crc(head[:8]) != crc:
+            raise _damaged(path, offset, "the checksum of the record length does not match")
+        body = _read_exactly(stream, length + 4, path, offset, "a record")
+        if not body:
+            raise _damaged(path, offset, "the file ends inside a record")
+        payload = body[:-4]
+        if _masked_crc(payload) != struct.unpack("<I", body[-4:])[0]:
+            raise _damaged(path, offset, "the checksum of the record does not match")
+        yield offset, payload
+        offset += 16 + length
+
+
+def read_records(path: str) -> Iterator[Tuple[int, bytes]]:
+    """Yields (offset, payload) of every record of a plain or gzip file, checksums verified.
+
+    The offset counts uncompressed bytes from the start of the file to the record's frame.
+
+    Raises:
+      RecordError: The file cannot be opened, is cut off, or a checksum does not match.
+    """
+    try:
+        raw = open(path, "rb")
+    except OSError as error:
+        raise RecordError(
+            "Cannot read the record file {} ({}).".format(path, error.strerror)
+        ) from error
+    with raw:
+        zipped = raw.read(2) == b"\x1f\x8b"
+        raw.seek(0)
+        stream = gzip.GzipFile(fileobj=raw) if zipped else raw
+        for record in _read_frames(stream, path):
+            yield record
+
+
+def manifest_path(output_file: str) -> str:
+    """Where the manifest of `--output_file` lies.
+
+    A comma list has one manifest, named after its first file; the shards of `name` share
+    `name.manifest.json`.
+
+    >>> manifest_path("data/train.tfrecord-00003-of-00008")
+    'data/train.tfrecord.manifest.json'
+    """
+    first = output_file.split(",")[0].strip()
+    return re.sub(r"-\d{5,}-of-\d{5,}$", "", first) + ".manifest.json"
+
+
+def read_manifest(record_file: str) -> Optional[dict]:
+    """The manifest that describes a record file, or None if none lies beside it."""
+    beside = manifest_path(record_file)
+    candidates = [beside] if os.path.isfile(beside) else []
+    if not candidates:
+        folder = os.path.dirname(record_file) or "."
+        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+        candidates = [os.path.join(folder, n) for n in names if n.endswith(".manifest.json")]
+    for path in candidates:
+        try:
+            with open(path, encoding="utf-8") as handle:
+                manifest = json.load(handle)
+        except ValueError as error:
+            raise RecordError("{} is not valid JSON ({}).".format(path, error)) from error
+        listed = [entry.get("name") for entry in manifest.get("files", [])]
+        if path == beside or os.path.basename(record_file) in listed:
+            return manifest
+    return None

@@ -1,0 +1,56 @@
+"""ALBERT with its pre-training heads (Lan et al., 2019, https://arxiv.org/abs/1909.11942)."""
+
+from typing import Mapping, NamedTuple, Optional
+
+from albert.compat import tf
+from albert.config import ModelConfig
+from albert.model.embedding import embed
+from albert.model.encoder import encode
+from albert.model.heads import masked_lm_logits, pool, sentence_order_logits
+from albert.model.layers import make_dropout
+from albert.model.parameters import bind
+
+Batch = Mapping[str, tf.Tensor]
+
+
+class EncoderOutput(NamedTuple):
+    """What fine-tuning builds on."""
+
+    sequence: tf.Tensor  # [B, S, D]
+    pooled: tf.Tensor  # [B, D]
+
+
+class PretrainingOutput(NamedTuple):
+    """Unnormalised scores of the two heads, and the encoder's output."""
+
+    masked_lm_logits: tf.Tensor  # [B, P, V]
+    sentence_order_logits: tf.Tensor  # [B, 2]
+    encoder: EncoderOutput
+
+
+def pretraining_output(
+    config: ModelConfig,
+    tensors: Mapping[str, tf.Tensor],
+    batch: Batch,
+    dropout_seed: Optional[tf.Tensor] = None,
+) -> PretrainingOutput:
+    """Runs the model; a pure function of tensors.
+
+    Args:
+      config: The model.
+      tensors: Every weight by its checkpoint name.
+      batch: input_ids, input_mask, segment_ids [B, S] and masked_lm_positions [B, P], int32.
+      dropout_seed: int32 [2]; None runs without dropout.
+    """
+    parameters = bind(config, tensors)
+    dropout = make_dropout(dropout_seed)
+    embedded = embed(
+        config, parameters.embeddings, batch["input_ids"], batch["segment_ids"], dropout
+    )
+    sequence = encode(config, parameters, embedded, batch["input_mask"], dropout)
+    pooled = pool(sequence, parameters.pooler)
+    return PretrainingOutput(
+        masked_lm_logits(config, parameters, sequence, batch["masked_lm_positions"]),
+        sentence_order_logits(pooled, parameters.sentence_order),
+        EncoderOutput(sequence, pooled),
+    )

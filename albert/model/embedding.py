@@ -1,0 +1,47 @@
+"""Factorised input embedding: word, segment and position."""
+
+from albert.compat import tf
+from albert.config import ModelConfig
+from albert.model.layers import DropoutFunction, dense, layer_norm
+from albert.model.parameters import Embeddings
+
+
+def embed(
+    config: ModelConfig,
+    parameters: Embeddings,
+    input_ids: tf.Tensor,
+    segment_ids: tf.Tensor,
+    dropout: DropoutFunction,
+) -> tf.Tensor:
+    """Embeds token ids.
+
+    Args:
+      config: The model.
+      parameters: Tables; segment and position tables are E wide (google) or D wide (brightmart).
+      input_ids: int32 [B, S].
+      segment_ids: int32 [B, S].
+      dropout: As `layers.make_dropout` returns.
+
+    Returns:
+      [B, S, D].
+    """
+    batch, length = input_ids.shape.as_list()
+    words = tf.gather(parameters.word, tf.reshape(input_ids, [-1]))  # [B * S, E]
+    words = tf.reshape(words, [batch, length, config.embedding_size])
+    # Differs by layout, 2 of 3: brightmart projects to D inside the lookup, google after the norm.
+    in_lookup = config.layout == "brightmart"
+    if in_lookup:
+        words = dense(words, parameters.projection)
+    # A matrix product: the gradient of a lookup in so small a table is slow and unordered.
+    segments = tf.one_hot(segment_ids, config.type_vocab_size, dtype=words.dtype)
+    segments = tf.reshape(
+        tf.matmul(
+            tf.reshape(segments, [batch * length, config.type_vocab_size]), parameters.token_type
+        ),
+        words.shape,
+    )
+    embedded = words + segments + parameters.position[:length]
+    embedded = dropout(layer_norm(embedded, parameters.norm), config.hidden_dropout_prob)
+    if in_lookup or parameters.projection is None:
+        return embedded
+    return dense(embedded, parameters.projection)

@@ -1,0 +1,79 @@
+"""Leaf computations: linear map, layer normalisation, activations, dropout."""
+
+import math
+from typing import Callable, Optional
+
+from albert.compat import tf
+from albert.model.parameters import Dense, Norm
+
+LAYER_NORM_EPSILON = 1e-12  # of the originals
+
+
+def dense(inputs: tf.Tensor, parameters: Dense) -> tf.Tensor:
+    """Linear map of the last axis.
+
+    Args:
+      inputs: [..., inputs].
+      parameters: Kernel [inputs, outputs] and bias [outputs] or None.
+
+    Returns:
+      [..., outputs].
+    """
+    # One large matrix product: batched small ones are slower on every device.
+    flat = tf.reshape(inputs, [-1, inputs.shape[-1]])
+    outputs = tf.matmul(flat, parameters.kernel)
+    if parameters.bias is not None:
+        outputs = tf.nn.bias_add(outputs, parameters.bias)
+    return tf.reshape(outputs, inputs.shape[:-1].as_list() + [outputs.shape[-1]])
+
+
+def layer_norm(inputs: tf.Tensor, parameters: Norm) -> tf.Tensor:
+    """Normalises the last axis to mean 0 and variance 1, then scales and shifts.
+
+    Statistics are float32 whatever the input (Ba et al., 2016, https://arxiv.org/abs/1607.06450).
+    """
+    values = tf.cast(inputs, tf.float32)
+    mean = tf.reduce_mean(values, axis=-1, keepdims=True)
+    centered = values - mean
+    variance = tf.reduce_mean(tf.square(centered), axis=-1, keepdims=True)
+    normal = centered * tf.math.rsqrt(variance + LAYER_NORM_EPSILON)
+    gamma, beta = tf.cast(parameters.gamma, tf.float32), tf.cast(parameters.beta, tf.float32)
+    return tf.cast(normal * gamma + beta, inputs.dtype)
+
+
+def gelu(inputs: tf.Tensor) -> tf.Tensor:
+    """Gaussian error linear unit in its tanh form, which both originals use ("gelu_new").
+
+    Hendrycks and Gimpel, 2016, https://arxiv.org/abs/1606.08415.
+    """
+    inner = math.sqrt(2.0 / math.pi) * (inputs + 0.044715 * inputs * inputs * inputs)
+    return 0.5 * inputs * (1.0 + tf.tanh(inner))
+
+
+ACTIVATIONS = {"gelu": gelu, "relu": tf.nn.relu, "tanh": tf.tanh, "linear": tf.identity}
+
+DropoutFunction = Callable[[tf.Tensor, float], tf.Tensor]
+
+
+def make_dropout(seed: Optional[tf.Tensor]) -> DropoutFunction:
+    """A dropout whose masks are a function of the seed and of the place it is called from.
+
+    Args:
+      seed: int32 [2], different at each step and tower; None switches dropout off.
+
+    Returns:
+      A function (inputs, rate) -> inputs with a share `rate` of entries set to 0 and the others
+      scaled by 1 / (1 - rate).
+    """
+    calls = [0]
+
+    def dropout(inputs: tf.Tensor, rate: float) -> tf.Tensor:
+        if seed is None or rate == 0.0:
+            return inputs
+        calls[0] += 1
+        place = tf.stack([seed[0] + 1000003 * calls[0], seed[1]])
+        uniform = tf.random.stateless_uniform(inputs.shape, seed=place)
+        kept = tf.cast(uniform >= rate, inputs.dtype)
+        return inputs * kept * (1.0 / (1.0 - rate))
+
+    return dropout

@@ -1,0 +1,263 @@
+"""Which tensors a model has, what they are called in a checkpoint, and where each is used.
+
+The tree built here holds a `ParameterSpec` at each leaf. Binding it to tensors gives the model
+its weights; listing its leaves gives the checkpoint its names. Both published layouts differ from
+each other only in this file and at three marked places of the computation.
+"""
+
+import dataclasses
+import zlib
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from albert.config import ModelConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class ParameterSpec:
+    """One weight: its name in a checkpoint, shape and initial value (normal, zeros or ones)."""
+
+    name: str
+    shape: Tuple[int, ...]
+    initial: str
+
+
+class Dense(NamedTuple):
+    """A linear map."""
+
+    kernel: Any  # [inputs, outputs]
+    bias: Optional[Any]  # [outputs]
+
+
+class Norm(NamedTuple):
+    """Scale and shift of a layer normalisation."""
+
+    beta: Any
+    gamma: Any
+
+
+class Embeddings(NamedTuple):
+    """Lookup tables; `projection` maps E to D, after the norm (google) or before (brightmart).
+
+    google has no projection where E = D.
+    """
+
+    word: Any  # [V, E]
+    projection: Optional[Dense]
+    token_type: Any
+    position: Any
+    norm: Norm
+
+
+class Block(NamedTuple):
+    """One attention and one feed-forward sub-layer."""
+
+    query: Dense
+    key: Dense
+    value: Dense
+    attention_output: Dense
+    attention_norm: Norm
+    intermediate: Dense
+    output: Dense
+    output_norm: Norm
+
+
+class MaskedLmHead(NamedTuple):
+    """Transform before the tied output embedding, and the output bias [V]."""
+
+    transform: Dense
+    norm: Norm
+    output_bias: Any
+
+
+class SentenceHead(NamedTuple):
+    """Binary classifier on the pooled output; `output_weights` is [2, D], not transposed."""
+
+    output_weights: Any
+    output_bias: Any
+
+
+class Parameters(NamedTuple):
+    """All weights; `blocks` in order of application, a shared block as often as it runs."""
+
+    embeddings: Embeddings
+    blocks: Tuple[Block, ...]
+    pooler: Dense
+    masked_lm: MaskedLmHead
+    sentence_order: SentenceHead
+
+
+def parameter_tree(config: ModelConfig) -> Parameters:
+    """The specs of a model in the places where the computation uses them."""
+    hidden = config.hidden_size
+    google = config.layout == "google"
+    # google: tables and masked-LM transform are E wide; brightmart: D wide.
+    inner = config.embedding_size if google else hidden
+    return Parameters(
+        embeddings=_embeddings(config, inner),
+        blocks=_google_blocks(config) if google else _brightmart_blocks(config),
+        pooler=_dense("bert/pooler/dense", hidden, hidden),
+        masked_lm=MaskedLmHead(
+            transform=_dense("cls/predictions/transform/dense", hidden, inner),
+            norm=_norm("cls/predictions/transform/LayerNorm", inner),
+            output_bias=ParameterSpec(
+                "cls/predictions/output_bias", (config.vocab_size,), "zeros"
+            ),
+        ),
+        sentence_order=SentenceHead(
+            output_weights=ParameterSpec(
+                "cls/seq_relationship/output_weights", (2, hidden), "normal"
+            ),
+            output_bias=ParameterSpec("cls/seq_relationship/output_bias", (2,), "zeros"),
+        ),
+    )
+
+
+def parameter_specs(config: ModelConfig) -> Dict[str, ParameterSpec]:
+    """Every weight once, by name, in the order of the computation."""
+    specs = {}  # type: Dict[str, ParameterSpec]
+    _map_leaves(lambda spec: specs.setdefault(spec.name, spec), parameter_tree(config))
+    return specs
+
+
+def bind(config: ModelConfig, tensors: Mapping[str, Any]) -> Parameters:
+    """Puts named tensors where the computation uses them.
+
+    Raises:
+      KeyError: Parameters are missing from `tensors`; the message lists them all.
+    """
+    missing = [name for name in parameter_specs(config) if name not in tensors]
+    if missing:
+        raise KeyError("Missing parameters: {}".format(", ".join(missing)))
+    return _map_leaves(lambda spec: tensors[spec.name], parameter_tree(config))
+
+
+def initial_values(config: ModelConfig, seed: int) -> Dict[str, np.ndarray]:
+    """New float32 weights, each a function of (seed, its name) alone.
+
+    Drawn with NumPy's frozen `RandomState`, so both TensorFlow versions start from the same bits.
+    """
+    values = {}
+    for name, spec in parameter_specs(config).items():
+        if spec.initial == "normal":
+            random = np.random.RandomState([seed & 0x7FFFFFFF, zlib.crc32(name.encode())])
+            value = config.initializer_range * _truncated_normal(random, spec.shape)
+        else:
+            value = np.full(spec.shape, 1.0 if spec.initial == "ones" else 0.0)
+        values[name] = value.astype(np.float32)
+    return values
+
+
+def _truncated_normal(random: np.random.RandomState, shape: Tuple[int, ...]) -> np.ndarray:
+    """Standard normal values redrawn until within two deviations, as the originals initialise."""
+    values = random.standard_normal(shape)
+    outside = np.abs(values) > 2.0
+    while outside.any():
+        values[outside] = random.standard_normal(int(outside.sum()))
+        outside = np.abs(values) > 2.0
+    return values
+
+
+def _map_leaves(function: Callable[[ParameterSpec], Any], tree: Any) -> Any:
+    if isinstance(tree, ParameterSpec):
+        return function(tree)
+    if tree is None:
+        return None
+    children = [_map_leaves(function, child) for child in tree]
+    return type(tree)(*children) if hasattr(tree, "_fields") else tuple(children)
+
+
+def _dense(scope: str, inputs: int, outputs: int) -> Dense:
+    return Dense(
+        ParameterSpec(scope + "/kernel", (inputs, outputs), "normal"),
+        ParameterSpec(scope + "/bias", (outputs,), "zeros"),
+    )
+
+
+def _norm(scope: str, width: int) -> Norm:
+    return Norm(
+        ParameterSpec(scope + "/beta", (width,), "zeros"),
+        ParameterSpec(scope + "/gamma", (width,), "ones"),
+    )
+
+
+def _embeddings(config: ModelConfig, width: int) -> Embeddings:
+    scope = "bert/embeddings/"
+    shape = (config.embedding_size, config.hidden_size)
+    if config.layout == "google":
+        projection = _dense("bert/encoder/embedding_hidden_mapping_in", *shape)
+        projection = projection if shape[0] != shape[1] else None
+    else:
+        projection = Dense(ParameterSpec(scope + "word_embeddings_2", shape, "normal"), None)
+    return Embeddings(
+        word=ParameterSpec(
+            scope + "word_embeddings", (config.vocab_size, config.embedding_size), "normal"
+        ),
+        projection=projection,
+        token_type=ParameterSpec(
+            scope + "token_type_embeddings", (config.type_vocab_size, width), "normal"
+        ),
+        position=ParameterSpec(
+            scope + "position_embeddings", (config.max_position_embeddings, width), "normal"
+        ),
+        norm=_norm(scope + "LayerNorm", width),
+    )
+
+
+def _google_blocks(config: ModelConfig) -> Tuple[Block, ...]:
+    blocks = []  # type: List[Block]
+    for layer in range(config.num_hidden_layers):
+        # Integer arithmetic: the original's float index misplaces layers for some sizes.
+        group = layer * config.num_hidden_groups // config.num_hidden_layers
+        for inner in range(config.inner_group_num):
+            scope = "bert/encoder/transformer/group_{}/inner_group_{}/".format(group, inner)
+            blocks.append(
+                _block(
+                    config,
+                    attention=scope + "attention_1/",
+                    attention_norm=scope + "LayerNorm",
+                    intermediate=scope + "ffn_1/intermediate/dense",
+                    output=scope + "ffn_1/intermediate/output/dense",
+                    output_norm=scope + "LayerNorm_1",
+                )
+            )
+    return tuple(blocks)
+
+
+def _brightmart_blocks(config: ModelConfig) -> Tuple[Block, ...]:
+    shared = config.shared_type
+    blocks = []  # type: List[Block]
+    for layer in range(config.num_hidden_layers):
+        suffix = "_{}".format(layer)
+        scope = "bert/encoder/layer{}/".format(suffix if shared == "none" else "_shared")
+        own_attention = suffix if shared == "ffn" else ""
+        own_ffn = suffix if shared == "attention" else ""
+        attention = scope + "attention" + own_attention + "/"
+        output = scope + "output" + own_ffn
+        blocks.append(
+            _block(
+                config,
+                attention=attention,
+                attention_norm=attention + "output/LayerNorm",
+                intermediate=scope + "intermediate" + own_ffn + "/dense",
+                output=output + "/dense",
+                output_norm=output + "/LayerNorm",
+            )
+        )
+    return tuple(blocks)
+
+
+def _block(config: ModelConfig, attention: str, attention_norm: str, intermediate: str,
+           output: str, output_norm: str) -> Block:
+    hidden = config.hidden_size
+    return Block(
+        query=_dense(attention + "self/query", hidden, hidden),
+        key=_dense(attention + "self/key", hidden, hidden),
+        value=_dense(attention + "self/value", hidden, hidden),
+        attention_output=_dense(attention + "output/dense", hidden, hidden),
+        attention_norm=_norm(attention_norm, hidden),
+        intermediate=_dense(intermediate, hidden, config.intermediate_size),
+        output=_dense(output, config.intermediate_size, hidden),
+        output_norm=_norm(output_norm, hidden),
+    )

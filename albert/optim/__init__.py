@@ -1,0 +1,1 @@
+"""Optimizers as pure rules over named tensors (after optax)."""

@@ -1,0 +1,160 @@
+"""The optimizers of the field, each one expression, and the choice among them."""
+
+import dataclasses
+import re
+from typing import AbstractSet, Dict, FrozenSet, Iterable, Sequence, Tuple
+
+from albert.errors import UsageError
+from albert.optim.schedules import Schedule
+from albert.optim.transforms import (
+    GradientTransformation,
+    add_decayed_weights,
+    chain,
+    clip_by_global_norm,
+    scale_by_adam,
+    scale_by_schedule,
+    scale_by_trust_ratio,
+)
+
+TRUST_RATIOS = ("all", "decayed")
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """Hyper-parameters of an optimizer; defaults are those both originals hard-coded.
+
+    Attributes:
+      name: "lamb" or "adamw".
+      weight_decay: Decoupled decay.
+      b1: Decay of the first moment.
+      b2: Decay of the second moment.
+      epsilon: Added to the root of the second moment.
+      clip_norm: Largest global norm of the gradient of the whole batch.
+      bias_correction: Adam's correction of young moments.
+      exclude_from_weight_decay: Regular expressions; a parameter whose name one of them is found
+        in has no weight decay.
+      trust_ratio: LAMB: "all" parameters are rescaled (brightmart), or only "decayed" ones
+        (google).
+    """
+
+    name: str = "lamb"
+    weight_decay: float = 0.01
+    b1: float = 0.9
+    b2: float = 0.999
+    epsilon: float = 1e-6
+    clip_norm: float = 1.0
+    bias_correction: bool = False
+    exclude_from_weight_decay: Tuple[str, ...] = ("LayerNorm", "bias")
+    trust_ratio: str = "decayed"
+
+
+def lamb(
+    config: OptimizerConfig, schedule: Schedule, decayed: AbstractSet[str], adapted: AbstractSet[str]
+) -> GradientTransformation:
+    """LAMB as ALBERT was trained with: Adam's direction plus decay, rescaled per parameter.
+
+    With `bias_correction` it is the paper's algorithm (You et al., 2019,
+    https://arxiv.org/abs/1904.00962), without it that of the ALBERT code.
+    """
+    return chain(
+        clip_by_global_norm(config.clip_norm),
+        scale_by_adam(config.b1, config.b2, config.epsilon, config.bias_correction),
+        add_decayed_weights(config.weight_decay, decayed),
+        scale_by_trust_ratio(adapted),
+        scale_by_schedule(schedule),
+    )
+
+
+def adamw(
+    config: OptimizerConfig, schedule: Schedule, decayed: AbstractSet[str], adapted: AbstractSet[str]
+) -> GradientTransformation:
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2017, arxiv.org/abs/1711.05101)."""
+    del adapted  # it has no trust ratio
+    return chain(
+        clip_by_global_norm(config.clip_norm),
+        scale_by_adam(config.b1, config.b2, config.epsilon, config.bias_correction),
+        add_decayed_weights(config.weight_decay, decayed),
+        scale_by_schedule(schedule),
+    )
+
+
+OPTIMIZERS = {"lamb": lamb, "adamw": adamw}
+
+
+def excluded_names(names: Iterable[str], patterns: Sequence[str]) -> Dict[str, Tuple[str, ...]]:
+    """What each exclusion pattern matches.
+
+    Raises:
+      UsageError: A pattern is not a regular expression or matches no parameter: a typo here costs
+        a training run its accuracy without a sign.
+    """
+    names = list(names)
+    matches = {}
+    for pattern in patterns:
+        try:
+            found = tuple(name for name in names if re.search(pattern, name))
+        except re.error as error:
+            raise UsageError(
+                "exclude_from_weight_decay pattern '{}' is not a regular expression: {}.".format(
+                    pattern, error
+                )
+            ) from error
+        if not found:
+            raise UsageError(
+                "exclude_from_weight_decay pattern '{}' matches no parameter. Names look like "
+                "'{}'.".format(pattern, names[-1])
+            )
+        matches[pattern] = found
+    return matches
+
+
+def decayed_names(names: Iterable[str], patterns: Sequence[str]) -> FrozenSet[str]:
+    """The parameters that no exclusion pattern matches."""
+    names = list(names)
+    excluded = excluded_names(names, patterns)
+    return frozenset(names).difference(*excluded.values())
+
+
+def make_optimizer(
+    config: OptimizerConfig, schedule: Schedule, names: Iterable[str]
+) -> GradientTransformation:
+    """Builds the optimizer that was asked for, and no other.
+
+    Raises:
+      UsageError: The optimizer or trust ratio is unknown, or an exclusion matches nothing.
+    """
+    names = list(names)
+    if config.name not in OPTIMIZERS:
+        raise UsageError(
+            "Unknown optimizer '{}'; must be one of: {}.".format(
+                config.name, ", ".join(sorted(OPTIMIZERS))
+            )
+        )
+    if config.trust_ratio not in TRUST_RATIOS:
+        raise UsageError(
+            "Unknown trust_ratio '{}'; must be one of: {}.".format(
+                config.trust_ratio, ", ".join(TRUST_RATIOS)
+            )
+        )
+    decayed = decayed_names(names, config.exclude_from_weight_decay)
+    adapted = frozenset(names) if config.trust_ratio == "all" else decayed
+    return OPTIMIZERS[config.name](config, schedule, decayed, adapted)
+
+
+def describe(config: OptimizerConfig, names: Iterable[str]) -> str:
+    """Which optimizer runs and what its exclusions matched, for the log."""
+    names = list(names)
+    excluded = excluded_names(names, config.exclude_from_weight_decay)
+    groups = ", ".join("'{}' {}".format(p, len(found)) for p, found in excluded.items())
+    trust = ""
+    if config.name == "lamb":
+        trust = ", trust ratio on {} parameters".format(config.trust_ratio)
+    return (
+        "Optimizer {}: b1 {}, b2 {}, epsilon {}, bias correction {}, clip norm {}, weight decay {} "
+        "on {} of {} parameters (excluded: {}){}".format(
+            config.name, config.b1, config.b2, config.epsilon,
+            "on" if config.bias_correction else "off", config.clip_norm, config.weight_decay,
+            len(decayed_names(names, config.exclude_from_weight_decay)), len(names),
+            groups or "none", trust,
+        )
+    )

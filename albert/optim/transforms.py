@@ -1,0 +1,152 @@
+"""Gradient transformations: optimizers as chains of pure functions over named tensors.
+
+After optax. A state is a flat dictionary whose keys are checkpoint names (`<variable>/adam_m`), so
+saving an optimizer needs no further table. The step is an argument instead of a hidden counter:
+there is one counter, and it counts updates.
+"""
+
+from typing import AbstractSet, Callable, Dict, Mapping, NamedTuple, Tuple
+
+from albert.compat import tf
+from albert.optim.schedules import Schedule
+
+Tensors = Dict[str, tf.Tensor]
+
+FIRST_MOMENT = "/adam_m"
+SECOND_MOMENT = "/adam_v"
+
+
+class GradientTransformation(NamedTuple):
+    """A rule that turns gradients into updates.
+
+    Attributes:
+      slots: From parameter names to the names of the state tensors, each shaped like its
+        parameter and zero at first: {slot name: parameter name}.
+      update: (updates, state, parameters, step) -> (updates, state). `step` is the number of
+        updates done before this one.
+    """
+
+    slots: Callable[[Mapping[str, object]], Dict[str, str]]
+    update: Callable[[Tensors, Tensors, Tensors, tf.Tensor], Tuple[Tensors, Tensors]]
+
+
+def _stateless(rule: Callable[[Tensors, Tensors, tf.Tensor], Tensors]) -> GradientTransformation:
+    def update(updates, state, parameters, step):
+        return rule(updates, parameters, step), state
+
+    return GradientTransformation(lambda parameters: {}, update)
+
+
+def chain(*transformations: GradientTransformation) -> GradientTransformation:
+    """Applies transformations in turn; their slots are joined."""
+
+    def slots(parameters):
+        joined = {}  # type: Dict[str, str]
+        for transformation in transformations:
+            joined.update(transformation.slots(parameters))
+        return joined
+
+    def update(updates, state, parameters, step):
+        for transformation in transformations:
+            updates, state = transformation.update(updates, state, parameters, step)
+        return updates, state
+
+    return GradientTransformation(slots, update)
+
+
+def global_norm(tensors: Tensors) -> tf.Tensor:
+    """Euclidean norm of all tensors taken as one vector: []."""
+    return tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(value)) for value in tensors.values()]))
+
+
+def clip_by_global_norm(max_norm: float) -> GradientTransformation:
+    """Scales all gradients down together when their global norm exceeds `max_norm`."""
+
+    def rule(updates, parameters, step):
+        norm = global_norm(updates)
+        scale = max_norm / tf.maximum(norm, max_norm)
+        return {name: value * scale for name, value in updates.items()}
+
+    return _stateless(rule)
+
+
+def scale_by_adam(
+    b1: float, b2: float, epsilon: float, bias_correction: bool = False
+) -> GradientTransformation:
+    """Adam's direction m / (sqrt(v) + epsilon) (Kingma and Ba, 2014, arxiv.org/abs/1412.6980).
+
+    Args:
+      b1: Decay of the first moment.
+      b2: Decay of the second moment.
+      epsilon: Added outside the root.
+      bias_correction: Whether to divide the moments by 1 - b ** t. BERT's and ALBERT's own
+        optimizers do not.
+    """
+
+    def slots(parameters):
+        return {name + slot: name for name in parameters for slot in (FIRST_MOMENT, SECOND_MOMENT)}
+
+    def update(updates, state, parameters, step):
+        count = tf.cast(step, tf.float32) + 1.0
+        m_scale = 1.0 / (1.0 - tf.pow(b1, count)) if bias_correction else 1.0
+        v_scale = 1.0 / (1.0 - tf.pow(b2, count)) if bias_correction else 1.0
+        state = dict(state)
+        directions = {}
+        for name, gradient in updates.items():
+            m = b1 * state[name + FIRST_MOMENT] + (1.0 - b1) * gradient
+            v = b2 * state[name + SECOND_MOMENT] + (1.0 - b2) * tf.square(gradient)
+            state[name + FIRST_MOMENT], state[name + SECOND_MOMENT] = m, v
+            directions[name] = m * m_scale / (tf.sqrt(v * v_scale) + epsilon)
+        return directions, state
+
+    return GradientTransformation(slots, update)
+
+
+def add_decayed_weights(rate: float, decayed: AbstractSet[str]) -> GradientTransformation:
+    """Adds `rate` times the weight to the update of the named parameters.
+
+    Decoupled decay (Loshchilov and Hutter, 2017, https://arxiv.org/abs/1711.05101); the learning
+    rate multiplies it later, as in BERT.
+    """
+
+    def rule(updates, parameters, step):
+        return {
+            name: value + rate * parameters[name] if name in decayed else value
+            for name, value in updates.items()
+        }
+
+    return _stateless(rule)
+
+
+def scale_by_trust_ratio(adapted: AbstractSet[str]) -> GradientTransformation:
+    """Scales each named parameter's update to the norm of the parameter.
+
+    LAMB (You et al., 2019, https://arxiv.org/abs/1904.00962). A parameter or update of norm 0 is
+    left alone, as in both originals.
+    """
+
+    def rule(updates, parameters, step):
+        return {
+            name: value * _trust_ratio(parameters[name], value) if name in adapted else value
+            for name, value in updates.items()
+        }
+
+    return _stateless(rule)
+
+
+def _trust_ratio(parameter: tf.Tensor, update: tf.Tensor) -> tf.Tensor:
+    parameter_norm = tf.norm(parameter)
+    update_norm = tf.norm(update)
+    usable = tf.logical_and(parameter_norm > 0.0, update_norm > 0.0)
+    # The inner where keeps the branch that is not taken free of a division by 0.
+    return tf.where(usable, parameter_norm / tf.where(usable, update_norm, 1.0), 1.0)
+
+
+def scale_by_schedule(schedule: Schedule) -> GradientTransformation:
+    """Multiplies by minus the learning rate: the result is added to the parameters."""
+
+    def rule(updates, parameters, step):
+        rate = schedule(step)
+        return {name: -rate * value for name, value in updates.items()}
+
+    return _stateless(rule)

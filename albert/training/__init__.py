@@ -1,0 +1,1 @@
+"""One synchronous run: towers, update, loop, logs."""

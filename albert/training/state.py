@@ -1,0 +1,55 @@
+"""Everything a run must keep to go on: weights, slots, counters. One copy, on one device."""
+
+from typing import Dict, Mapping, NamedTuple
+
+import numpy as np
+
+from albert.compat import tf
+from albert.optim.transforms import GradientTransformation
+
+GLOBAL_STEP = "global_step"
+SKIPPED_STEPS = "skipped_steps"
+
+
+class TrainState(NamedTuple):
+    """The state of a run as variables, by checkpoint name.
+
+    Attributes:
+      parameters: Weights, float32.
+      slots: Optimizer state, float32, shaped like their parameters.
+      global_step: Updates done, int64 []; the same for any number of towers.
+      skipped_steps: Batches whose gradient was not finite, int64 []. A batch is used once, so the
+        next one is number `global_step + skipped_steps`.
+    """
+
+    parameters: Dict[str, tf.Variable]
+    slots: Dict[str, tf.Variable]
+    global_step: tf.Variable
+    skipped_steps: tf.Variable
+
+    def variables(self) -> Dict[str, tf.Variable]:
+        """All variables under the names a checkpoint stores them by."""
+        return dict(
+            self.parameters,
+            **self.slots,
+            **{GLOBAL_STEP: self.global_step, SKIPPED_STEPS: self.skipped_steps}
+        )
+
+    def next_batch(self) -> int:
+        """Number of the next batch of the run."""
+        return int(self.global_step.numpy()) + int(self.skipped_steps.numpy())
+
+
+def create_state(
+    values: Mapping[str, np.ndarray], optimizer: GradientTransformation, device: str
+) -> TrainState:
+    """Puts initial weights and zero slots on the parameter device."""
+    with tf.device(device):
+        parameters = {name: tf.Variable(value) for name, value in values.items()}
+        slots = {
+            slot: tf.Variable(tf.zeros(values[name].shape))
+            for slot, name in optimizer.slots(values).items()
+        }
+    with tf.device("/device:CPU:0"):  # int64 variables have no GPU kernels in places
+        counters = [tf.Variable(np.int64(0)), tf.Variable(np.int64(0))]
+    return TrainState(parameters, slots, *counters)

@@ -1,0 +1,1 @@
+"""Slow, plain NumPy float64 versions of what the project computes with TensorFlow."""
