@@ -3,14 +3,33 @@
 No other file imports tensorflow or asks for its version.
 """
 
+import contextlib
 import logging as _python_logging
 import os
-from typing import Callable, List
+from typing import Callable, Iterator, List
 
-# Read by TensorFlow's C++ side when it is first imported; its start-up chatter helps nobody here.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+_LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+_QUIET = _LOG_LEVEL not in os.environ
+os.environ.setdefault(_LOG_LEVEL, "3")  # what fails in there also raises here
 
-import tensorflow as _tensorflow  # noqa: E402
+
+@contextlib.contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Drops what TensorFlow's C++ side prints while loading, before it heeds its log level."""
+    kept = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        if _QUIET:
+            os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
+
+
+with _without_chatter():
+    import tensorflow as _tensorflow
 
 _LEGACY = _tensorflow.__version__.startswith("1.")
 

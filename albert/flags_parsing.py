@@ -21,6 +21,8 @@ def parse(argv: Optional[Sequence[str]] = None) -> List[str]:
     Raises:
       UsageError: A defined flag has a value that cannot be read.
     """
+    logging.use_absl_handler()
+    logging.set_verbosity(logging.INFO)
     argv = list(sys.argv if argv is None else argv)
     if flags.FLAGS.is_parsed():
         flags.FLAGS.unparse_flags()

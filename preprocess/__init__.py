@@ -1,1 +1,1 @@
-"""From text to records, without TensorFlow."""
+"""From dirty text to verified pre-training records. Never imports TensorFlow."""

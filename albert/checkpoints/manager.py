@@ -13,7 +13,6 @@ from albert.errors import UsageError
 from albert.files import atomic_write, sync_directory
 
 PREFIX = "model.ckpt-"
-BEST = "best"
 _STATE_FILE = "checkpoint"
 _ASIDE = ".saving"
 
@@ -96,12 +95,6 @@ class CheckpointManager:
         prefix = os.path.join(self._directory, PREFIX + str(step))
         write_tensors(prefix, variables)
         self._make_current(step)
-        return prefix
-
-    def save_best(self, variables: Mapping[str, tf.Variable]) -> str:
-        """Saves all variables as `model.ckpt-best`, outside the rolling ones."""
-        prefix = os.path.join(self._directory, PREFIX + BEST)
-        write_tensors(prefix, variables)
         return prefix
 
     def _make_current(self, step: int) -> None:

@@ -1,5 +1,6 @@
 """From a checkpoint's tensors to a run's state: exact resume, or weights only."""
 
+import re
 from typing import Dict, List, Mapping, NamedTuple
 
 import numpy as np
@@ -75,14 +76,33 @@ def resume(config: ModelConfig, state: TrainState, prefix: str) -> None:
     state.skipped_steps.assign(np.int64(tensors.get(SKIPPED_STEPS, 0)))
 
 
-def initialise_from(config: ModelConfig, parameters: Dict[str, tf.Variable], prefix: str) -> None:
+def initialise_from(
+    config: ModelConfig,
+    parameters: Dict[str, tf.Variable],
+    prefix: str,
+    from_group_0: bool = False,
+) -> List[str]:
     """Loads weights only, and reports missing and unused names; slots and counters stay new.
+
+    Args:
+      config: The model.
+      parameters: The variables to fill.
+      prefix: Of the checkpoint.
+      from_group_0: Whether groups that the checkpoint lacks start as copies of its group 0.
+
+    Returns:
+      The names that were loaded.
 
     Raises:
       UsageError: The checkpoint is of another layout, or weights have another shape.
     """
     tensors = read_tensors(prefix)
     check_layout(config, tensors, prefix)
+    if from_group_0:
+        for name in parameter_specs(config):
+            source = re.sub(r"/group_\d+/", "/group_0/", name)
+            if name not in tensors and source in tensors:
+                tensors[name] = tensors[source]
     found = compare(config, tensors)
     if found.mismatched:
         raise UsageError(_mismatch(prefix, found))
@@ -94,6 +114,7 @@ def initialise_from(config: ModelConfig, parameters: Dict[str, tf.Variable], pre
         logging.warning("  missing in the checkpoint, new here: %s", name)
     for name in found.unused:
         logging.warning("  unused from the checkpoint: %s", name)
+    return loaded
 
 
 def _check_complete(config: ModelConfig, tensors: Mapping[str, np.ndarray], prefix: str) -> None:

@@ -241,3 +241,20 @@ def _replace(
     swapped = fate >= 0.9
     output[where[swapped]] = rule.replacements[piece[swapped]]
     return output
+
+
+def padded(values: np.ndarray, offsets: np.ndarray, width: int) -> np.ndarray:
+    """Turns ragged rows into a matrix filled up with 0.
+
+    Args:
+      values: [t] flat rows.
+      offsets: [n + 1] where each row begins; no row is longer than `width`.
+      width: Columns of the result.
+
+    Returns:
+      [n, width], in the dtype of `values`.
+    """
+    lengths = np.diff(offsets)
+    matrix = np.zeros((len(lengths), width), values.dtype)
+    matrix[np.arange(width) < lengths[:, None]] = values
+    return matrix

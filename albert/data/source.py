@@ -1,0 +1,73 @@
+"""Opens the record files of a command and fixes what every record must look like."""
+
+from typing import NamedTuple, Optional
+
+from absl import logging
+
+from albert.config import ModelConfig
+from albert.data.pipeline import RecordDataset, Shapes, expand_files
+from albert.data.records import PREDICTION_FEATURES, SENTENCE_LABEL, SEQUENCE_FEATURES
+from albert.errors import UsageError
+
+
+class Data(NamedTuple):
+    """Records, and what they look like."""
+
+    dataset: RecordDataset
+    shapes: Shapes
+
+
+def open_data(
+    patterns: Optional[str],
+    flag: str,
+    config: ModelConfig,
+    max_seq_length: Optional[int],
+    max_predictions: Optional[int],
+    progress: bool,
+) -> Data:
+    """Opens record files and fixes the lengths every record must have.
+
+    Args:
+      patterns: Comma list of paths and globs.
+      flag: The flag they came from, for messages.
+      config: The model.
+      max_seq_length: S, or None for that of the first record.
+      max_predictions: P, or None for that of the first record.
+      progress: Whether to show bars.
+
+    Raises:
+      UsageError: There are no files, they hold no records, or the model cannot take them.
+    """
+    if not patterns:
+        raise UsageError("--{} is required: record files made by create-pretraining-data.py.".format(flag))
+    files = expand_files(patterns)
+    dataset = RecordDataset(files, progress)
+    length, predictions = dataset.record_lengths()
+    shapes = Shapes(
+        max_seq_length or length,
+        max_predictions or predictions,
+        config.vocab_size,
+        config.type_vocab_size,
+    )
+    if shapes.sequence_length > config.max_position_embeddings:
+        raise UsageError(
+            "The records are {} tokens long, but the config's max_position_embeddings is {}. "
+            "Build shorter records or use another config.".format(
+                shapes.sequence_length, config.max_position_embeddings
+            )
+        )
+    logging.info("*** Input Files ***")
+    for name in files:
+        logging.info("  %s", name)
+    dataset.read([0], shapes)  # a wrong length or vocabulary is found now, not after tracing
+    return Data(dataset, shapes)
+
+
+def log_features(shapes: Shapes, batch_size: int) -> None:
+    """Logs the shapes of a batch in the originals' form."""
+    lengths = [(name, shapes.sequence_length) for name in SEQUENCE_FEATURES]
+    lengths += [(name, shapes.predictions) for name in PREDICTION_FEATURES]
+    lengths.append((SENTENCE_LABEL, 1))
+    logging.info("*** Features ***")
+    for name, length in sorted(lengths):
+        logging.info("  name = %s, shape = %s", name, (batch_size, length))

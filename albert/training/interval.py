@@ -1,0 +1,70 @@
+"""Averages and rates between two log lines."""
+
+import time
+from typing import Dict
+
+from albert.data.pipeline import Batch
+from albert.evaluation import Totals
+from albert.training.step import StepResult
+
+
+class Interval:
+    """What happened since the last log line.
+
+    Time spent saving and evaluating is left out of the rates by `pause`.
+    """
+
+    def __init__(self, flops_per_step: float, peak: float) -> None:
+        """Starts the clock.
+
+        Args:
+          flops_per_step: Of matrix products.
+          peak: FLOP/s of the devices together.
+        """
+        self._flops_per_step = flops_per_step
+        self._peak = peak
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets everything and starts the clock again."""
+        self._totals = Totals()
+        self._start = time.perf_counter()
+        self._paused = 0.0
+        self.waited = 0.0
+        self._steps = 0
+        self._sequences = 0
+        self._tokens = 0
+        self._last = None
+
+    def add(self, batch: Batch, result: StepResult) -> None:
+        """Counts one step."""
+        self._totals.add(result.sums)
+        self._steps += 1
+        self._sequences += int(batch["input_ids"].shape[0])
+        self._tokens += int(batch["input_mask"].numpy().sum())
+        self._last = result
+
+    def pause(self, seconds: float) -> None:
+        """Leaves time out of the rates."""
+        self._paused += seconds
+
+    def seconds_per_step(self) -> float:
+        """Mean duration of a step."""
+        return self._elapsed() / max(1, self._steps)
+
+    def values(self) -> Dict[str, float]:
+        """Means over the interval, rates (tokens without padding), and the last step's norm."""
+        elapsed = self._elapsed()
+        values = self._totals.means()
+        values.update(
+            learning_rate=float(self._last.learning_rate),
+            gradient_norm=float(self._last.gradient_norm),
+            sequences_per_second=self._sequences / elapsed,
+            tokens_per_second=self._tokens / elapsed,
+            mfu=self._flops_per_step * self._steps / elapsed / self._peak,
+            input_wait=self.waited / elapsed,
+        )
+        return values
+
+    def _elapsed(self) -> float:
+        return max(1e-9, time.perf_counter() - self._start - self._paused)

@@ -1,0 +1,263 @@
+"""The training run: the only function with side effects on files, clock and terminal."""
+
+import datetime
+import os
+import sys
+import time
+from typing import Dict, List, Optional, Sequence
+
+from absl import logging
+from tqdm import tqdm
+
+from albert.checkpoints.manager import CheckpointManager
+from albert.data.pipeline import BatchOrder, evaluation_batches, training_batches
+from albert.data.prefetch import prefetch
+from albert.data.records import read_manifest
+from albert.data.source import Data, log_features, open_data
+from albert.errors import UsageError
+from albert.evaluation import evaluate, log_results, read_result, write_results
+from albert.model.flops import training_flops
+from albert.runtime import matmul_peak
+from albert.training.interval import Interval
+from albert.training.metrics_log import MetricsLog, draw_curves
+from albert.training.options import TrainingOptions
+from albert.training.setup import claim_directory, prepare_state
+from albert.training.signals import stop_on_signal
+from albert.training.step import make_eval_step, make_train_step
+from albert.training.towers import check_batch_size
+
+BEST_DIRECTORY = "best"
+_MAX_SKIPPED_IN_A_ROW = 20
+
+
+def train(options: TrainingOptions, devices: Sequence[str], flags_text: str) -> int:
+    """Trains until `num_train_steps`, resuming what `output_dir` holds.
+
+    Args:
+      options: The run.
+      devices: One tower runs on each.
+      flags_text: The flags of the run, kept in its directory.
+
+    Returns:
+      The exit code: 0 when done, 128 + signal when a signal ended the run after saving.
+
+    Raises:
+      UsageError: The run cannot be done as asked; the message says why.
+    """
+    check_batch_size(options.train_batch_size, len(devices), "train_batch_size")
+    check_batch_size(options.eval_batch_size, len(devices), "eval_batch_size")
+    options.schedule()  # refuses impossible numbers before anything is read
+    progress = not options.tqdm_off and sys.stderr.isatty()
+    data = _open(options, options.input_file, "input_file", progress)
+    held_out = _open(options, options.eval_file, "eval_file", progress) if options.eval_file else None
+    if options.output_dir:
+        claim_directory(options.output_dir, options.model, flags_text)
+    else:
+        logging.warning("--no_save: nothing of this run will be written")
+    log_features(data.shapes, options.train_batch_size)
+    return _Run(options, devices, data, held_out, progress).go()
+
+
+def _open(options: TrainingOptions, patterns: str, flag: str, progress: bool) -> Data:
+    return open_data(
+        patterns, flag, options.model, options.max_seq_length, options.max_predictions_per_seq,
+        progress,
+    )
+
+
+class _Run:
+    """One run in progress: its state, its files and its clock."""
+
+    def __init__(
+        self,
+        options: TrainingOptions,
+        devices: Sequence[str],
+        data: Data,
+        held_out: Optional[Data],
+        progress: bool,
+    ) -> None:
+        self._options = options
+        self._data, self._held_out = data, held_out
+        self._progress = progress
+        self._state, optimizer = prepare_state(options, devices[0])
+        self._step = make_train_step(
+            options.model, self._state, optimizer, options.schedule(), devices,
+            options.random_seed, options.reduction,
+        )
+        self._eval_step = make_eval_step(options.model, self._state.parameters, devices)
+        self._order = BatchOrder(
+            data.dataset.size, options.train_batch_size, options.random_seed, options.small
+        )
+        self._managers = {
+            name: CheckpointManager(os.path.join(options.output_dir, name), keep)
+            for name, keep in (("", options.keep_checkpoint_max), (BEST_DIRECTORY, 1))
+        } if options.output_dir else {}
+        flops = training_flops(
+            options.model, options.train_batch_size, data.shapes.sequence_length,
+            data.shapes.predictions,
+        )
+        peak = matmul_peak(devices)
+        self._interval = Interval(flops, peak)
+        self._log = MetricsLog(options.output_dir, self._global_step())
+        self._saved_step = None  # type: Optional[int]
+        self._announce(flops, peak)
+
+    def _announce(self, flops: float, peak: float) -> None:
+        options, examples = self._options, self._order.epoch_size
+        logging.info("***** Running training *****")
+        logging.info("  Batch size = %d", options.train_batch_size)
+        logging.info("  Num steps = %d", options.num_train_steps)
+        logging.info(
+            "  Examples = %d: %.1f updates an epoch, %.2f epochs in all", examples,
+            examples / options.train_batch_size,
+            options.num_train_steps * options.train_batch_size / examples,
+        )
+        logging.info(
+            "  %.1f GFLOP a step; matrix products run at %.0f GFLOP/s here", flops / 1e9, peak / 1e9
+        )
+
+    def _global_step(self) -> int:
+        return int(self._state.global_step.numpy())
+
+    def go(self) -> int:
+        """Runs to the end or to a signal; returns the exit code."""
+        batches = prefetch(
+            training_batches(
+                self._data.dataset, self._order, self._data.shapes, self._state.next_batch()
+            )
+        )
+        total = self._options.num_train_steps
+        bar = tqdm(
+            total=total, initial=self._global_step(), unit="step", disable=not self._progress
+        )
+        try:
+            with stop_on_signal() as stop, bar:
+                self._loop(batches, bar, stop)
+            self._finish(stop.signal is None)
+            if stop.signal is not None:
+                logging.info("Stopped by signal %d at step %d", stop.signal, self._global_step())
+                return stop.exit_code
+            return 0
+        finally:
+            batches.close()
+            self._log.close()
+
+    def _loop(self, batches, bar, stop) -> None:
+        options = self._options
+        step = self._global_step()
+        if step >= options.num_train_steps:
+            logging.info("Already at step %d of %d", step, options.num_train_steps)
+        first, skipped = True, 0
+        logging.info("Building the step; the first one takes longer")
+        start = time.perf_counter()
+        while step < options.num_train_steps and stop.signal is None:
+            waiting = time.perf_counter()
+            batch = next(batches)
+            self._interval.waited += time.perf_counter() - waiting
+            result = self._step(batch)
+            if not bool(result.applied):
+                skipped = self._skipped(skipped + 1)
+                continue
+            step, skipped = step + 1, 0
+            bar.update()
+            if first:
+                logging.info("First step done after %.1f s", time.perf_counter() - start)
+                first = False
+                self._interval.restart()
+            self._interval.add(batch, result)
+            self._report_due(step)
+
+    def _skipped(self, in_a_row: int) -> int:
+        logging.warning(
+            "Gradient not finite: step skipped on all towers (%d in all)",
+            int(self._state.skipped_steps.numpy()),
+        )
+        if in_a_row >= _MAX_SKIPPED_IN_A_ROW:
+            raise UsageError(
+                "{} steps in a row had a gradient that is not finite. Lower --learning_rate "
+                "(now {}) and start from the last checkpoint.".format(
+                    in_a_row, self._options.learning_rate
+                )
+            )
+        return in_a_row
+
+    def _report_due(self, step: int) -> None:
+        options = self._options
+        last = step == options.num_train_steps
+        if step % options.log_steps == 0 or last:
+            self._log_line(step)
+        start = time.perf_counter()
+        if step % options.save_checkpoints_steps == 0:
+            self._save(step)
+        if self._held_out and (step % options.eval_steps == 0 or last):
+            self._evaluate(step)
+        self._interval.pause(time.perf_counter() - start)
+
+    def _log_line(self, step: int) -> None:
+        values = self._interval.values()
+        left = self._interval.seconds_per_step() * (self._options.num_train_steps - step)
+        values["skipped_steps"] = int(self._state.skipped_steps.numpy())
+        with tqdm.external_write_mode(file=sys.stderr):
+            logging.info(
+                "%s", format_line(step, self._options.num_train_steps, values, left)
+            )
+        self._log.write("train", step, values)
+        self._interval.restart()
+
+    def _save(self, step: int) -> None:
+        if self._managers and self._saved_step != step:
+            path = self._managers[""].save(self._state.variables(), step)
+            self._saved_step = step
+            logging.info("Saved %s", path)
+
+    def _evaluate(self, step: int) -> None:
+        options, held_out = self._options, self._held_out
+        batches = evaluation_batches(
+            held_out.dataset, held_out.shapes, options.eval_batch_size, options.max_eval_steps
+        )
+        logging.info("***** Running evaluation *****")
+        results = evaluate(self._eval_step, prefetch(batches))
+        with tqdm.external_write_mode(file=sys.stderr):
+            log_results(results, step)
+        self._log.write("eval", step, results)
+        if self._managers:
+            self._keep_best(results, step)
+
+    def _keep_best(self, results: Dict[str, float], step: int) -> None:
+        directory = os.path.join(self._options.output_dir, BEST_DIRECTORY)
+        best = read_result(directory, "loss")
+        if best is not None and best <= results["loss"]:
+            return
+        os.makedirs(directory, exist_ok=True)
+        path = self._managers[BEST_DIRECTORY].save(self._state.variables(), step)
+        write_results(results, step, directory)
+        logging.info("Best so far: %s", path)
+
+    def _finish(self, completed: bool) -> None:
+        step = self._global_step()
+        self._save(step)
+        if self._options.output_dir and completed:
+            manifest = read_manifest(self._data.dataset.files[0]) or {}
+            draw_curves(self._options.output_dir, manifest.get("unigram_entropy"))
+
+
+def format_line(step: int, total: int, values: Dict[str, float], seconds_left: float) -> str:
+    """One log line: step, losses with accuracies, rate, gradient norm, speed, time left."""
+    parts = ["step {}/{}".format(step, total), "loss {:.4f}".format(values["loss"])]  # type: List[str]
+    for task, label in (("masked_lm", "mlm"), ("sentence_order", "sop")):
+        if task + "_loss" in values:
+            parts.append(
+                "{} {:.4f} ({:.4f})".format(label, values[task + "_loss"], values[task + "_accuracy"])
+            )
+    parts += [
+        "rate {:.3g}".format(values["learning_rate"]),
+        "|g| {:.3g}".format(values["gradient_norm"]),
+        "{:.1f} seq/s".format(values["sequences_per_second"]),
+        "{:.0f} tok/s".format(values["tokens_per_second"]),
+        "MFU {:.2f}".format(values["mfu"]),
+        "wait {:.0%}".format(values["input_wait"]),
+        "ETA {}".format(datetime.timedelta(seconds=int(seconds_left))),
+    ]
+    if values["skipped_steps"]:
+        parts.append("skipped {}".format(values["skipped_steps"]))
+    return "  ".join(parts)

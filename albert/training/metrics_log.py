@@ -1,0 +1,119 @@
+"""What a run reports while it goes: a log line, `metrics.jsonl`, TensorBoard, learning curves."""
+
+import json
+import os
+from typing import Dict, List, Mapping, Optional
+
+from absl import logging
+
+from albert.files import atomic_write
+
+METRICS_FILE = "metrics.jsonl"
+CURVES_FILE = "learning_curves.png"
+
+
+class MetricsLog:
+    """Appends metrics to the files of a run directory; without one, writes nothing."""
+
+    def __init__(self, directory: Optional[str], first_step: int) -> None:
+        """Opens the files.
+
+        Args:
+          directory: The run's; None writes nothing.
+          first_step: Step the run begins or goes on at. Lines beyond it, left by a run that was
+            cut off after its last checkpoint, are dropped: those steps are done again.
+        """
+        self._path = os.path.join(directory, METRICS_FILE) if directory else None
+        self._events = None
+        if directory:
+            kept = [line for line in read_metrics(directory) if line["step"] <= first_step]
+            with atomic_write(os.path.join(directory, METRICS_FILE)) as handle:
+                handle.writelines(json.dumps(line) + "\n" for line in kept)
+            self._events = _event_writer(directory)
+
+    def write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
+        """Appends one line {"kind": "train" | "eval", "step": ..., ...} and TensorBoard scalars."""
+        if self._path is None:
+            return
+        with open(self._path, "a", encoding="utf-8") as handle:
+            handle.write(json.dumps(dict(values, kind=kind, step=step)) + "\n")
+        _add_scalars(self._events, kind, step, values)
+
+    def close(self) -> None:
+        """Flushes TensorBoard's file."""
+        if self._events is not None:
+            self._events.close()
+
+
+def read_metrics(directory: str) -> List[Dict]:
+    """The lines of a run's `metrics.jsonl`; a line cut off by a crash ends the list."""
+    lines = []  # type: List[Dict]
+    path = os.path.join(directory, METRICS_FILE)
+    if not os.path.isfile(path):
+        return lines
+    with open(path, encoding="utf-8") as handle:
+        for text in handle:
+            try:
+                lines.append(json.loads(text))
+            except ValueError:
+                break
+    return lines
+
+
+def _event_writer(directory: str):
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    return EventFileWriter(directory)
+
+
+def _add_scalars(writer, kind: str, step: int, values: Mapping[str, float]) -> None:
+    from tensorboard.compat.proto import event_pb2, summary_pb2
+
+    scalars = [
+        summary_pb2.Summary.Value(tag="{}/{}".format(kind, name), simple_value=float(value))
+        for name, value in values.items()
+    ]
+    writer.add_event(event_pb2.Event(step=step, summary=summary_pb2.Summary(value=scalars)))
+
+
+def draw_curves(directory: str, unigram_entropy: Optional[float] = None) -> Optional[str]:
+    """Draws losses and accuracies of a run as a PNG.
+
+    Args:
+      directory: The run's, with `metrics.jsonl`.
+      unigram_entropy: Nats; drawn as the line that word frequencies alone reach.
+
+    Returns:
+      The path of the picture, or None when there is nothing to draw.
+    """
+    lines = read_metrics(directory)
+    if not lines:
+        return None
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(12, 4.5), tight_layout=True)
+    FigureCanvasAgg(figure)
+    panels = (
+        ("masked_lm_loss", "masked-LM loss (nats)"),
+        ("masked_lm_accuracy", "masked-LM accuracy"),
+        ("sentence_order_accuracy", "sentence-order accuracy"),
+    )
+    for column, (name, title) in enumerate(panels):
+        axes = figure.add_subplot(1, len(panels), column + 1)
+        for kind, style in (("train", {"alpha": 0.6}), ("eval", {"marker": "o", "markersize": 4})):
+            points = [(line["step"], line[name]) for line in lines
+                      if line["kind"] == kind and name in line]
+            if points:
+                axes.plot(*zip(*points), label=kind, **style)
+        if name == "masked_lm_loss" and unigram_entropy:
+            axes.axhline(unigram_entropy, color="grey", linestyle="--", label="unigram entropy")
+        axes.set_title(title)
+        axes.set_xlabel("updates")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend()
+    path = os.path.join(directory, CURVES_FILE)
+    with atomic_write(path, "wb") as handle:
+        figure.savefig(handle, format="png", dpi=110)
+    logging.info("Learning curves: %s", path)
+    return path

@@ -1,0 +1,94 @@
+"""What happens before the first step: the directory claimed, the weights made or restored."""
+
+import dataclasses
+import json
+import os
+from typing import List, NamedTuple
+
+from absl import logging
+
+from albert.checkpoints.manager import latest_checkpoint
+from albert.checkpoints.restore import initialise_from, resume
+from albert.config import ModelConfig
+from albert.errors import UsageError
+from albert.files import atomic_write, ensure_writable_directory
+from albert.model.parameters import initial_values
+from albert.optim.optimizers import describe, make_optimizer
+from albert.optim.transforms import GradientTransformation
+from albert.training.options import TrainingOptions
+from albert.training.state import TrainState, create_state
+
+CONFIG_FILE = "albert_config.json"
+FLAGS_FILE = "flags.txt"
+# Fields that do not change which model it is.
+_TRAINING_FIELDS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
+
+
+def claim_directory(directory: str, config: ModelConfig, flags_text: str) -> None:
+    """Makes a run directory ours: writes the config and the flags of the run.
+
+    Raises:
+      UsageError: It cannot be written, or holds a run of another model.
+    """
+    ensure_writable_directory(directory, "--output_dir")
+    config_path = os.path.join(directory, CONFIG_FILE)
+    if os.path.isfile(config_path):
+        _check_same_model(directory, ModelConfig.from_json_file(config_path), config)
+    flags_path = os.path.join(directory, FLAGS_FILE)
+    if os.path.isfile(flags_path):
+        with open(flags_path, encoding="utf-8") as handle:
+            old = handle.read().splitlines()
+        for line in flags_text.splitlines():
+            if line not in old:
+                logging.info("Changed since the last run in this directory: %s", line)
+    with atomic_write(flags_path) as handle:
+        handle.write(flags_text)
+    with atomic_write(config_path) as handle:
+        handle.write(config.to_json())
+
+
+def _check_same_model(directory: str, old: ModelConfig, new: ModelConfig) -> None:
+    for field in dataclasses.fields(ModelConfig):
+        before, now = getattr(old, field.name), getattr(new, field.name)
+        if field.name not in _TRAINING_FIELDS and before != now:
+            raise UsageError(
+                "--output_dir={} holds a run of another model: {} is {} there and {} now. Choose "
+                "another --output_dir, or the config in it.".format(
+                    directory, field.name, json.dumps(before), json.dumps(now)
+                )
+            )
+
+
+class Prepared(NamedTuple):
+    """A state and the rule that changes it."""
+
+    state: TrainState
+    optimizer: GradientTransformation
+
+
+def prepare_state(options: TrainingOptions, device: str) -> Prepared:
+    """Creates the state of a run: resumed from its directory, from a checkpoint, or new.
+
+    Raises:
+      UsageError: A checkpoint does not fit, or an option is refused.
+    """
+    schedule = options.schedule()
+    values = initial_values(options.model, options.random_seed)
+    optimizer = make_optimizer(options.optimizer, schedule, values)
+    logging.info(describe(options.optimizer, values))
+    state = create_state(values, optimizer, device)
+    current = latest_checkpoint(options.output_dir) if options.output_dir else None
+    loaded = []  # type: List[str]
+    if current:
+        resume(options.model, state, current)
+        loaded = list(state.parameters)
+        logging.info("Resuming %s at step %d", current, int(state.global_step.numpy()))
+    elif options.init_checkpoint:
+        loaded = initialise_from(
+            options.model, state.parameters, options.init_checkpoint, options.init_from_group0
+        )
+    logging.info("**** Trainable Variables ****")
+    for name, variable in state.parameters.items():
+        origin = ", *INIT_FROM_CKPT*" if name in loaded else ""
+        logging.info("  name = %s, shape = %s%s", name, tuple(variable.shape.as_list()), origin)
+    return Prepared(state, optimizer)

@@ -1,0 +1,84 @@
+"""Validation of a checkpoint over whole files, as a command asks for it."""
+
+import os
+from typing import Dict, Optional, Sequence
+
+from absl import flags, logging
+
+from albert.checkpoints.manager import latest_checkpoint, read_tensors
+from albert.checkpoints.restore import load_weights
+from albert.compat import tf
+from albert.config import ModelConfig
+from albert.data.pipeline import evaluation_batches
+from albert.data.prefetch import prefetch
+from albert.data.source import log_features, open_data
+from albert.errors import UsageError
+from albert.evaluation import evaluate, log_results, write_results
+from albert.training.state import GLOBAL_STEP
+from albert.training.step import make_eval_step
+from albert.training.towers import check_batch_size
+
+FLAGS = flags.FLAGS
+
+
+def find_checkpoint(name: Optional[str], directory: Optional[str]) -> str:
+    """The prefix of the checkpoint a command means.
+
+    Args:
+      name: A prefix, also by its name inside `directory`; None for the latest there.
+      directory: The run's.
+
+    Raises:
+      UsageError: There is none.
+    """
+    if name:
+        inside = os.path.join(directory or "", name)
+        for prefix in (name, inside):
+            if os.path.isfile(prefix + ".index"):
+                return prefix
+        raise UsageError(
+            "No checkpoint {}.index. Name it without its ending, for example "
+            "--checkpoint=model.ckpt-1000.".format(inside)
+        )
+    if not directory:
+        raise UsageError("Pass --output_dir, the folder of a run, or --checkpoint.")
+    prefix = latest_checkpoint(directory)
+    if prefix is None:
+        raise UsageError(
+            "No checkpoint in --output_dir={}. Train one there with multigpu_pretraining.py, or "
+            "name one with --checkpoint.".format(directory)
+        )
+    return prefix
+
+
+def validate(config: ModelConfig, devices: Sequence[str]) -> Dict[str, float]:
+    """Evaluates a checkpoint on --eval_file, else --input_file, each record exactly once.
+
+    Logs the results and writes them to `eval_results.txt` in --output_dir.
+
+    Raises:
+      UsageError: Records or checkpoint are missing or do not fit.
+    """
+    prefix = find_checkpoint(FLAGS.checkpoint, FLAGS.output_dir)
+    if FLAGS.do_train and not FLAGS.eval_file:
+        logging.warning("Evaluating on the training files; pass held-out ones by --eval_file")
+    flag = "eval_file" if FLAGS.eval_file else "input_file"
+    batch_size = FLAGS.eval_batch_size or 8 * len(devices)
+    check_batch_size(batch_size, len(devices), "eval_batch_size")
+    data = open_data(
+        FLAGS[flag].value, flag, config, FLAGS.max_seq_length, FLAGS.max_predictions_per_seq,
+        not FLAGS.tqdm_off,
+    )
+    log_features(data.shapes, batch_size)
+    with tf.device(devices[0]):
+        weights = {k: tf.Variable(v) for k, v in load_weights(config, prefix).items()}
+    logging.info("***** Running evaluation *****")
+    logging.info("  Checkpoint = %s", prefix)
+    logging.info("  Batch size = %d", batch_size)
+    batches = evaluation_batches(data.dataset, data.shapes, batch_size, FLAGS.max_eval_steps)
+    results = evaluate(make_eval_step(config, weights, devices), prefetch(batches))
+    step = int(read_tensors(prefix).get(GLOBAL_STEP, 0))
+    log_results(results, step)
+    if not FLAGS.no_save:
+        write_results(results, step, FLAGS.output_dir or os.path.dirname(prefix))
+    return results

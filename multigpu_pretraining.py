@@ -1,0 +1,73 @@
+"""Pre-trains ALBERT on one or more towers: flags -> options -> albert.training.loop.train."""
+
+import datetime
+import os
+import sys
+
+from albert import flags as albert_flags
+from albert.errors import UsageError, exit_on_usage_error
+from albert.flags_parsing import parse
+from albert.optim.optimizers import OptimizerConfig
+from albert.runtime import choose_devices
+from albert.training.loop import train
+from albert.training.options import TrainingOptions, default_learning_rate
+from albert.validation import validate
+
+FLAGS = albert_flags.FLAGS
+_DEFAULT_WARMUP_SHARE = 0.1
+
+
+def _training_options(num_towers: int) -> TrainingOptions:
+    model = albert_flags.model_config()
+    default_trust = "all" if model.layout == "brightmart" else "decayed"
+    warmup = FLAGS.num_warmup_steps
+    computed = {
+        "model": model,
+        "learning_rate": FLAGS.learning_rate
+        or default_learning_rate(FLAGS.optimizer, FLAGS.train_batch_size),
+        "num_warmup_steps": int(_DEFAULT_WARMUP_SHARE * FLAGS.num_train_steps)
+        if warmup is None
+        else warmup,
+        "eval_batch_size": FLAGS.eval_batch_size or 8 * num_towers,
+        "output_dir": None if FLAGS.no_save else FLAGS.output_dir,
+        "optimizer": OptimizerConfig(
+            name=FLAGS.optimizer,
+            weight_decay=FLAGS.weight_decay,
+            b1=FLAGS.adam_beta1,
+            b2=FLAGS.adam_beta2,
+            epsilon=FLAGS.adam_epsilon,
+            clip_norm=FLAGS.clip_norm,
+            bias_correction=FLAGS.bias_correction,
+            exclude_from_weight_decay=tuple(FLAGS.exclude_from_weight_decay),
+            trust_ratio=FLAGS.trust_ratio or default_trust,
+        ),
+    }
+    named = {
+        name: FLAGS[name].value
+        for name in TrainingOptions.__dataclass_fields__
+        if name not in computed
+    }
+    return TrainingOptions(**dict(named, **computed))
+
+
+def main(argv) -> int:
+    """Runs the command; returns its exit code."""
+    albert_flags.define_flags()
+    with exit_on_usage_error():
+        parse(argv)
+        albert_flags.warn_about_inert_flags()
+        if not FLAGS.do_train and not FLAGS.do_eval:
+            raise UsageError("At least one of --do_train and --do_eval must be True.")
+        if not FLAGS.output_dir and not FLAGS.no_save:
+            now = datetime.datetime.now()
+            FLAGS.output_dir = os.path.join("runs", now.strftime("pretrain-%Y%m%d_%H%M%S"))
+        devices = choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv)
+        options = _training_options(len(devices))
+        code = train(options, devices, albert_flags.flags_text()) if FLAGS.do_train else 0
+        if FLAGS.do_eval and code == 0:
+            validate(options.model, devices)
+        return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

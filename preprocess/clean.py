@@ -1,0 +1,176 @@
+"""Dirty files to clean documents: read, repair, split, deduplicate, hold out, write."""
+
+import collections
+import contextlib
+import json
+import os
+import pickle
+import shutil
+import tempfile
+from typing import Dict, Iterator, List, Optional
+
+from absl import logging
+
+from albert.data.records import manifest_path
+from albert.errors import UsageError
+from albert.files import atomic_write, ensure_writable_directory
+from preprocess import dedup, engines, extract, inputs, sentences, text
+from preprocess.clean_units import Cleaned, CleanOptions, Outcome, clean_unit, units
+from preprocess.options import Execution
+from preprocess.progress import Progress
+
+
+def clean(options: CleanOptions, execution: Execution = Execution()) -> dict:
+    """Cleans files into documents; returns the manifest that is written beside them.
+
+    Raises:
+      UsageError: The options do not do, or no document is left.
+    """
+    _check(options)
+    paths = inputs.expand(options.input_file)
+    counts = collections.Counter()
+    files = collections.OrderedDict()  # type: Dict[str, dict]
+    total = sum(os.path.getsize(path) for path in paths)
+    work = tempfile.mkdtemp(prefix=".clean-", dir=os.path.dirname(options.output_file) or ".")
+    try:
+        with engines.start(execution) as run, _Writer(options) as writer:
+            jobs = ((work, unit, options) for unit in units(paths, options.layout))
+            with Progress("Cleaning", total, "B", not execution.tqdm_off) as progress:
+                for outcome in _in_order(run(clean_unit, jobs)):
+                    _note_file(files, outcome)
+                    writer.add(outcome.documents, counts)
+                    counts["empty_documents"] += outcome.empty
+                    counts["replaced_characters"] += outcome.replaced
+                    progress.update(outcome.unit.size)
+            if not counts["train_documents"] + counts["valid_documents"]:
+                raise UsageError(
+                    "--input_file={} gives no document. {}".format(
+                        options.input_file, _first_error(files)
+                    )
+                )
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return _write_manifest(options, counts, files)
+
+
+def _check(options: CleanOptions) -> None:
+    for name, value, allowed in (
+        ("dedup", options.dedup, dedup.DEDUPS),
+        ("format", options.layout.format, extract.FORMATS),
+        ("documents", options.layout.documents, extract.DOCUMENT_UNITS),
+    ):
+        if value not in allowed:
+            raise UsageError(
+                "--{} must be one of: {}. Received {!r}.".format(name, ", ".join(allowed), value)
+            )
+    if not 0 <= options.valid_fraction < 1:
+        raise UsageError(
+            "--valid_fraction must be between 0 and 1. Received {}.".format(options.valid_fraction)
+        )
+    text.require_ftfy(options.cleaning)
+    if options.dedup == "near":
+        dedup.require_datasketch()
+    sentences.splitter(options.splitter, options.language)
+    for path in options.output_files + [options.held_out_file]:
+        ensure_writable_directory(os.path.dirname(path) or ".", "output_file")
+
+
+def _in_order(paths: Iterator[str]) -> Iterator[Outcome]:
+    """Reads outcomes in the order of their units, whenever they come."""
+    waiting, following = set(), 0
+    for path in paths:
+        waiting.add(path)
+        folder = os.path.dirname(path)
+        while True:
+            expected = os.path.join(folder, "unit-{:08d}".format(following))
+            if expected not in waiting:
+                break
+            with open(expected, "rb") as handle:
+                outcome = pickle.load(handle)
+            os.remove(expected)
+            waiting.remove(expected)
+            following += 1
+            yield outcome
+
+
+class _Writer:
+    """The output files; each is whole or absent."""
+
+    def __init__(self, options: CleanOptions):
+        self._options = options
+        self._seen = dedup.Seen(options.dedup)
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> "_Writer":
+        opened = [
+            self._stack.enter_context(atomic_write(path)) for path in self._options.output_files
+        ]
+        self._train = opened
+        self._valid = None
+        if self._options.valid_fraction > 0:
+            self._valid = self._stack.enter_context(atomic_write(self._options.held_out_file))
+        return self
+
+    def __exit__(self, *error) -> Optional[bool]:
+        return self._stack.__exit__(*error)
+
+    def add(self, documents: List[Cleaned], counts: collections.Counter) -> None:
+        for document in documents:
+            counts["documents"] += 1
+            duplicate = self._seen.duplicate(document.digest, document.sketch)
+            if duplicate:
+                counts[duplicate + "_duplicates"] += 1
+                continue
+            side = "valid" if document.held_out else "train"
+            handle = self._valid if document.held_out else self._file_for(document.digest)
+            handle.write(document.text + "\n\n")
+            counts[side + "_documents"] += 1
+            counts[side + "_sentences"] += document.text.count("\n") + 1
+            counts[side + "_words"] += len(document.text.split())
+            counts[side + "_bytes"] += len(document.text.encode("utf-8")) + 2
+
+    def _file_for(self, digest: bytes):
+        # By the document, not by turns, so that files change little when input is added.
+        return self._train[int.from_bytes(digest[8:], "big") % len(self._train)]
+
+
+def _note_file(files: Dict[str, dict], outcome: Outcome) -> None:
+    unit = outcome.unit
+    entry = files.setdefault(
+        unit.path, {"format": unit.kind, "documents": 0, "replaced_characters": 0, "error": ""}
+    )
+    if outcome.error:
+        logging.warning("Cannot use %s: %s", unit.path, outcome.error)
+        entry["error"] = outcome.error
+    else:
+        entry["encoding"] = outcome.encoding
+    entry["documents"] += len(outcome.documents)
+    entry["replaced_characters"] += outcome.replaced
+
+
+def _first_error(files: Dict[str, dict]) -> str:
+    errors = ["{}: {}".format(path, f["error"]) for path, f in files.items() if f["error"]]
+    return errors[0] if errors else "Is there text in it?"
+
+
+def _write_manifest(options: CleanOptions, counts, files) -> dict:
+    plain = options._asdict()
+    plain["layout"], plain["cleaning"] = options.layout._asdict(), options.cleaning._asdict()
+    names = (
+        "documents empty_documents exact_duplicates near_duplicates replaced_characters "
+        "train_documents train_sentences train_words train_bytes valid_documents "
+        "valid_sentences valid_words valid_bytes"
+    )
+    manifest = {
+        "version": 1,
+        "options": plain,
+        "counts": {name: counts[name] for name in names.split()},
+        "unreadable_files": sum(bool(entry["error"]) for entry in files.values()),
+        "inputs": files,
+        "outputs": options.output_files
+        + ([options.held_out_file] if options.valid_fraction > 0 else []),
+    }
+    with atomic_write(manifest_path(options.output_file)) as handle:
+        json.dump(manifest, handle, indent=2, ensure_ascii=False)
+        handle.write("\n")
+    return manifest

@@ -1,0 +1,99 @@
+"""The command that cleans text, and its report."""
+
+from typing import List, Sequence
+
+from absl import flags
+
+from albert.errors import UsageError
+from albert.files import atomic_write
+from preprocess import cli, dedup, extract, sentences
+from preprocess.records_command import define_execution_flags, execution_from_flags
+
+USAGE = """Cleans files of many formats into documents: a sentence a line, a blank line between.
+
+Reads txt, JSON, JSONL, HTML, SRT and TTML, also .gz, .bz2, .xz and .zst. Example:
+
+  python -m preprocess clean --input_file='raw/*' --output_file=clean/train.txt \\
+    --valid_file=clean/valid.txt --valid_fraction=0.02 --dedup=near
+"""
+
+
+def define_flags() -> None:
+    """Defines the flags of the command."""
+    flags.DEFINE_string("input_file", None, "Files: a comma list of names and globs.")
+    flags.DEFINE_string("output_file", None, "Clean documents.")
+    flags.DEFINE_string("valid_file", "", "Held-out documents; default: NAME.valid.EXT.")
+    flags.DEFINE_float("valid_fraction", 0.0, "Share of documents to hold out.")
+    flags.DEFINE_integer("num_files", 1, "Output files NAME-00000-of-0000N.", lower_bound=1)
+    flags.DEFINE_enum("dedup", "exact", dedup.DEDUPS, "Duplicates to drop.")
+    flags.DEFINE_enum("splitter", "auto", sentences.SPLITTERS, "Sentence splitter.")
+    flags.DEFINE_string("language", "ms", "Language of the text, for the splitter.")
+    flags.DEFINE_enum("format", "auto", extract.FORMATS, "Format of all files.")
+    flags.DEFINE_enum(
+        "documents", "blank_line", extract.DOCUMENT_UNITS, "What a document is in plain text."
+    )
+    flags.DEFINE_string("json_field", "", "Path of the text, e.g. article.body; default: guessed.")
+    flags.DEFINE_string("html_select", "", "tag, .class or tag.class of documents in HTML.")
+    flags.DEFINE_bool("fix_mojibake", True, "Repair wrongly decoded text.")
+    flags.DEFINE_bool("remove_urls", True, "Drop web and mail addresses.")
+    flags.DEFINE_bool("remove_handles", True, "Drop @names.")
+    flags.DEFINE_bool("do_lower_case", False, "Lower-case the text.")
+    define_execution_flags()
+
+
+def report(manifest: dict) -> str:
+    """The manifest for people."""
+    counts = manifest["counts"]
+    lines = ["{:>12,}  {}".format(counts[k], k.replace("_", " ")) for k in counts if counts[k]]
+    lines.append("{:>12,}  unreadable files".format(manifest["unreadable_files"]))
+    lines.append("")
+    for path, entry in manifest["inputs"].items():
+        if entry["error"]:
+            lines.append("UNREADABLE {}: {}".format(path, entry["error"]))
+        else:
+            lines.append(
+                "{documents:>9,} documents  {format:5} {encoding}  {0}".format(path, **entry)
+            )
+    lines += [""] + ["wrote {}".format(path) for path in manifest["outputs"]]
+    return "\n".join(lines) + "\n"
+
+
+def main(positional: List[str]) -> int:
+    """Cleans as the flags say."""
+    from preprocess import clean, text
+
+    f = flags.FLAGS
+    if positional or not f.input_file or not f.output_file:
+        raise UsageError(
+            "Give --input_file and --output_file, for example: python -m preprocess clean "
+            "--input_file='raw/*' --output_file=clean.txt --valid_fraction=0.02"
+        )
+    layout = extract.Layout(f.format, f.documents, f.json_field, f.html_select)
+    cleaning = text.TextOptions(
+        f.fix_mojibake, f.remove_urls, f.remove_handles, f.do_lower_case
+    )
+    manifest = clean.clean(
+        clean.CleanOptions(
+            f.input_file,
+            f.output_file,
+            f.valid_file,
+            f.valid_fraction,
+            f.num_files,
+            f.dedup,
+            f.splitter,
+            f.language,
+            layout,
+            cleaning,
+        ),
+        execution_from_flags(),
+    )
+    readable = report(manifest)
+    with atomic_write(f.output_file + ".report.txt") as handle:
+        handle.write(readable)
+    print(readable, end="")
+    return 0
+
+
+def run(argv: Sequence[str]) -> None:
+    """The whole command, from arguments to exit code."""
+    cli.run(argv, USAGE, define_flags, main)

@@ -1,0 +1,108 @@
+"""Text blocks to piece ids: the only place where text is tokenised, once."""
+
+import unicodedata
+from itertools import chain
+from typing import IO, Dict, List, NamedTuple
+
+import numpy as np
+
+from albert.data import counter_rng
+from preprocess.inputs import TextBlock, decode_utf8
+from preprocess.vocabulary import Vocabulary
+
+
+class Documents(NamedTuple):
+    """Tokenised documents, flat.
+
+    Attributes:
+      ids: [t] piece ids.
+      sentence_offsets: [s + 1] first token of each sentence.
+      document_offsets: [d + 1] first sentence of each document.
+      keys: [d] uint64, what identifies a document to the random numbers.
+    """
+
+    ids: np.ndarray
+    sentence_offsets: np.ndarray
+    document_offsets: np.ndarray
+    keys: np.ndarray
+
+
+def normalize(line: str, lower: bool, keep_accents: bool) -> str:
+    """White space to single spaces; optionally lower case and without combining marks."""
+    line = " ".join(line.split())
+    if not keep_accents:
+        decomposed = unicodedata.normalize("NFKD", line)
+        line = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return line.lower() if lower else line
+
+
+def encode_block(
+    block: TextBlock, vocabulary: Vocabulary, *, lower: bool, keep_accents: bool, seed: int
+) -> Documents:
+    """Tokenises one block.
+
+    A document's key depends on the seed and its place in the input, on nothing else.
+
+    Raises:
+      UsageError: The block is not UTF-8.
+    """
+    lines = [normalize(line, lower, keep_accents) for line in decode_utf8(block).split("\n")]
+    present = np.array([bool(line) for line in lines])
+    document_of_line = np.cumsum(~present)[present]
+    pieces = vocabulary.processor.EncodeAsIds([line for line in lines if line])
+    lengths = np.array([len(sentence) for sentence in pieces], np.int64)
+    ids = np.fromiter(chain.from_iterable(pieces), np.int32, int(lengths.sum()))
+    if vocabulary.resplit:
+        ids, lengths = _resplit(ids, lengths, vocabulary.resplit)
+    document_of_line, lengths = document_of_line[lengths > 0], lengths[lengths > 0]
+    _, first = np.unique(document_of_line, return_index=True)
+    base = counter_rng.combine(seed, block.file_index, block.offset)
+    return Documents(
+        ids,
+        np.concatenate([[0], np.cumsum(lengths)]),
+        np.concatenate([first, [len(lengths)]]).astype(np.int64),
+        counter_rng.combine(base, np.arange(len(first))),
+    )
+
+
+def _resplit(ids: np.ndarray, lengths: np.ndarray, table: Dict[int, List[int]]):
+    glued = np.isin(ids, np.fromiter(table, np.int64, len(table)))
+    where = np.flatnonzero(glued)
+    if not where.size:
+        return ids, lengths
+    counts = np.ones(len(ids), np.int64)
+    counts[where] = [len(table[piece]) for piece in ids[where]]
+    sentence = np.repeat(np.arange(len(lengths)), lengths)
+    out = np.repeat(ids, counts)
+    starts = np.cumsum(counts) - counts
+    for at in where:
+        replacement = table[ids[at]]
+        out[starts[at] : starts[at] + len(replacement)] = replacement
+    return out, np.bincount(sentence, counts, minlength=len(lengths)).astype(np.int64)
+
+
+def save(documents: Documents, handle: IO[bytes]) -> None:
+    """Writes encoded documents into an open file."""
+    np.savez(handle, **documents._asdict())
+
+
+def load(path: str) -> Documents:
+    """Reads what `save` wrote."""
+    with np.load(path) as arrays:
+        return Documents(*(arrays[name] for name in Documents._fields))
+
+
+def concatenate(parts: List[Documents]) -> Documents:
+    """Joins encoded documents in order."""
+
+    def joined(name):
+        arrays = [getattr(part, name) for part in parts]
+        bases = np.cumsum([0] + [array[-1] for array in arrays[:-1]])
+        return np.concatenate([[0]] + [array[1:] + base for array, base in zip(arrays, bases)])
+
+    return Documents(
+        np.concatenate([part.ids for part in parts]),
+        joined("sentence_offsets"),
+        joined("document_offsets"),
+        np.concatenate([part.keys for part in parts]),
+    )

@@ -1,0 +1,154 @@
+"""Where jobs run: in this process, in worker processes, or on a Ray cluster.
+
+An engine maps a top-level function over jobs that can be pickled and yields the results as they
+come. Jobs are few at a time, so that an endless iterator of jobs needs flat memory. What the
+results are does not depend on the engine.
+"""
+
+import concurrent.futures
+import contextlib
+import multiprocessing
+import os
+import threading
+import time
+from concurrent.futures.process import BrokenProcessPool
+from typing import Callable, Iterable, Iterator, TypeVar
+
+from albert.errors import UsageError
+from preprocess.options import Execution
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+Map = Callable[[Callable[[Job], Result], Iterable[Job]], Iterator[Result]]
+
+_JOBS_PER_WORKER = 2
+
+
+def worker_count(execution: Execution) -> int:
+    """Workers to use: as told, or one for each core that this process may run on."""
+    if execution.num_workers:
+        return execution.num_workers
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def start(execution: Execution) -> Iterator[Map]:
+    """Starts the engine and yields its `map(function, jobs)`.
+
+    Raises:
+      UsageError: Ray is asked for and not installed or not reachable, or a worker dies.
+    """
+    if execution.engine == "ray":
+        with _ray(execution) as run:
+            yield run
+    elif worker_count(execution) == 1:
+        yield map
+    else:
+        with _processes(worker_count(execution)) as run:
+            yield run
+
+
+def _end_with_parent(parent: int) -> None:
+    """Ends this worker soon after its parent is gone, however it went."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _ready(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@contextlib.contextmanager
+def _processes(workers: int) -> Iterator[Map]:
+    # Fresh processes: a fork would copy the threads' locks of whatever the caller has loaded.
+    pool = concurrent.futures.ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_end_with_parent,
+        initargs=(os.getpid(),),
+    )
+
+    def run(function, jobs):
+        pending = set()
+        for job in jobs:
+            pending.add(pool.submit(function, job))
+            if len(pending) >= workers * _JOBS_PER_WORKER:
+                done, pending = concurrent.futures.wait(
+                    pending, return_when=concurrent.futures.FIRST_COMPLETED
+                )
+                for future in done:
+                    yield future.result()
+        for future in concurrent.futures.as_completed(pending):
+            yield future.result()
+
+    try:
+        list(run(_ready, [0.05] * workers))
+        yield run
+        pool.shutdown()
+    except BrokenProcessPool as error:
+        raise UsageError(
+            "A worker process ended unexpectedly; was it killed, or is memory short? Run the "
+            "same command again to continue, with a lower --num_workers if it was memory."
+        ) from error
+    except BaseException:
+        pool.shutdown(wait=False)
+        raise
+
+
+@contextlib.contextmanager
+def _ray(execution: Execution) -> Iterator[Map]:
+    try:
+        import ray
+    except ImportError as error:
+        raise UsageError(
+            "--engine=ray needs Ray, which is an extra: pip install 'albert-pretraining[ray]', or "
+            "leave --engine=local."
+        ) from error
+    local = {} if execution.ray_address else {"num_cpus": worker_count(execution)}
+    try:
+        ray.init(
+            address=execution.ray_address or "local",
+            ignore_reinit_error=True,
+            log_to_driver=False,
+            **local
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UsageError(
+            "Cannot reach the Ray cluster --ray_address={} ({}). Start one with `ray start "
+            "--head`, or leave the flag empty to use this machine.".format(
+                execution.ray_address, str(error).splitlines()[0]
+            )
+        ) from error
+    limit = max(1, int(ray.cluster_resources().get("CPU", 1))) * _JOBS_PER_WORKER
+
+    def results(done):
+        try:
+            return ray.get(done)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause if isinstance(error.cause, UsageError) else error
+
+    def run(function, jobs):
+        task = ray.remote(function)
+        pending = []
+        for job in jobs:
+            pending.append(task.remote(job))
+            if len(pending) >= limit:
+                done, pending = ray.wait(pending)
+                for result in results(done):
+                    yield result
+        while pending:
+            done, pending = ray.wait(pending)
+            for result in results(done):
+                yield result
+
+    try:
+        yield run
+    finally:
+        ray.shutdown()

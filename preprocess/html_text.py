@@ -1,0 +1,88 @@
+"""The readable text of HTML pages."""
+
+from html.parser import HTMLParser
+from typing import List
+
+_SKIPPED = frozenset(
+    "script style noscript template svg head nav footer form button select option iframe".split()
+)
+_INLINE = frozenset(
+    """
+    a abbr acronym b bdi bdo big cite code data dfn em font i ins kbd mark q s samp small span
+    strike strong sub sup time tt u var wbr
+    """.split()
+)
+_VOID = frozenset(
+    "area base br col embed hr img input link meta param source track wbr".split()
+)
+
+
+class _Reader(HTMLParser):
+    """Collects paragraphs; inside selected elements only, if there is a selector."""
+
+    def __init__(self, select: str):
+        super().__init__(convert_charrefs=True)
+        self._tag, _, self._class = select.partition(".")
+        self._everything = not select
+        self._open = []  # type: List[tuple]
+        self._words = []  # type: List[str]
+        self._paragraphs = []  # type: List[str]
+        self.documents = []  # type: List[List[str]]
+
+    def _selected(self) -> bool:
+        return self._everything or any(chosen for _, chosen, _ in self._open)
+
+    def _skipped(self) -> bool:
+        return any(skipped for _, _, skipped in self._open)
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in _INLINE:
+            self._end_paragraph()
+        if tag in _VOID:
+            return
+        classes = (dict(attrs).get("class") or "").split()
+        chosen = (
+            not self._everything
+            and self._tag in ("", tag)
+            and (not self._class or self._class in classes)
+        )
+        self._open.append((tag, chosen, tag in _SKIPPED))
+
+    def handle_endtag(self, tag):
+        if tag not in _INLINE:
+            self._end_paragraph()
+        # Pages leave elements open: close up to the nearest that fits, if there is one.
+        for at in range(len(self._open) - 1, -1, -1):
+            if self._open[at][0] == tag:
+                closed, self._open = self._open[at:], self._open[:at]
+                if any(chosen for _, chosen, _ in closed) and not self._selected():
+                    self._end_document()
+                return
+
+    def handle_data(self, data):
+        if self._selected() and not self._skipped():
+            self._words.append(data)
+
+    def _end_paragraph(self):
+        paragraph = " ".join("".join(self._words).split())
+        self._words = []
+        if paragraph:
+            self._paragraphs.append(paragraph)
+
+    def _end_document(self):
+        self._end_paragraph()
+        if self._paragraphs:
+            self.documents.append(self._paragraphs)
+        self._paragraphs = []
+
+    def close(self):
+        super().close()
+        self._end_document()
+
+
+def extract(page: str, select: str = "") -> List[List[str]]:
+    """The paragraphs of a page, or of each element that matches "tag", ".class" or "tag.class"."""
+    reader = _Reader(select)
+    reader.feed(page)
+    reader.close()
+    return reader.documents

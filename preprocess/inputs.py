@@ -1,0 +1,183 @@
+"""Finding, opening and cutting the input files."""
+
+import bz2
+import glob
+import gzip
+import io
+import lzma
+import os
+from typing import BinaryIO, Iterator, List, NamedTuple, Tuple
+
+from absl import logging
+
+from albert.errors import UsageError
+
+BLOCK_BYTES = 2 << 20
+# A document longer than this is cut at a line end, so that memory stays flat.
+LONGEST_DOCUMENT = 4 * BLOCK_BYTES
+_TOO_LONG = "holds a document of more than {} MB (no blank line for that long); it is cut"
+
+
+class TextBlock(NamedTuple):
+    """A run of whole documents of one file.
+
+    Attributes:
+      index: Number of the block in the whole input.
+      file_index: Which of the input files.
+      path: That file.
+      offset: Where the block begins in the (uncompressed) file.
+      data: The bytes.
+      progress: Bytes of the file on disk read so far.
+    """
+
+    index: int
+    file_index: int
+    path: str
+    offset: int
+    data: bytes
+    progress: int
+
+
+def expand(patterns: str, flag: str = "input_file") -> List[str]:
+    """The files that a comma list of names and globs stands for, sorted within each glob.
+
+    Raises:
+      UsageError: An item matches no file, or names a folder.
+    """
+    paths = []
+    for pattern in (item.strip() for item in patterns.split(",")):
+        if not pattern:
+            continue
+        found = [p for p in sorted(glob.glob(pattern, recursive=True)) if not os.path.isdir(p)]
+        if not found and os.path.isdir(pattern):
+            raise UsageError(
+                "--{}={} is a folder; name its files, for example --{}='{}'.".format(
+                    flag, pattern, flag, os.path.join(pattern, "*.txt")
+                )
+            )
+        if not found:
+            raise UsageError(
+                "--{}={} matches no file. Looked in {}. Check the path, and quote the pattern "
+                "if it holds a *.".format(flag, pattern, os.path.abspath(os.path.dirname(pattern)))
+            )
+        paths.extend(path for path in found if path not in paths)
+    if not paths:
+        raise UsageError("--{} is empty; name at least one file.".format(flag))
+    return paths
+
+
+def open_binary(path: str) -> BinaryIO:
+    """Opens a file that may be compressed (.gz, .bz2, .xz, .zst), by its first bytes.
+
+    Raises:
+      UsageError: The file cannot be opened, or is .zst and zstandard is not installed.
+    """
+    try:
+        raw = open(path, "rb")
+    except OSError as error:
+        raise UsageError("Cannot read {} ({}).".format(path, error.strerror)) from error
+    magic = raw.read(6)
+    raw.seek(0)
+    if magic[:2] == b"\x1f\x8b":
+        return gzip.GzipFile(fileobj=raw)
+    if magic[:3] == b"BZh":
+        return bz2.BZ2File(raw)
+    if magic == b"\xfd7zXZ\x00":
+        return lzma.LZMAFile(raw)
+    if magic[:4] == b"\x28\xb5\x2f\xfd":
+        return _open_zstandard(raw, path)
+    return raw
+
+
+def _open_zstandard(raw: BinaryIO, path: str) -> BinaryIO:
+    try:
+        import zstandard
+    except ImportError as error:
+        raise UsageError(
+            "{} is compressed with Zstandard; install it with `pip install zstandard` or "
+            "decompress the file first.".format(path)
+        ) from error
+    return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw))
+
+
+def read_blocks(paths: List[str], block_bytes: int = BLOCK_BYTES) -> Iterator[TextBlock]:
+    """Cuts files into runs of whole documents, always at the same places.
+
+    Raises:
+      UsageError: A file cannot be read to its end.
+    """
+    index = 0
+    for file_index, path in enumerate(paths):
+        with open(path, "rb") as plain:
+            size = os.fstat(plain.fileno()).st_size
+        for offset, data in cut(path, block_bytes):
+            done = min(size, offset + len(data))
+            yield TextBlock(index, file_index, path, offset, data, done)
+            index += 1
+
+
+def cut(path: str, block_bytes: int, at_lines: bool = False) -> Iterator[Tuple[int, bytes]]:
+    """Yields (offset, bytes) of runs of whole documents, or of whole lines.
+
+    Args:
+      path: A file, compressed or not.
+      block_bytes: About how long the runs are.
+      at_lines: Whether a run may end at any line end, not at blank lines only.
+
+    Raises:
+      UsageError: The file cannot be read to its end.
+    """
+    offset, kept, warned = 0, b"", False
+    with open_binary(path) as stream:
+        while True:
+            fresh = _read(stream, block_bytes, path)
+            kept += fresh
+            if not fresh:
+                break
+            end = _last_boundary(kept, at_lines)
+            if not end:
+                if len(kept) < LONGEST_DOCUMENT:
+                    continue
+                end = max(kept.rfind(b"\n"), kept.rfind(b" ")) + 1 or len(kept)
+                if not warned:
+                    logging.warning("%s %s", path, _TOO_LONG.format(LONGEST_DOCUMENT >> 20))
+                    warned = True
+            yield offset, kept[:end]
+            offset, kept = offset + end, kept[end:]
+    if kept:
+        yield offset, kept
+
+
+def _last_boundary(data: bytes, at_lines: bool) -> int:
+    """Where the last whole document (or line) ends; 0 if none does."""
+    if at_lines:
+        return data.rfind(b"\n") + 1
+    unix, windows = data.rfind(b"\n\n"), data.rfind(b"\n\r\n")
+    return max(unix + 2 if unix >= 0 else 0, windows + 3 if windows >= 0 else 0)
+
+
+def _read(stream: BinaryIO, size: int, path: str) -> bytes:
+    try:
+        return stream.read(size)
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise UsageError("{} is damaged or cut off ({}).".format(path, error)) from error
+
+
+def decode_utf8(block: TextBlock) -> str:
+    """The text of a block.
+
+    Raises:
+      UsageError: The bytes are not UTF-8; the message names the offset.
+    """
+    data = block.data
+    if block.offset == 0 and data[:3] == b"\xef\xbb\xbf":
+        data = data[3:]
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            "{} is not UTF-8 at byte {}. Convert it first: python -m preprocess clean "
+            "--input_file={} --output_file=clean.txt".format(
+                block.path, block.offset + error.start, block.path
+            )
+        ) from error

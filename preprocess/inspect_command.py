@@ -1,0 +1,144 @@
+"""The command that validates record files and shows samples."""
+
+import os
+from typing import Iterator, List, Sequence
+
+from absl import flags
+
+from albert.errors import UsageError
+from preprocess import cli
+
+USAGE = """Validates record files, shows samples as text, exits with 1 if something is off.
+
+  python -m preprocess inspect train.tfrecord --spm_model_file=tokenizer.model
+"""
+
+
+def define_flags() -> None:
+    """Defines the flags of the command."""
+    flags.DEFINE_string("spm_model_file", None, "SentencePiece model of the records.")
+    flags.DEFINE_string("vocab_file", None, "Accepted; the .model of the same name is used.")
+    flags.DEFINE_integer("samples", 3, "Examples to show.", lower_bound=0)
+    flags.DEFINE_string("sentence_task", None, "sop, nsp or none; default: the manifest's.")
+    flags.DEFINE_float("masked_lm_prob", None, "Default: the manifest's, else 0.15.")
+    flags.DEFINE_integer("dupe_factor", None, "Default: the manifest's, else 5.")
+    flags.DEFINE_bool("tqdm_off", False, "Log lines instead of a progress bar.")
+
+
+def _expected(manifest: dict, words):
+    from preprocess.inspection import Expected
+
+    f = flags.FLAGS
+    options = (manifest or {}).get("options", {})
+
+    def choose(name, default):
+        return f[name].value if f[name].value is not None else options.get(name, default)
+
+    dynamic = options.get("masking") == "dynamic"
+    return Expected(
+        vocab_size=len(words.pieces),
+        cls=words.cls,
+        sep=words.sep,
+        mask=words.mask,
+        unk=words.unk,
+        sentence_task=choose("sentence_task", "sop"),
+        masked_lm_prob=choose("masked_lm_prob", 0.15),
+        duplicates=1 if dynamic else choose("dupe_factor", 5),
+        permuted=options.get("do_permutation", False),
+    )
+
+
+def show(features: dict, words) -> str:
+    """An example as text; predicted pieces stand in brackets as original>input."""
+    ids = features["input_ids"].tolist()
+    real = int(features["input_mask"].sum()) if "input_mask" in features else len(ids)
+    original = {}
+    if "masked_lm_ids" in features:
+        used = features["masked_lm_weights"] > 0
+        positions = features["masked_lm_positions"][used].tolist()
+        original = dict(zip(positions, features["masked_lm_ids"][used].tolist()))
+    out = []
+    for position, piece in enumerate(ids[:real]):
+        text = words.pieces[piece]
+        if position in original:
+            label = words.pieces[original[position]]
+            text = "{{{}>{}}}".format(label, "same" if piece == original[position] else text)
+        out.append(text)
+    label = int(features["next_sentence_labels"][0])
+    return "label {}: {}".format(label, " ".join(out))
+
+
+def _read(paths: List[str], inspection, shown: list, bar: bool) -> Iterator[str]:
+    """Feeds all records to the inspection; yields what makes a file unreadable."""
+    from albert.data import records
+    from preprocess.progress import Progress
+
+    total = sum(os.path.getsize(path) for path in paths)
+    with Progress("Inspecting", total, "B", bar) as progress:
+        for path in paths:
+            try:
+                for offset, payload in records.read_records(path):
+                    try:
+                        features = records.decode_example(payload)
+                    except ValueError as error:
+                        yield "{} at byte offset {}: {}".format(path, offset, error)
+                        continue
+                    inspection.add(path, offset, features)
+                    if len(shown) < flags.FLAGS.samples:
+                        shown.append(features)
+                    progress.update(len(payload) + 16)
+            except records.RecordError as error:
+                yield str(error)
+
+
+def _changed(paths: List[str], manifest: dict) -> Iterator[str]:
+    """Files that are not what their manifest says."""
+    import google_crc32c
+
+    entries = {entry["name"]: entry for entry in (manifest or {}).get("files", [])}
+    for path in paths:
+        entry = entries.get(os.path.basename(path))
+        if entry is None or "crc32c" not in entry:
+            continue
+        checksum = google_crc32c.Checksum()
+        with open(path, "rb") as handle:
+            for block in iter(lambda: handle.read(1 << 20), b""):
+                checksum.update(block)
+        if checksum.hexdigest().decode() != entry["crc32c"]:
+            yield "{} is not the file its manifest describes (checksum {}, not {}).".format(
+                path, checksum.hexdigest().decode(), entry["crc32c"]
+            )
+
+
+def main(positional: List[str]) -> int:
+    """Inspects the files named on the command line."""
+    from albert.data import records
+    from preprocess import inputs, vocabulary
+    from preprocess.inspection import Inspection
+
+    f = flags.FLAGS
+    if not positional:
+        raise UsageError(
+            "Name record files, for example: python -m preprocess inspect train.tfrecord "
+            "--spm_model_file=tokenizer.model"
+        )
+    paths = inputs.expand(",".join(positional), "input_file")
+    manifest = records.read_manifest(paths[0])
+    words = vocabulary.load(vocabulary.resolve_model(f.spm_model_file or "", f.vocab_file or ""))
+    inspection, shown = Inspection(_expected(manifest, words)), []
+    reasons = list(_read(paths, inspection, shown, not f.tqdm_off))
+    for features in shown:
+        print(show(features, words))
+    for name, value in inspection.statistics().items():
+        text = "{:,}".format(value) if isinstance(value, int) else "{:.4f}".format(value)
+        print("{:>32}: {}".format(name, text))
+    reasons += inspection.reasons() + list(_changed(paths, manifest))
+    for reason in reasons:
+        print("WRONG: {}".format(reason))
+    print("{} {}".format(", ".join(paths), "is not in order" if reasons else "is in order"))
+    return 1 if reasons else 0
+
+
+def run(argv: Sequence[str]) -> None:
+    """The whole command, from arguments to exit code."""
+    cli.run(argv, USAGE, define_flags, main)

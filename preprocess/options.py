@@ -1,0 +1,137 @@
+"""What a build of records is made from and how it is carried out."""
+
+import dataclasses
+import math
+from typing import Dict, List
+
+from albert.errors import UsageError
+
+SENTENCE_TASKS = ("sop", "nsp", "none")
+MASKINGS = ("static", "dynamic")
+COMPRESSIONS = ("none", "gzip")
+ENGINES = ("local", "ray")
+MAX_SHARDS = 10000
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordOptions:
+    """Everything that determines the bytes of the records. Names are those of Google's flags.
+
+    Attributes:
+      input_file: Globs or a comma list of UTF-8 text: a sentence a line, a blank line between
+        documents; .gz, .bz2 and .xz are read too.
+      output_file: One name or a comma list; the examples are dealt out in turn.
+      spm_model_file: The SentencePiece model.
+      do_lower_case: Lower-case the text.
+      keep_accents: False strips combining marks, as the originals do. That damages scripts which
+        write vowels with them, so it is not the default.
+      sentence_task: "sop" (swapped segments), "nsp" (random second segment) or "none".
+      masking: "static" draws the masks now; "dynamic" leaves them to the training.
+      max_predictions_per_seq: 0 means ceil(masked_lm_prob * max_seq_length).
+      num_shards: Above 1, `output_file` is one name and becomes name-00000-of-0000N and so on.
+      min_pieces: Examples of a single segment with fewer pieces are dropped and counted.
+
+    The other attributes are Google's flags of the same names.
+    """
+
+    input_file: str
+    output_file: str
+    spm_model_file: str
+    do_lower_case: bool = False
+    keep_accents: bool = True
+    do_whole_word_mask: bool = True
+    do_permutation: bool = False
+    favor_shorter_ngram: bool = True
+    sentence_task: str = "sop"
+    masking: str = "static"
+    max_seq_length: int = 512
+    ngram: int = 3
+    max_predictions_per_seq: int = 0
+    random_seed: int = 12345
+    dupe_factor: int = 5
+    masked_lm_prob: float = 0.15
+    short_seq_prob: float = 0.1
+    num_shards: int = 1
+    compression: str = "none"
+    min_pieces: int = 4
+
+    def __post_init__(self):
+        _one_of("sentence_task", self.sentence_task, SENTENCE_TASKS)
+        _one_of("masking", self.masking, MASKINGS)
+        _one_of("compression", self.compression, COMPRESSIONS)
+        _between("max_seq_length", self.max_seq_length, 8, 65000)
+        _between("ngram", self.ngram, 1, 64)
+        _between("max_predictions_per_seq", self.max_predictions_per_seq, 0, self.max_seq_length)
+        _between("dupe_factor", self.dupe_factor, 1, 10000)
+        _between("masked_lm_prob", self.masked_lm_prob, 0, 1)
+        _between("short_seq_prob", self.short_seq_prob, 0, 1)
+        _between("num_shards", self.num_shards, 1, MAX_SHARDS)
+        _between("min_pieces", self.min_pieces, 1, self.max_seq_length)
+        if self.num_shards > 1 and "," in self.output_file:
+            raise UsageError(
+                "--num_shards={} and a comma list in --output_file exclude each other; give one "
+                "name with --num_shards, or the list alone.".format(self.num_shards)
+            )
+
+    @property
+    def predictions(self) -> int:
+        """The cap on predictions that is in force (P, or half of it with permutation)."""
+        # The product is rounded first: 0.15 * 100 is 15.000000000000002 in some orders.
+        follow = math.ceil(round(self.masked_lm_prob * self.max_seq_length, 6))
+        return self.max_predictions_per_seq or max(1, follow)
+
+    @property
+    def duplicates(self) -> int:
+        """How often each document is segmented; once where the training draws the masks."""
+        return 1 if self.masking == "dynamic" else self.dupe_factor
+
+    @property
+    def output_files(self) -> List[str]:
+        """The files to write."""
+        if self.num_shards == 1:
+            return [name.strip() for name in self.output_file.split(",") if name.strip()]
+        shards = range(self.num_shards)
+        return [
+            "{}-{:05d}-of-{:05d}".format(self.output_file, shard, self.num_shards)
+            for shard in shards
+        ]
+
+    def as_dict(self) -> Dict[str, object]:
+        """All options by name, for the manifest."""
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """How the work is carried out; nothing here changes a byte of the result.
+
+    Attributes:
+      num_workers: Processes; 0 means one for each core this process may use.
+      engine: "local" processes or a "ray" cluster.
+      ray_address: "" starts Ray here; "auto" or ray://host:port joins a cluster, whose machines
+        must see the same folders.
+      tqdm_off: Plain log lines instead of a progress bar.
+    """
+
+    num_workers: int = 0
+    engine: str = "local"
+    ray_address: str = ""
+    tqdm_off: bool = False
+
+    def __post_init__(self):
+        _one_of("engine", self.engine, ENGINES)
+        _between("num_workers", self.num_workers, 0, 4096)
+
+
+def _one_of(name: str, value: str, allowed) -> None:
+    if value not in allowed:
+        raise UsageError(
+            "--{} must be one of: {}. Received {!r}.".format(name, ", ".join(allowed), value)
+        )
+
+
+def _between(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise UsageError(
+            "--{} must be between {} and {}. Received {}.".format(name, low, high, value)
+        )

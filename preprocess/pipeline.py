@@ -1,0 +1,222 @@
+"""Text files to record files: the whole build, in flat memory, continued where it was killed."""
+
+import os
+import shutil
+import time
+from typing import Dict, List, NamedTuple
+
+import numpy as np
+from absl import logging
+
+from albert.data.records import manifest_path
+from albert.errors import UsageError
+from albert.files import ensure_writable_directory
+from preprocess import engines, examples, inputs, jobs, manifest, spill, vocabulary, workspace
+from preprocess.options import Execution, RecordOptions
+from preprocess.progress import Progress, duration
+from preprocess.shards import Shards, rename_all
+
+# Pieces that one job masks; with the arrays made from them about 150 MB.
+PART_PIECES = 3 << 20
+
+
+class Build(NamedTuple):
+    """A finished build.
+
+    Attributes:
+      manifest: As written beside the records.
+      seconds: Time of each step, start-up of the engine excluded.
+    """
+
+    manifest: dict
+    seconds: Dict[str, float]
+
+
+class _Segmented(NamedTuple):
+    """What the first two steps have left."""
+
+    blocks: List[int]
+    cells: np.ndarray
+    documents: int
+    pieces: int
+    dropped: int
+
+    @property
+    def examples(self) -> int:
+        return int(self.cells.sum())
+
+
+def write_records(options: RecordOptions, execution: Execution = Execution()) -> Build:
+    """Builds the record files that the options describe, and their manifest.
+
+    Equal options and inputs give equal bytes, however the work is carried out and however often
+    it was interrupted.
+
+    Raises:
+      UsageError: Something in the options, the inputs, the model or the disk does not do.
+    """
+    paths = inputs.expand(options.input_file)
+    words = vocabulary.load(options.spm_model_file)
+    files = options.output_files
+    for path in files:
+        ensure_writable_directory(os.path.dirname(path) or ".", "output_file")
+    manifest.warn_if_capped(options)
+    logging.info("*** Reading from input files ***")
+    for path in paths:
+        logging.info("  %s", path)
+    base = manifest_path(options.output_file)
+    model = {
+        "file": os.path.basename(options.spm_model_file),
+        "sha256": vocabulary.fingerprint(options.spm_model_file),
+    }
+    identity = {
+        "options": options.as_dict(),
+        "inputs": [[path, os.stat(path).st_size, os.stat(path).st_mtime_ns] for path in paths],
+        "model": model,
+    }
+    folder = base[: -len(".manifest.json")] + ".work"
+    with workspace.opened(folder, identity) as work:
+        context = jobs.Context(work.path, options, os.path.abspath(options.spm_model_file))
+        with engines.start(execution) as run:
+            if not work.state().get("complete"):
+                seconds = _build(context, work, run, paths, execution)
+            else:
+                seconds = {}
+            result = _finish(context, work, files, base, words, model)
+    manifest.log_examples(files, words)
+    manifest.log_summary(result)
+    logging.info(
+        "Records in %s (%s), manifest in %s",
+        ", ".join(files[:3]) + (" ..." if len(files) > 3 else ""),
+        duration(sum(seconds.values())),
+        base,
+    )
+    return Build(result, seconds)
+
+
+def _build(context, work, run, paths, execution) -> Dict[str, float]:
+    clock = [time.time()]
+    _encode(context, work, run, paths, not execution.tqdm_off)
+    clock.append(time.time())
+    _segment(context, work, run, not execution.tqdm_off)
+    clock.append(time.time())
+    _mask(context, work, run, not execution.tqdm_off)
+    clock.append(time.time())
+    return dict(zip(("encode", "segment", "mask"), np.diff(clock).tolist()))
+
+
+def _encode(context, work, run, paths, bar) -> None:
+    if "blocks" in work.state():
+        return
+    count = 0
+    sizes = [os.path.getsize(path) for path in paths]
+    at = [0] * len(paths)
+    with Progress("Tokenising", sum(sizes), "B", bar) as progress:
+        stream = ((context, block) for block in inputs.read_blocks(paths))
+        for block in run(jobs.encode, stream):
+            count = max(count, block.index + 1)
+            progress.update(max(0, block.progress - at[block.file_index]))
+            at[block.file_index] = max(at[block.file_index], block.progress)
+    work.note(blocks=count)
+
+
+def _segment(context, work, run, bar) -> None:
+    if work.state().get("segmented"):
+        return
+    blocks = work.state()["blocks"]
+    with Progress("Segmenting", blocks, "blocks", bar) as progress:
+        for _ in run(jobs.segment, ((context, block, blocks) for block in range(blocks))):
+            progress.update(1)
+    work.note(segmented=True)
+
+
+def _segmented(work) -> _Segmented:
+    blocks = list(range(work.state()["blocks"]))
+    cells = np.zeros(spill.CELLS, np.int64)
+    documents = pieces = dropped = 0
+    for block in blocks:
+        summary = spill.summarize(work.spill(block))
+        cells += summary.cells
+        documents += summary.documents
+        pieces += summary.pieces
+        dropped += summary.dropped
+    return _Segmented(blocks, cells, documents, pieces, dropped)
+
+
+def plan_parts(cells: np.ndarray, pieces: int, part_pieces: int = PART_PIECES) -> List[jobs.Part]:
+    """Cuts the key ranges into parts of about equal numbers of examples.
+
+    Args:
+      cells: Examples in each cell of keys.
+      pieces: Pieces in all examples.
+      part_pieces: Pieces that a part should hold.
+    """
+    count = int(cells.sum())
+    number = min(len(cells), max(1, -(-pieces // part_pieces)))
+    ranks = np.concatenate([[0], np.cumsum(cells)])
+    limits = np.searchsorted(ranks, np.arange(1, number) * count // number)
+    limits = [0] + sorted(set(limits.tolist()) - {0, len(cells)}) + [len(cells)]
+    return [
+        jobs.Part(i, begin, end, int(ranks[begin]))
+        for i, (begin, end) in enumerate(zip(limits[:-1], limits[1:]))
+    ]
+
+
+def _mask(context, work, run, bar) -> None:
+    found = _segmented(work)
+    for block in found.blocks:
+        if os.path.exists(work.encoded(block)):
+            os.remove(work.encoded(block))
+    options = context.options
+    manifest.check_not_empty(found.documents, found.examples, options)
+    parts = plan_parts(found.cells, found.pieces)
+    shards = Shards(work, options.output_files, compressed=options.compression == "gzip")
+    if not shards.restore(len(parts)):
+        shards.reset(len(parts))
+    _check_disk(options, found, work.path)
+    left = [part for part in parts if not os.path.exists(work.part_summary(part.number))]
+    with Progress("Writing examples", found.examples, "examples", bar) as progress:
+        shards.append_ready()
+        limits = [part.rank for part in parts] + [found.examples]
+        progress.update(found.examples - sum(limits[p.number + 1] - p.rank for p in left))
+        for part in run(jobs.mask, ((context, found.blocks, part) for part in left)):
+            progress.update(limits[part.number + 1] - part.rank)
+            shards.append_ready()
+    entries = shards.finish()
+    work.note(complete=True, files=entries, parts=len(parts))
+
+
+def _check_disk(options: RecordOptions, found: _Segmented, folder: str) -> None:
+    expected = manifest.estimate_bytes(options, found.examples, found.pieces)
+    free = shutil.disk_usage(folder).free
+    logging.info(
+        "%d documents give %d examples, about %.1f MB on disk (%.1f MB free)",
+        found.documents,
+        found.examples,
+        expected / 1e6,
+        free / 1e6,
+    )
+    if expected > free:
+        raise UsageError(
+            "The records need about {:.1f} GB and {:.1f} GB are free on the disk of {}. Use "
+            "--masking=dynamic, --compression=gzip, a lower --dupe_factor or another disk.".format(
+                expected / 1e9, free / 1e9, folder
+            )
+        )
+
+
+def _finish(context, work, files, base, words, model) -> dict:
+    """Renames the shards and writes the manifest, last, so that it never describes others."""
+    state = work.state()
+    found = _segmented(work)
+    counts = examples.Counts.zero(len(words.pieces))
+    for number in range(state["parts"]):
+        counts = counts.plus(jobs.part_counts(work, number))
+    if os.path.exists(base):
+        os.remove(base)
+    rename_all(work, files)
+    result = manifest.describe(
+        context.options, words, model, found.documents, found.dropped, counts, state["files"]
+    )
+    manifest.write(base, result)
+    return result

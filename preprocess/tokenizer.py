@@ -1,0 +1,216 @@
+"""Training a SentencePiece model for ALBERT, and a report on how well it fits."""
+
+import io
+import itertools
+import os
+import re
+from typing import Iterable, Iterator, List, NamedTuple, Optional
+
+import numpy as np
+from absl import logging
+
+from albert.errors import UsageError
+from albert.files import atomic_write, ensure_writable_directory
+from preprocess import inputs, vocabulary
+
+CONTROL_SYMBOLS = ("[CLS]", "[SEP]", "[MASK]")
+# Both seeds train with these; they differ in the size of the sample and of the vocabulary.
+_COMMON = {
+    "model_type": "unigram",
+    "character_coverage": 0.99995,
+    "pad_id": 0,
+    "unk_id": 1,
+    "bos_id": -1,
+    "eos_id": -1,
+    "pad_piece": "<pad>",
+    "control_symbols": list(CONTROL_SYMBOLS),
+    "user_defined_symbols": ["(", ")", "\u201d", "-", ".", "\u2013", "\u00a3", "\u20ac"],
+    "shuffle_input_sentence": True,
+}
+
+
+class Preset(NamedTuple):
+    """Options in which the presets differ.
+
+    Attributes:
+      vocab_size: Pieces, special pieces included.
+      input_sentence_size: Sentences in the shuffled sample.
+    """
+
+    vocab_size: int
+    input_sentence_size: int
+
+
+PRESETS = {
+    "guide": Preset(25000, 10000000),  # the ALBERT guide: small vocabulary, large sample
+    "malaya": Preset(32000, 1000000),  # the Malay project: 32,000 pieces
+}
+
+
+def sentences(paths: List[str]) -> Iterator[str]:
+    """The non-empty lines of files of documents."""
+    for block in inputs.read_blocks(paths):
+        for line in inputs.decode_utf8(block).split("\n"):
+            line = line.strip()
+            if line:
+                yield line
+
+
+def train(
+    input_file: str,
+    model_prefix: str,
+    vocab_size: Optional[int] = None,
+    preset: str = "malaya",
+    *,
+    input_sentence_size: Optional[int] = None,
+    character_coverage: float = 0.99995,
+    lower_case: bool = False,
+    random_seed: int = 12345,
+    show_progress: bool = False
+) -> str:
+    """Trains a model on a shuffled sample of bounded size.
+
+    Args:
+      input_file: Globs or a comma list of text, a sentence a line.
+      model_prefix: `.model` and `.vocab` are written under this name, whole or not at all.
+      vocab_size: Pieces in all; the preset's if None.
+      preset: A key of `PRESETS`.
+      input_sentence_size: Sentences in the sample; the preset's if None.
+      character_coverage: Share of the characters that get pieces.
+      lower_case: Train on lower-cased text.
+      random_seed: Seed of the sample.
+      show_progress: Let SentencePiece tell on stderr what it is doing.
+
+    Returns:
+      Path of the `.model` file.
+
+    Raises:
+      UsageError: No input, an unknown preset, or a vocabulary the text is too small for; the
+        message tells the largest that works.
+    """
+    import sentencepiece
+
+    if preset not in PRESETS:
+        raise UsageError(
+            "--preset must be one of: {}. Received {!r}.".format(", ".join(PRESETS), preset)
+        )
+    paths = inputs.expand(input_file)
+    ensure_writable_directory(os.path.dirname(model_prefix) or ".", "model_prefix")
+    vocab_size = vocab_size or PRESETS[preset].vocab_size
+    stream = sentences(paths)
+    model = io.BytesIO()
+    options = dict(
+        _COMMON,
+        vocab_size=vocab_size,
+        input_sentence_size=input_sentence_size or PRESETS[preset].input_sentence_size,
+        character_coverage=character_coverage,
+        minloglevel=0 if show_progress else 2,
+    )
+    logging.info("Training a vocabulary of %d pieces on %d files", vocab_size, len(paths))
+    sentencepiece.set_random_generator_seed(random_seed)
+    try:
+        sentencepiece.SentencePieceTrainer.Train(
+            sentence_iterator=(line.lower() for line in stream) if lower_case else stream,
+            model_writer=model,
+            **options
+        )
+    except RuntimeError as error:
+        raise _explained(str(error), vocab_size, input_file) from error
+    _write(model.getvalue(), model_prefix)
+    return model_prefix + ".model"
+
+
+def _explained(message: str, vocab_size: int, input_file: str) -> UsageError:
+    high = re.search(r"Vocabulary size too high.*?<= (\d+)", message)
+    low = re.search(r"smaller than required_chars\. \d+ vs (\d+)", message)
+    if high:
+        return UsageError(
+            "--vocab_size={} is too large for the text in {}; the largest that works is {}.".format(
+                vocab_size, input_file, high.group(1)
+            )
+        )
+    if low:
+        return UsageError(
+            "--vocab_size={} is too small for the characters in {}; give at least {}, or a lower "
+            "--character_coverage.".format(vocab_size, input_file, low.group(1))
+        )
+    if "sentences_.empty()" in message:
+        return UsageError("--input_file={} holds no text.".format(input_file))
+    return UsageError("SentencePiece could not train on {}: {}".format(input_file, message))
+
+
+def _write(model: bytes, model_prefix: str) -> None:
+    import sentencepiece
+
+    processor = sentencepiece.SentencePieceProcessor()
+    processor.LoadFromSerializedProto(model)
+    with atomic_write(model_prefix + ".vocab") as handle:
+        for i in range(processor.GetPieceSize()):
+            handle.write("{}\t{:g}\n".format(processor.IdToPiece(i), processor.GetScore(i)))
+    with atomic_write(model_prefix + ".model", "wb") as handle:
+        handle.write(model)
+
+
+class Report(NamedTuple):
+    """How a model fits a text.
+
+    Attributes:
+      sentences: Sentences looked at.
+      words: White-space separated words in them.
+      pieces: Pieces they became.
+      pieces_per_word: The ratio.
+      characters_covered: Share of the characters that are not part of an unknown piece.
+      unk_rate: Share of the pieces that are unknown.
+      unused: Ordinary pieces of the vocabulary that never occurred.
+      vocab_size: Pieces in the vocabulary.
+    """
+
+    sentences: int
+    words: int
+    pieces: int
+    pieces_per_word: float
+    characters_covered: float
+    unk_rate: float
+    unused: int
+    vocab_size: int
+
+
+def report(model_file: str, lines: Iterable[str], limit: int = 200000) -> Report:
+    """Measures a model on (best: held-out) sentences, at most `limit` of them."""
+    words = vocabulary.load(model_file)
+    used = np.zeros(len(words.pieces), np.int64)
+    seen = count = characters = lost = 0
+    for batch in _batches(itertools.islice(lines, limit), 1000):
+        seen += len(batch)
+        count += sum(len(line.split()) for line in batch)
+        characters += sum(len("".join(line.split())) for line in batch)
+        for line, ids in zip(batch, words.processor.EncodeAsIds(batch)):
+            used += np.bincount(ids, minlength=len(used))
+            if words.unk in ids:
+                lost += _unknown_characters(words, line)
+    pieces = int(used.sum())
+    return Report(
+        seen,
+        count,
+        pieces,
+        pieces / max(count, 1),
+        1.0 - lost / max(characters, 1),
+        int(used[words.unk]) / max(pieces, 1),
+        int((used[words.replacements] == 0).sum()),
+        len(words.pieces),
+    )
+
+
+def _unknown_characters(words: vocabulary.Vocabulary, line: str) -> int:
+    pieces = words.processor.EncodeAsPieces(line)
+    known = set(words.pieces)
+    return sum(len(piece.replace(vocabulary.WORD_MARK, "")) for piece in pieces if piece not in known)
+
+
+def _batches(items: Iterable[str], size: int) -> Iterator[List[str]]:
+    iterator = iter(items)
+    while True:
+        batch = list(itertools.islice(iterator, size))
+        if not batch:
+            return
+        yield batch

@@ -1,0 +1,67 @@
+"""The command that trains a tokenizer and reports on it."""
+
+from typing import List, Sequence
+
+from absl import flags
+
+from albert.errors import UsageError
+from preprocess import cli
+
+USAGE = """Trains a SentencePiece model for ALBERT and reports how well it fits.
+
+  python -m preprocess tokenizer --input_file=train.txt --model_prefix=tokenizer \\
+    --vocab_size=32000 --heldout_file=valid.txt
+"""
+
+
+def define_flags() -> None:
+    """Defines the flags of the command."""
+    flags.DEFINE_string("input_file", None, "Text files: a comma list of names and globs.")
+    flags.DEFINE_string("model_prefix", "tokenizer", ".model and .vocab get this name.")
+    flags.DEFINE_string("preset", "malaya", "Options of the malaya or the guide recipe.")
+    flags.DEFINE_integer("vocab_size", 0, "Pieces; 0 takes the preset's.", lower_bound=0)
+    flags.DEFINE_integer("input_sentence_size", 0, "Sample; 0 takes the preset's.", lower_bound=0)
+    flags.DEFINE_float("character_coverage", 0.99995, "Share of characters that get pieces.")
+    flags.DEFINE_bool("do_lower_case", False, "Lower-case the text.")
+    flags.DEFINE_integer("random_seed", 12345, "Seed of the sample.")
+    flags.DEFINE_string("heldout_file", None, "Text to report on; the training text if not set.")
+
+
+def main(positional: List[str]) -> int:
+    """Trains and reports as the flags say."""
+    from preprocess import inputs, tokenizer
+
+    f = flags.FLAGS
+    if positional or not f.input_file:
+        raise UsageError(
+            "Give the text with --input_file, for example: python -m preprocess tokenizer "
+            "--input_file=train.txt --model_prefix=tokenizer --vocab_size=32000"
+        )
+    model = tokenizer.train(
+        f.input_file,
+        f.model_prefix,
+        f.vocab_size or None,
+        f.preset,
+        input_sentence_size=f.input_sentence_size or None,
+        character_coverage=f.character_coverage,
+        lower_case=f.do_lower_case,
+        random_seed=f.random_seed,
+        show_progress=True,
+    )
+    heldout = f.heldout_file or f.input_file
+    lines = tokenizer.sentences(inputs.expand(heldout, "heldout_file"))
+    if f.do_lower_case:
+        lines = (line.lower() for line in lines)
+    result = tokenizer.report(model, lines)
+    print("model: {}, {:,} pieces".format(model, result.vocab_size))
+    print("measured on {}: {:,} sentences".format(heldout, result.sentences))
+    print("characters covered: {:.4%}".format(result.characters_covered))
+    print("unknown pieces: {:.4%}".format(result.unk_rate))
+    print("pieces per word: {:.3f}".format(result.pieces_per_word))
+    print("pieces never used: {:,}".format(result.unused))
+    return 0
+
+
+def run(argv: Sequence[str]) -> None:
+    """The whole command, from arguments to exit code."""
+    cli.run(argv, USAGE, define_flags, main)

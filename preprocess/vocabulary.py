@@ -1,0 +1,170 @@
+"""What the records need to know about a SentencePiece model."""
+
+import functools
+import hashlib
+import os
+import re
+import unicodedata
+from typing import Dict, List, NamedTuple
+
+import numpy as np
+
+from albert.errors import UsageError
+
+WORD_MARK = "\u2581"
+# Spelled by this project's tokenizers and Google's; by the XLNet-style models of older releases.
+SPECIAL_FAMILIES = (("[CLS]", "[SEP]", "[MASK]"), ("<cls>", "<sep>", "<mask>"))
+_LOOKS_SPECIAL = re.compile(r"<[^<>\s]+>|\[[A-Z]+\d*\]")
+# Written without spaces, so the word mark says nothing there and every piece counts as a word.
+_UNSPACED_SCRIPTS = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
+
+
+class Vocabulary(NamedTuple):
+    """A loaded model and tables by piece id.
+
+    Attributes:
+      processor: The `SentencePieceProcessor`.
+      pieces: Spelling of every piece.
+      cls, sep, mask, pad, unk: Ids of the special pieces.
+      word_starts: [V] bool, the piece begins a word.
+      replacements: [r] int64, the ordinary pieces.
+      resplit: Pieces such as "1," and the ids they are cut into (see `_resplit_table`).
+    """
+
+    processor: object
+    pieces: List[str]
+    cls: int
+    sep: int
+    mask: int
+    pad: int
+    unk: int
+    word_starts: np.ndarray
+    replacements: np.ndarray
+    resplit: Dict[int, List[int]]
+
+    @property
+    def special_ids(self) -> Dict[str, int]:
+        """Ids of the special pieces by role."""
+        return {role: getattr(self, role) for role in ("cls", "sep", "mask", "pad", "unk")}
+
+
+def resolve_model(spm_model_file: str, vocab_file: str) -> str:
+    """The SentencePiece model meant by the two flags.
+
+    A `--vocab_file` alone, as in old commands, stands for the model of the same name.
+
+    Raises:
+      UsageError: Neither flag leads to a file.
+    """
+    candidates = [spm_model_file] if spm_model_file else []
+    if vocab_file and not spm_model_file:
+        candidates.append(os.path.splitext(vocab_file)[0] + ".model")
+    for path in candidates:
+        if os.path.isfile(path):
+            return path
+    raise UsageError(
+        "No SentencePiece model: {}. Train one with `python -m preprocess tokenizer "
+        "--input_file=corpus.txt --model_prefix=tokenizer`, then give "
+        "--spm_model_file=tokenizer.model.".format(
+            " and ".join("{} does not exist".format(path) for path in candidates)
+            or "--spm_model_file is not set"
+        )
+    )
+
+
+def fingerprint(path: str) -> str:
+    """SHA-256 of a model file."""
+    with open(path, "rb") as handle:
+        return hashlib.sha256(handle.read()).hexdigest()
+
+
+@functools.lru_cache(maxsize=4)
+def load(path: str) -> Vocabulary:
+    """Loads a SentencePiece model; each process does so once.
+
+    Raises:
+      UsageError: The file is not such a model, or has no special pieces.
+    """
+    import sentencepiece
+
+    processor = sentencepiece.SentencePieceProcessor()
+    try:
+        processor.Load(path)
+    except (OSError, RuntimeError) as error:
+        raise UsageError(
+            "{} is not a SentencePiece model ({}). Give the .model file, not the .vocab.".format(
+                path, str(error).splitlines()[0]
+            )
+        ) from error
+    size = processor.GetPieceSize()
+    pieces = [processor.IdToPiece(i) for i in range(size)]
+    ids = {piece: i for i, piece in enumerate(pieces)}
+    cls, sep, mask = _special_pieces(ids, path)
+    pad = next((ids[name] for name in ("<pad>", "[PAD]") if name in ids), 0)
+    ordinary = [i for i in range(size) if _is_ordinary(processor, i, pieces[i])]
+    starts = np.array([starts_word(piece) for piece in pieces])
+    starts[[cls, sep, mask, processor.unk_id()]] = True
+    return Vocabulary(
+        processor,
+        pieces,
+        cls,
+        sep,
+        mask,
+        pad,
+        processor.unk_id(),
+        starts,
+        np.array(ordinary, np.int64),
+        _resplit_table(processor, pieces),
+    )
+
+
+def _special_pieces(ids: Dict[str, int], path: str) -> List[int]:
+    for family in SPECIAL_FAMILIES:
+        if all(name in ids for name in family):
+            return [ids[name] for name in family]
+    raise UsageError(
+        "{} has no special pieces: looked for {}. Train it with "
+        "--control_symbols=[CLS],[SEP],[MASK], as `python -m preprocess tokenizer` does.".format(
+            path, " or ".join(", ".join(family) for family in SPECIAL_FAMILIES)
+        )
+    )
+
+
+def _is_ordinary(processor, piece_id: int, piece: str) -> bool:
+    return not (
+        processor.IsControl(piece_id)
+        or processor.IsUnknown(piece_id)
+        or processor.IsUnused(piece_id)
+        or processor.IsByte(piece_id)
+        or _LOOKS_SPECIAL.fullmatch(piece)
+    )
+
+
+def starts_word(piece: str) -> bool:
+    """Whether a piece begins a word, in any script.
+
+    The SentencePiece mark decides; punctuation stands alone, as in Google's rule (which takes
+    every piece outside a-z for a word of its own).
+    """
+    if piece.startswith(WORD_MARK):
+        return True
+    if all(unicodedata.category(character)[0] in "PS" for character in piece):
+        return True
+    return unicodedata.name(piece[0], "").startswith(_UNSPACED_SCRIPTS) if piece else True
+
+
+def _resplit_table(processor, pieces: List[str]) -> Dict[int, List[int]]:
+    """Digits glued to a comma ("1999,") are cut apart, as ALBERT's and XLNet's encoders do.
+
+    They encode the digits again, without the word mark, and add the comma. What comes out depends
+    on the piece alone, so a table does it.
+    """
+    table = {}
+    for piece_id, piece in enumerate(pieces):
+        if not (len(piece) > 1 and piece[-1] == "," and piece[-2].isdigit()):
+            continue
+        parts = processor.EncodeAsPieces(piece[:-1].replace(WORD_MARK, ""))
+        if not piece.startswith(WORD_MARK) and parts[0].startswith(WORD_MARK):
+            parts = ([parts[0][1:]] if len(parts[0]) > 1 else []) + parts[1:]
+        table[piece_id] = [processor.PieceToId(part) for part in parts + [","]]
+    return table

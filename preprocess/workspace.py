@@ -1,0 +1,109 @@
+"""The folder of an unfinished build, from which a killed build continues."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from typing import IO, Iterator
+
+from absl import logging
+
+from albert.errors import UsageError
+from albert.files import atomic_write, ensure_writable_directory
+
+
+class Workspace:
+    """Names inside the work folder of one build. A file in it is complete or absent."""
+
+    def __init__(self, path: str):
+        self.path = path
+
+    def encoded(self, block: int) -> str:
+        """Tokenised documents of one block."""
+        return self._name("encoded", block)
+
+    def spill(self, block: int) -> str:
+        """Unmasked examples of one block."""
+        return self._name("spill", block)
+
+    def part(self, number: int) -> str:
+        """Records of one range of keys, shard after shard."""
+        return self._name("part", number)
+
+    def part_summary(self, number: int) -> str:
+        """Sizes and counts of one part; written after the part."""
+        return self._name("summary", number)
+
+    def shard(self, number: int) -> str:
+        """An output file that is still growing."""
+        return self._name("shard", number)
+
+    def _name(self, kind: str, number: int) -> str:
+        return os.path.join(self.path, "{}-{:06d}".format(kind, number))
+
+    def state(self) -> dict:
+        """What was noted so far."""
+        try:
+            with open(os.path.join(self.path, "state.json"), encoding="utf-8") as handle:
+                return json.load(handle)
+        except FileNotFoundError:
+            return {}
+
+    def note(self, **facts: object) -> None:
+        """Adds facts to the state, durably."""
+        merged = dict(self.state(), **facts)
+        with atomic_write(os.path.join(self.path, "state.json")) as handle:
+            json.dump(merged, handle, indent=1, sort_keys=True)
+
+
+@contextlib.contextmanager
+def opened(path: str, identity: dict) -> Iterator[Workspace]:
+    """Opens the work folder for a build; removes it when the block succeeds.
+
+    Args:
+      path: The folder, on the disk of the output.
+      identity: Everything that determines the bytes of the output. A folder left by a build
+        with another identity is emptied; one with the same identity is continued.
+
+    Raises:
+      UsageError: The folder cannot be written, or another build is using it.
+    """
+    ensure_writable_directory(path, "output_file")
+    with open(os.path.join(path, "lock"), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(
+                "Another build is writing the same output (it holds {}). Wait for it, or choose "
+                "another --output_file.".format(path)
+            ) from error
+        workspace = Workspace(path)
+        identity = json.loads(json.dumps(identity))
+        left = workspace.state().get("identity")
+        if left is not None and left != identity:
+            logging.info("Discarding an unfinished build with other options in %s", path)
+            _empty(path)
+        elif left is not None:
+            logging.info("Continuing the unfinished build in %s", path)
+        workspace.note(identity=identity)
+        yield workspace
+        shutil.rmtree(path)
+
+
+def _empty(path: str) -> None:
+    for name in os.listdir(path):
+        if name != "lock":
+            os.remove(os.path.join(path, name))
+
+
+@contextlib.contextmanager
+def published(path: str) -> Iterator[IO[bytes]]:
+    """Writes a work file aside and renames it, without the cost of syncing it.
+
+    A killed process leaves no partial file under the final name.
+    """
+    aside = "{}.{}".format(path, os.getpid())
+    with open(aside, "wb") as handle:
+        yield handle
+    os.replace(aside, path)

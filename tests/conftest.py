@@ -1,0 +1,87 @@
+"""What all tests share: the import path, four CPU devices, small models and record files."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, ROOT)
+
+from albert.compat import logical_devices  # noqa: E402
+from albert.config import ModelConfig  # noqa: E402
+from albert.data.records import encode_example, frame  # noqa: E402
+
+DEVICES = logical_devices("CPU", 4)
+
+# Distinct primes where the model allows them, so that a transposed axis changes a shape.
+SIZES = {
+    "vocab_size": 101,
+    "embedding_size": 13,
+    "hidden_size": 21,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 3,
+    "intermediate_size": 29,
+    "max_position_embeddings": 41,
+    "hidden_act": "gelu",
+    "initializer_range": 0.1,
+}
+SEQUENCE, PREDICTIONS = 17, 5
+
+
+@pytest.fixture(scope="session")
+def devices():
+    """Names of four logical CPU devices."""
+    return DEVICES
+
+
+@pytest.fixture(params=["google", "brightmart"])
+def small_config(request) -> ModelConfig:
+    """A small model of each layout."""
+    return ModelConfig.from_dict(dict(SIZES, layout=request.param))
+
+
+def random_example(random: np.random.RandomState, sequence=SEQUENCE, predictions=PREDICTIONS):
+    """One record's features with a ragged length and a ragged number of masks."""
+    length = random.randint(7, sequence + 1)
+    masked = random.randint(1, min(predictions, length - 3) + 1)
+    ids = np.zeros(sequence, np.int64)
+    ids[:length] = 5 + random.zipf(1.5, length) % (SIZES["vocab_size"] - 5)
+    positions = np.zeros(predictions, np.int64)
+    positions[:masked] = np.sort(random.choice(np.arange(1, length - 1), masked, replace=False))
+    labels = np.zeros(predictions, np.int64)
+    labels[:masked] = ids[positions[:masked]]
+    ids[positions[:masked]] = 4
+    return {
+        "input_ids": ids,
+        "input_mask": (np.arange(sequence) < length).astype(np.int64),
+        "segment_ids": ((np.arange(sequence) > length // 2) & (np.arange(sequence) < length)).astype(
+            np.int64
+        ),
+        "masked_lm_positions": positions,
+        "masked_lm_ids": labels,
+        "masked_lm_weights": (np.arange(predictions) < masked).astype(np.float32),
+        "next_sentence_labels": np.array([random.randint(-1, 2)], np.int64),
+    }
+
+
+def random_batch(size: int, seed: int = 0):
+    """A batch as the pipeline yields it, in NumPy."""
+    random = np.random.RandomState(seed)
+    examples = [random_example(random) for _ in range(size)]
+    batch = {}
+    for name in examples[0]:
+        value = np.stack([example[name] for example in examples])
+        batch[name] = value if value.dtype == np.float32 else value.astype(np.int32)
+    batch["sentence_order_labels"] = batch.pop("next_sentence_labels")[:, 0]
+    return batch
+
+
+def write_record_file(path, count: int, seed: int = 0, opener=open, **lengths) -> str:
+    """Writes random records and returns the path."""
+    random = np.random.RandomState(seed)
+    with opener(str(path), "wb") as handle:
+        for _ in range(count):
+            handle.write(frame(encode_example(random_example(random, **lengths))))
+    return str(path)

@@ -1,0 +1,89 @@
+"""Config files: strict, and the presets are the published models."""
+
+import glob
+import json
+import os
+
+import pytest
+
+from albert.config import CONFIG_DIRECTORY, ModelConfig, find_config
+from albert.errors import UsageError
+from albert.model.parameters import initial_values, parameter_specs
+
+PRESETS = sorted(os.path.basename(p) for p in glob.glob(os.path.join(CONFIG_DIRECTORY, "*.json")))
+
+
+def total(config):
+    count = 0
+    for spec in parameter_specs(config).values():
+        size = 1
+        for length in spec.shape:
+            size *= length
+        count += size
+    return count
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset_reads_and_survives_a_round_trip(name):
+    config = ModelConfig.from_json_file(name)
+    assert ModelConfig.from_dict(json.loads(config.to_json())) == config
+
+
+@pytest.mark.parametrize(
+    "name,millions",  # Lan et al., 2019, table 1: 12M, 18M, 60M, 235M with 30,000 pieces
+    [("base", 11.8), ("large", 17.8), ("xlarge", 58.8), ("xxlarge", 222.7)],
+)
+def test_preset_has_the_published_size(name, millions):
+    encoder = total(ModelConfig.from_json_file(name))
+    assert encoder / 1e6 == pytest.approx(millions, rel=0.01)
+
+
+def test_seed_names_are_the_malay_models():
+    for name, hidden in (("base", 768), ("large", 1024)):
+        config = ModelConfig.from_json_file("albert_config_{}.json".format(name))
+        assert (config.layout, config.vocab_size, config.hidden_size) == ("brightmart", 32000, hidden)
+
+
+def test_config_is_found_without_its_folder():
+    found = os.path.join(CONFIG_DIRECTORY, "albert_config_base.json")
+    assert os.path.samefile(find_config("albert_config_base.json"), found)
+    assert os.path.samefile(find_config("elsewhere/albert_config_base.json"), found)
+    with pytest.raises(UsageError, match="Presets: .*base.*tiny"):
+        find_config("huge")
+
+
+@pytest.mark.parametrize(
+    "change,message",
+    [
+        ({"hiden_size": 8}, "unknown key 'hiden_size'. The nearest known key is 'hidden_size'"),
+        ({"hidden_size": 10, "num_attention_heads": 4}, "Choose a head count among 1, 2, 5, 10"),
+        ({"hidden_size": "10"}, "hidden_size must be of type int. Received '10'"),
+        ({"hidden_act": "swish"}, "hidden_act must be one of gelu, .*Received 'swish'"),
+        ({"vocab_size": 0}, "vocab_size must be at least 1. Received 0"),
+        ({"hidden_dropout_prob": 1.5}, r"must be in \[0, 1\). Received 1.5"),
+        ({"ln_type": "preln", "num_hidden_groups": 1}, "mixes keys of two layouts"),
+        ({"layout": "google", "num_hidden_groups": 99}, "must not exceed num_hidden_layers"),
+    ],
+)
+def test_a_mistake_is_one_clear_sentence(change, message):
+    with pytest.raises(UsageError, match=message):
+        ModelConfig.from_dict(dict({"vocab_size": 10}, **change))
+
+
+def test_layout_is_inferred_from_the_keys_of_each_system():
+    assert ModelConfig.from_dict({"vocab_size": 9, "net_structure_type": 0}).layout == "google"
+    assert ModelConfig.from_dict({"vocab_size": 9, "directionality": "bidi"}).layout == "brightmart"
+    assert ModelConfig.from_dict({"vocab_size": 9, "shared_type": None}).shared_type == "none"
+
+
+def test_initial_weights_depend_on_seed_and_name_only(small_config):
+    values = initial_values(small_config, seed=7)
+    again = initial_values(small_config, seed=7)
+    other = initial_values(small_config, seed=8)
+    name = "bert/embeddings/word_embeddings"
+    for key in values:
+        assert (values[key] == again[key]).all()
+    assert (values[name] != other[name]).any()
+    # Two standard deviations, as the originals' truncated normal.
+    assert abs(values[name]).max() <= 2 * small_config.initializer_range
+    assert values[name].std() == pytest.approx(0.88 * small_config.initializer_range, rel=0.05)

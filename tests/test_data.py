@@ -1,0 +1,189 @@
+"""Index, order and batches: the same for any restart, and clear about damaged files."""
+
+import gzip
+import os
+import threading
+
+import numpy as np
+import pytest
+from conftest import PREDICTIONS, SEQUENCE, SIZES, random_example, write_record_file
+
+from albert.data import index as index_module
+from albert.data.index import load_index
+from albert.data.pipeline import (
+    BatchOrder,
+    RecordDataset,
+    Shapes,
+    evaluation_batches,
+    expand_files,
+    training_batches,
+)
+from albert.data.prefetch import prefetch
+from albert.data.records import RecordError, decode_example, read_records
+from albert.errors import UsageError
+
+SHAPES = Shapes(SEQUENCE, PREDICTIONS, SIZES["vocab_size"], 2)
+
+
+def test_batch_holds_the_records_whatever_the_file(tmp_path):
+    plain = write_record_file(tmp_path / "a.tfrecord", 11, seed=1)
+    zipped = write_record_file(tmp_path / "b.tfrecord.gz", 7, seed=2, opener=gzip.open)
+    dataset = RecordDataset([plain, zipped])
+    assert dataset.size == 18
+    random = np.random.RandomState(2)
+    expected = [random_example(random) for _ in range(7)]
+    batch = dataset.read([11, 17, 0], SHAPES)
+    for row, example in ((0, expected[0]), (1, expected[6])):
+        for name in ("input_ids", "segment_ids", "masked_lm_ids", "masked_lm_weights"):
+            np.testing.assert_array_equal(batch[name][row], example[name])
+        assert int(batch["sentence_order_labels"][row]) == int(example["next_sentence_labels"][0])
+    assert batch["input_ids"].dtype.as_numpy_dtype == np.int32
+
+
+def test_index_is_kept_and_rebuilt_when_the_file_changes(tmp_path, monkeypatch):
+    path = write_record_file(tmp_path / "a.tfrecord", 5)
+    first = load_index(path)
+    monkeypatch.setattr(index_module, "_build", None)  # a second build would fail
+    np.testing.assert_array_equal(load_index(path).offsets, first.offsets)
+    monkeypatch.undo()
+    write_record_file(tmp_path / "a.tfrecord", 9)
+    os.utime(path, (1, 1))
+    assert len(load_index(path).offsets) == 9
+    with open(path + index_module.INDEX_SUFFIX, "wb") as handle:
+        handle.write(b"not an index")
+    assert len(load_index(path).offsets) == 9
+
+
+def test_index_points_at_every_payload(tmp_path):
+    path = write_record_file(tmp_path / "a.tfrecord", 6)
+    index = load_index(path)
+    with open(path, "rb") as handle:
+        data = handle.read()
+    payloads = [data[o : o + n] for o, n in zip(index.offsets, index.lengths)]
+    assert payloads == [payload for _, payload in read_records(path)]
+    assert all("input_ids" in decode_example(payload) for payload in payloads)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "missing"])
+def test_damaged_files_are_named(tmp_path, damage):
+    path = write_record_file(tmp_path / "a.tfrecord", 5)
+    with open(path, "rb") as handle:
+        data = bytearray(handle.read())
+    if damage == "truncated":
+        data = data[:-7]
+    elif damage == "flipped":
+        data[len(data) // 2] ^= 1
+    elif damage == "empty":
+        data = b""
+    with open(path, "wb") as handle:
+        handle.write(data)
+    if damage == "missing":
+        os.remove(path)
+    words = {"truncated": "offset", "flipped": "offset", "empty": "no records", "missing": "No record"}
+    with pytest.raises(RecordError, match="a.tfrecord") as caught:
+        load_index(path)
+    assert words[damage] in str(caught.value)
+
+
+def test_wrong_length_names_file_feature_got_and_wanted(tmp_path):
+    path = write_record_file(tmp_path / "long.tfrecord", 3, sequence=23)
+    with pytest.raises(
+        RecordError,
+        match=r"long.tfrecord \(record 0\): feature input_ids has length 23, wanted 17. Pass "
+        "--max_seq_length=23",
+    ):
+        RecordDataset([path]).read([0, 1], SHAPES)
+    path = write_record_file(tmp_path / "wide.tfrecord", 3, predictions=4)
+    with pytest.raises(RecordError, match="masked_lm_positions has length 4, wanted 5"):
+        RecordDataset([path]).read([2], SHAPES)
+
+
+def test_vocabulary_larger_than_the_configs_is_refused(tmp_path):
+    path = write_record_file(tmp_path / "a.tfrecord", 3)
+    small = SHAPES._replace(vocab_size=6)
+    with pytest.raises(RecordError, match="input_ids holds .*vocab_size is 6"):
+        RecordDataset([path]).read([0], small)
+
+
+def test_files_are_found_by_list_and_glob(tmp_path):
+    names = [write_record_file(tmp_path / "{}.tfrecord".format(n), 1) for n in ("b", "a", "c")]
+    found = expand_files("{0}/[ab].tfrecord, {0}/c.tfrecord".format(tmp_path))
+    assert found == sorted(names)
+    with pytest.raises(UsageError, match="No file matches '{}/x\\*'".format(tmp_path)):
+        expand_files("{}/x*".format(tmp_path))
+
+
+def test_order_is_a_function_of_seed_and_number():
+    order, again = BatchOrder(10, 4, seed=3), BatchOrder(10, 4, seed=3)
+    batches = [order.numbers(n) for n in range(5)]
+    for number in (4, 0, 2):  # in any sequence of calls
+        np.testing.assert_array_equal(again.numbers(number), batches[number])
+    stream = np.concatenate(batches)
+    for epoch in (stream[:10], stream[10:]):
+        assert sorted(epoch) == list(range(10))
+    assert list(stream[:10]) != list(stream[10:])
+    assert list(BatchOrder(10, 4, seed=4).numbers(0)) != list(batches[0])
+
+
+def test_order_is_frozen():
+    """Resuming must see the same batches on every NumPy: these numbers may never change."""
+    np.testing.assert_array_equal(BatchOrder(20, 5, seed=12345).numbers(1), FROZEN)
+
+
+FROZEN = [8, 11, 15, 7, 12]
+
+
+def test_part_of_the_records(tmp_path):
+    order = BatchOrder(100, 10, seed=0, fraction=0.2)
+    assert order.epoch_size == 20
+    seen = np.concatenate([order.numbers(n) for n in range(6)])
+    assert len(set(seen)) == 20
+    assert BatchOrder(100, 10, seed=0, fraction=1e-9).epoch_size == 1
+
+
+def test_training_batches_resume_where_asked(tmp_path):
+    dataset = RecordDataset([write_record_file(tmp_path / "a.tfrecord", 13)])
+    order = BatchOrder(dataset.size, 4, seed=0)
+    stream = training_batches(dataset, order, SHAPES, first=0)
+    batches = [next(stream) for _ in range(6)]
+    resumed = next(training_batches(dataset, order, SHAPES, first=5))
+    np.testing.assert_array_equal(resumed["input_ids"], batches[5]["input_ids"])
+
+
+def test_evaluation_reads_every_record_once_and_fills_up(tmp_path):
+    dataset = RecordDataset([write_record_file(tmp_path / "a.tfrecord", 13)])
+    batches = list(evaluation_batches(dataset, SHAPES, 5))
+    assert [int(b["input_ids"].shape[0]) for b in batches] == [5, 5, 5]
+    last = batches[-1]
+    assert last["masked_lm_weights"].numpy()[3:].sum() == 0
+    assert list(last["sentence_order_labels"].numpy()[3:]) == [-1, -1]
+    weights = sum(float(b["masked_lm_weights"].numpy().sum()) for b in batches)
+    whole = dataset.read(range(13), SHAPES)
+    assert weights == float(whole["masked_lm_weights"].numpy().sum())
+    assert len(list(evaluation_batches(dataset, SHAPES, 5, max_batches=2))) == 2
+
+
+def test_prefetch_keeps_order_and_hands_over_errors():
+    def items():
+        for n in range(5):
+            yield n
+        raise UsageError("broken file")
+
+    received = []
+    with pytest.raises(UsageError, match="broken file"):
+        for item in prefetch(items()):
+            received.append(item)
+    assert received == list(range(5))
+
+
+def test_prefetch_stops_its_thread_when_closed():
+    def endless():
+        while True:
+            yield 0
+
+    before = threading.active_count()
+    stream = prefetch(endless())
+    next(stream)
+    assert threading.active_count() == before + 1
+    stream.close()
+    assert threading.active_count() == before

@@ -1,0 +1,26 @@
+"""Evaluates a checkpoint on held-out records: flags -> restore -> evaluate -> eval_results.txt."""
+
+import sys
+
+from albert import flags as albert_flags
+from albert.errors import exit_on_usage_error
+from albert.flags_parsing import parse
+from albert.runtime import choose_devices
+from albert.validation import validate
+
+FLAGS = albert_flags.FLAGS
+
+
+def main(argv) -> int:
+    """Runs the command; returns its exit code."""
+    albert_flags.define_flags()
+    FLAGS.set_default("do_train", False)
+    with exit_on_usage_error():
+        parse(argv)
+        albert_flags.warn_about_inert_flags()
+        validate(albert_flags.model_config(), choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
