@@ -52,7 +52,6 @@ def _training_options(num_towers: int) -> TrainingOptions:
 
 def main(argv) -> int:
     """Runs the command; returns its exit code."""
-    albert_flags.define_flags()
     with exit_on_usage_error():
         parse(argv)
         albert_flags.warn_about_inert_flags()

@@ -13,7 +13,6 @@ FLAGS = albert_flags.FLAGS
 
 def main(argv) -> int:
     """Runs the command; returns its exit code."""
-    albert_flags.define_flags()
     FLAGS.set_default("do_train", False)
     with exit_on_usage_error():
         parse(argv)

@@ -9,8 +9,7 @@ import os
 from typing import Callable, Iterator, List
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
-_QUIET = _LOG_LEVEL not in os.environ
-os.environ.setdefault(_LOG_LEVEL, "3")  # what fails in there also raises here
+_QUIET = os.environ.setdefault(_LOG_LEVEL, "3") == "3"  # what fails in there also raises here
 
 
 @contextlib.contextmanager

@@ -19,83 +19,72 @@ _INERT = (
 )
 _NOT_HERE = ("masked_lm_prob",)  # chosen when records are built
 
+# The model.
+flags.DEFINE_string("albert_config_file", None, "Model config, JSON; also by bare name.")
+flags.DEFINE_alias("bert_config_file", "albert_config_file")
+flags.DEFINE_string("model", None, "Preset of albert_config/ instead of a config file.")
+flags.DEFINE_string("init_checkpoint", None, "Start from the weights of this checkpoint.")
+flags.DEFINE_bool("init_from_group0", False, "Copy group 0 of the checkpoint to new groups.")
 
-def define_flags() -> None:
-    """Defines all flags, once."""
-    _define_model_flags()
-    _define_data_flags()
-    _define_run_flags()
-    _define_optimizer_flags()
-    for name in _INERT:
-        flags.DEFINE_string(name, None, "Accepted for old commands; does nothing here.")
-    flags.DEFINE_string("masked_lm_prob", None, "Accepted for old commands: records carry masks.")
+# The records.
+flags.DEFINE_string("input_file", None, "Record files: comma list and globs, plain or GZIP.")
+flags.DEFINE_string("eval_file", None, "Held-out record files.")
+flags.DEFINE_integer("max_seq_length", None, "Length of the records; default: as they are.")
+flags.DEFINE_integer(
+    "max_predictions_per_seq", None, "Predictions of the records; default: as they are."
+)
+flags.DEFINE_float("small", 1.0, "Share of the records to train on, for a quick look.")
 
+# The run.
+flags.DEFINE_string("output_dir", None, "Run directory; default runs/pretrain-DATE_TIME.")
+flags.DEFINE_bool("do_train", True, "Train.")
+flags.DEFINE_bool("do_eval", False, "Evaluate at the end.")
+flags.DEFINE_integer("train_batch_size", 32, "Global batch: all towers together.")
+flags.DEFINE_integer("eval_batch_size", None, "Global batch of evaluation; default: 8 a tower.")
+flags.DEFINE_integer("num_train_steps", 100000, "Updates in the whole run.")
+flags.DEFINE_integer("save_checkpoints_steps", 1000, "Updates between checkpoints.")
+flags.DEFINE_integer("keep_checkpoint_max", 5, "Rolling checkpoints kept; 0 keeps all.")
+flags.DEFINE_integer("eval_steps", 1000, "Updates between evaluations of --eval_file.")
+flags.DEFINE_integer("max_eval_steps", None, "Batches an evaluation reads at most.")
+flags.DEFINE_integer("log_steps", 100, "Updates between log lines.")
+flags.DEFINE_bool("use_gpu", None, "GPUs or the CPU; default: GPUs where there are any.")
+flags.DEFINE_integer("num_gpu_cores", 0, "Towers; 0: all GPUs, or one tower on the CPU.")
+flags.DEFINE_enum("reduction", "tree", REDUCTIONS, "How gradients of towers are added.")
+flags.DEFINE_integer("random_seed", 12345, "Of weights, data order and dropout.")
+flags.DEFINE_bool("no_save", False, "Write nothing at all.")
+flags.DEFINE_bool("tqdm_off", False, "No progress bars.")
+flags.DEFINE_string("checkpoint", None, "Validation: a checkpoint; default: the latest.")
 
-def _define_model_flags() -> None:
-    flags.DEFINE_string("albert_config_file", None, "Model config, JSON; also by bare name.")
-    flags.DEFINE_alias("bert_config_file", "albert_config_file")
-    flags.DEFINE_string("model", None, "Preset of albert_config/ instead of a config file.")
-    flags.DEFINE_string("init_checkpoint", None, "Start from the weights of this checkpoint.")
-    flags.DEFINE_bool("init_from_group0", False, "Copy group 0 of the checkpoint to new groups.")
+# The optimizer.
+flags.DEFINE_enum("optimizer", "lamb", sorted(OPTIMIZERS), "Optimizer.")
+flags.DEFINE_float("learning_rate", None, "Peak rate; default: from optimizer and batch size.")
+flags.DEFINE_float("poly_power", 1.0, "Power of the polynomial decay.")
+flags.DEFINE_integer("num_warmup_steps", None, "Updates of warm-up; default: a tenth of all.")
+flags.DEFINE_integer("start_warmup_step", 0, "Update at which warm-up begins.")
+flags.DEFINE_float("weight_decay", 0.01, "Decoupled weight decay.")
+flags.DEFINE_float("adam_beta1", 0.9, "Decay of the first moment.")
+flags.DEFINE_float("adam_beta2", 0.999, "Decay of the second moment.")
+flags.DEFINE_float("adam_epsilon", 1e-6, "Added to the root of the second moment.")
+flags.DEFINE_float("clip_norm", 1.0, "Largest global norm of the gradient.")
+flags.DEFINE_bool("bias_correction", False, "Adam's correction of young moments.")
+flags.DEFINE_list(
+    "exclude_from_weight_decay", ["LayerNorm", "bias"], "Patterns of parameters without decay."
+)
+flags.DEFINE_enum(
+    "trust_ratio", None, TRUST_RATIOS,
+    "LAMB: which parameters are rescaled; default: as the layout's original.",
+)
 
-
-def _define_data_flags() -> None:
-    flags.DEFINE_string("input_file", None, "Record files: comma list and globs, plain or GZIP.")
-    flags.DEFINE_string("eval_file", None, "Held-out record files.")
-    flags.DEFINE_integer("max_seq_length", None, "Length of the records; default: as they are.")
-    flags.DEFINE_integer(
-        "max_predictions_per_seq", None, "Predictions of the records; default: as they are."
-    )
-    flags.DEFINE_float("small", 1.0, "Share of the records to train on, for a quick look.")
-
-
-def _define_run_flags() -> None:
-    flags.DEFINE_string("output_dir", None, "Run directory; default runs/pretrain-DATE_TIME.")
-    flags.DEFINE_bool("do_train", True, "Train.")
-    flags.DEFINE_bool("do_eval", False, "Evaluate at the end.")
-    flags.DEFINE_integer("train_batch_size", 32, "Global batch: all towers together.")
-    flags.DEFINE_integer("eval_batch_size", None, "Global batch of evaluation; default: 8 a tower.")
-    flags.DEFINE_integer("num_train_steps", 100000, "Updates in the whole run.")
-    flags.DEFINE_integer("save_checkpoints_steps", 1000, "Updates between checkpoints.")
-    flags.DEFINE_integer("keep_checkpoint_max", 5, "Rolling checkpoints kept; 0 keeps all.")
-    flags.DEFINE_integer("eval_steps", 1000, "Updates between evaluations of --eval_file.")
-    flags.DEFINE_integer("max_eval_steps", None, "Batches an evaluation reads at most.")
-    flags.DEFINE_integer("log_steps", 100, "Updates between log lines.")
-    flags.DEFINE_bool("use_gpu", None, "GPUs or the CPU; default: GPUs where there are any.")
-    flags.DEFINE_integer("num_gpu_cores", 0, "Towers; 0: all GPUs, or one tower on the CPU.")
-    flags.DEFINE_enum("reduction", "tree", REDUCTIONS, "How gradients of towers are added.")
-    flags.DEFINE_integer("random_seed", 12345, "Of weights, data order and dropout.")
-    flags.DEFINE_bool("no_save", False, "Write nothing at all.")
-    flags.DEFINE_bool("tqdm_off", False, "No progress bars.")
-    flags.DEFINE_string("checkpoint", None, "Validation: a checkpoint; default: the latest.")
-
-
-def _define_optimizer_flags() -> None:
-    flags.DEFINE_enum("optimizer", "lamb", sorted(OPTIMIZERS), "Optimizer.")
-    flags.DEFINE_float("learning_rate", None, "Peak rate; default: from optimizer and batch size.")
-    flags.DEFINE_float("poly_power", 1.0, "Power of the polynomial decay.")
-    flags.DEFINE_integer("num_warmup_steps", None, "Updates of warm-up; default: a tenth of all.")
-    flags.DEFINE_integer("start_warmup_step", 0, "Update at which warm-up begins.")
-    flags.DEFINE_float("weight_decay", 0.01, "Decoupled weight decay.")
-    flags.DEFINE_float("adam_beta1", 0.9, "Decay of the first moment.")
-    flags.DEFINE_float("adam_beta2", 0.999, "Decay of the second moment.")
-    flags.DEFINE_float("adam_epsilon", 1e-6, "Added to the root of the second moment.")
-    flags.DEFINE_float("clip_norm", 1.0, "Largest global norm of the gradient.")
-    flags.DEFINE_bool("bias_correction", False, "Adam's correction of young moments.")
-    flags.DEFINE_list(
-        "exclude_from_weight_decay", ["LayerNorm", "bias"], "Patterns of parameters without decay."
-    )
-    flags.DEFINE_enum(
-        "trust_ratio", None, TRUST_RATIOS,
-        "LAMB: which parameters are rescaled; default: as the layout's original.",
-    )
+for _name in _INERT:
+    flags.DEFINE_string(_name, None, "Accepted for old commands; does nothing here.")
+flags.DEFINE_string("masked_lm_prob", None, "Accepted for old commands: records carry masks.")
 
 
 def own_flags() -> List[str]:
     """Names of the flags defined here, without absl's own."""
     names = set()
     for module, found in FLAGS.flags_by_module_dict().items():
-        if module.endswith("albert.flags") or module == __name__:
+        if module == __name__:
             names.update(flag.name for flag in found)
     return sorted(names - {"bert_config_file"})
 

@@ -22,7 +22,7 @@ MAX_UNK_RATE = 0.05
 MAX_REPEATED = 0.05
 MAX_CONTRADICTIONS = 0.01
 _REASONS_OF_A_KIND = 3
-_WHOLE = ("input_ids", "segment_ids", records.SENTENCE_LABEL)
+_UNMASKED_FEATURES = ("input_ids", "segment_ids")
 
 
 class Expected(NamedTuple):
@@ -83,8 +83,9 @@ class Inspection:
     def _structure(self, features: Dict[str, np.ndarray]) -> Optional[tuple]:
         """(kind, message) of the first thing wrong with the form of a record, if any."""
         static = "input_mask" in features
-        needed = records.SEQUENCE_FEATURES + records.PREDICTION_FEATURES if static else _WHOLE
-        missing = [name for name in needed + (records.SENTENCE_LABEL,) if name not in features]
+        masked = records.SEQUENCE_FEATURES + records.PREDICTION_FEATURES
+        needed = (masked if static else _UNMASKED_FEATURES) + (records.SENTENCE_LABEL,)
+        missing = [name for name in needed if name not in features]
         if missing:
             return "missing", "there is no feature {}".format(", ".join(missing))
         ids, segments = features["input_ids"], features["segment_ids"]

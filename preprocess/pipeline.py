@@ -143,7 +143,7 @@ def _segmented(work) -> _Segmented:
     return _Segmented(blocks, cells, documents, pieces, dropped)
 
 
-def plan_parts(cells: np.ndarray, pieces: int, part_pieces: int = PART_PIECES) -> List[jobs.Part]:
+def plan_parts(cells: np.ndarray, pieces: int, part_pieces: int) -> List[jobs.Part]:
     """Cuts the key ranges into parts of about equal numbers of examples.
 
     Args:
@@ -169,7 +169,7 @@ def _mask(context, work, run, bar) -> None:
             os.remove(work.encoded(block))
     options = context.options
     manifest.check_not_empty(found.documents, found.examples, options)
-    parts = plan_parts(found.cells, found.pieces)
+    parts = plan_parts(found.cells, found.pieces, PART_PIECES)
     shards = Shards(work, options.output_files, compressed=options.compression == "gzip")
     if not shards.restore(len(parts)):
         shards.reset(len(parts))

@@ -1,0 +1,185 @@
+"""Checkpoints: whole or absent, readable by name, resumed exactly, refused when they do not fit."""
+
+import os
+
+import numpy as np
+import pytest
+from conftest import SIZES
+from oracles import goldens
+
+from albert.checkpoints import manager as manager_module
+from albert.checkpoints.manager import (
+    CheckpointManager,
+    latest_checkpoint,
+    read_tensors,
+    saved_steps,
+    write_tensors,
+)
+from albert.checkpoints.names import find_slot, is_slot, layout_of
+from albert.checkpoints.restore import compare, initialise_from, load_weights, resume
+from albert.compat import tf
+from albert.config import ModelConfig
+from albert.errors import UsageError
+from albert.model.parameters import initial_values, parameter_specs
+from albert.optim.optimizers import OptimizerConfig, make_optimizer
+from albert.optim.schedules import polynomial_with_warmup
+from albert.training.state import create_state
+
+
+def new_state(config, seed=0):
+    values = initial_values(config, seed)
+    optimizer = make_optimizer(OptimizerConfig(), polynomial_with_warmup(1.0, 9), values)
+    return create_state(values, optimizer, "/device:CPU:0")
+
+
+def fill(state):
+    random = np.random.RandomState(1)
+    for variable in list(state.parameters.values()) + list(state.slots.values()):
+        variable.assign(random.randn(*variable.shape.as_list()).astype(np.float32))
+    state.global_step.assign(7)
+    state.skipped_steps.assign(2)
+
+
+def test_state_survives_bit_for_bit(small_config, tmp_path):
+    state, other = new_state(small_config), new_state(small_config, seed=5)
+    fill(state)
+    path = CheckpointManager(str(tmp_path), keep=3).save(state.variables(), 7)
+    resume(small_config, other, path)
+    for name, variable in state.variables().items():
+        np.testing.assert_array_equal(other.variables()[name].numpy(), variable.numpy())
+    assert other.next_batch() == 9
+
+
+def test_file_is_what_the_originals_read(small_config, tmp_path):
+    state = new_state(small_config)
+    path = CheckpointManager(str(tmp_path), keep=3).save(state.variables(), 0)
+    reader = tf.train.load_checkpoint(path)
+    shapes = reader.get_variable_to_shape_map()
+    for name, spec in parameter_specs(small_config).items():
+        for key in (name, name + "/adam_m", name + "/adam_v"):
+            assert tuple(shapes.pop(key)) == spec.shape
+    assert shapes == {"global_step": [], "skipped_steps": []}
+    assert reader.get_variable_to_dtype_map()["global_step"] == tf.int64
+    # TensorFlow's own way to find it.
+    assert tf.train.latest_checkpoint(str(tmp_path)) == path == latest_checkpoint(str(tmp_path))
+
+
+@pytest.mark.parametrize("layout", goldens.LAYOUTS)
+def test_checkpoints_of_the_originals_load(layout):
+    golden = goldens.load(layout)
+    config = ModelConfig.from_dict(golden.config)
+    weights = load_weights(config, golden.checkpoint)
+    assert set(weights) == set(golden.parameters)
+    for name, value in golden.parameters.items():
+        np.testing.assert_array_equal(weights[name], value)
+    assert layout_of(weights) == layout
+
+
+def test_only_the_newest_are_kept(tmp_path):
+    manager = CheckpointManager(str(tmp_path), keep=2)
+    for step in (5, 10, 15):
+        manager.save({"x": tf.Variable(float(step))}, step)
+    assert saved_steps(str(tmp_path)) == [10, 15]
+    assert sorted(os.listdir(str(tmp_path))) == [
+        "checkpoint",
+        "model.ckpt-10.data-00000-of-00001", "model.ckpt-10.index",
+        "model.ckpt-15.data-00000-of-00001", "model.ckpt-15.index",
+    ]
+    assert read_tensors(latest_checkpoint(str(tmp_path)))["x"] == 15.0
+
+
+def test_a_crash_while_writing_leaves_the_last_one_current(tmp_path, monkeypatch):
+    manager = CheckpointManager(str(tmp_path), keep=2)
+    manager.save({"x": tf.Variable(1.0)}, 1)
+
+    def crash(source, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(manager_module.os, "replace", crash)
+    with pytest.raises(KeyboardInterrupt):
+        manager.save({"x": tf.Variable(2.0)}, 2)
+    monkeypatch.undo()
+    assert read_tensors(latest_checkpoint(str(tmp_path)))["x"] == 1.0
+    manager.save({"x": tf.Variable(3.0)}, 3)
+    assert read_tensors(latest_checkpoint(str(tmp_path)))["x"] == 3.0
+
+
+def test_slot_names_of_every_system_are_understood():
+    names = {"a", "a/adam_m", "b/AdamWeightDecayOptimizer", "b/AdamWeightDecayOptimizer_1", "c/lamb_v"}
+    assert find_slot("a/adam_m", names) == "a/adam_m"
+    assert find_slot("a/adam_v", names) is None
+    assert find_slot("b/adam_m", names) == "b/AdamWeightDecayOptimizer"
+    assert find_slot("b/adam_v", names) == "b/AdamWeightDecayOptimizer_1"
+    assert find_slot("c/adam_v", names) == "c/lamb_v"
+    assert sum(is_slot(name) for name in names) == 4
+
+
+def test_resuming_a_run_of_the_malay_system(small_config, tmp_path):
+    state, other = new_state(small_config), new_state(small_config, seed=5)
+    fill(state)
+    renamed = {
+        name.replace("/adam_m", "/AdamWeightDecayOptimizer").replace(
+            "/adam_v", "/AdamWeightDecayOptimizer_1"
+        ): variable
+        for name, variable in state.variables().items()
+        if name != "skipped_steps"
+    }
+    write_tensors(str(tmp_path / "model.ckpt-7"), renamed)
+    resume(small_config, other, str(tmp_path / "model.ckpt-7"))
+    for name, variable in state.slots.items():
+        np.testing.assert_array_equal(other.slots[name].numpy(), variable.numpy())
+    assert other.next_batch() == 7
+
+
+def test_weights_alone_cannot_be_resumed(small_config, tmp_path):
+    write_tensors(str(tmp_path / "model.ckpt-1"), new_state(small_config).parameters)
+    with pytest.raises(UsageError, match="no optimizer slots.*--init_checkpoint="):
+        resume(small_config, new_state(small_config), str(tmp_path / "model.ckpt-1"))
+
+
+def other_layout(config):
+    return {"google": "brightmart", "brightmart": "google"}[config.layout]
+
+
+def test_checkpoint_of_another_model_is_refused(small_config, tmp_path):
+    prefix = str(tmp_path / "model.ckpt-1")
+    write_tensors(prefix, new_state(small_config).variables())
+    layout = {"layout": small_config.layout}
+    wider = ModelConfig.from_dict(dict(SIZES, vocab_size=103, **layout))
+    with pytest.raises(UsageError, match=r"word_embeddings: \[101, 13\] in the checkpoint, \[103, 13\]"):
+        load_weights(wider, prefix)
+    with pytest.raises(UsageError, match="holds a model of the {} layout".format(small_config.layout)):
+        load_weights(ModelConfig.from_dict(dict(SIZES, layout=other_layout(small_config))), prefix)
+    write_tensors(str(tmp_path / "model.ckpt-2"), {"w": tf.Variable(1.0)})
+    with pytest.raises(UsageError, match="is not an ALBERT checkpoint"):
+        load_weights(small_config, str(tmp_path / "model.ckpt-2"))
+    with pytest.raises(UsageError, match="Cannot read checkpoint .*model.ckpt-9"):
+        read_tensors(str(tmp_path / "model.ckpt-9"))
+
+
+def test_initialising_loads_weights_and_reports_the_rest(small_config, tmp_path, caplog):
+    state, other = new_state(small_config), new_state(small_config, seed=5)
+    fill(state)
+    tensors = dict(state.parameters, extra=tf.Variable(1.0))
+    del tensors["cls/predictions/output_bias"]
+    write_tensors(str(tmp_path / "model.ckpt-1"), tensors)
+    found = compare(small_config, read_tensors(str(tmp_path / "model.ckpt-1")))
+    assert (found.missing, found.unused) == (["cls/predictions/output_bias"], ["extra"])
+    loaded = initialise_from(small_config, other.parameters, str(tmp_path / "model.ckpt-1"))
+    assert len(loaded) == len(other.parameters) - 1
+    name = "bert/pooler/dense/kernel"
+    np.testing.assert_array_equal(other.parameters[name].numpy(), state.parameters[name].numpy())
+    assert int(other.global_step.numpy()) == 0
+
+
+def test_new_groups_can_start_as_group_0(tmp_path):
+    one = ModelConfig.from_dict(dict(SIZES, layout="google"))
+    two = ModelConfig.from_dict(dict(SIZES, layout="google", num_hidden_groups=2))
+    state, other = new_state(one), new_state(two, seed=5)
+    prefix = str(tmp_path / "model.ckpt-1")
+    write_tensors(prefix, state.parameters)
+    initialise_from(two, other.parameters, prefix, from_group_0=True)
+    name = "bert/encoder/transformer/group_{}/inner_group_0/attention_1/self/query/kernel"
+    np.testing.assert_array_equal(
+        other.parameters[name.format(1)].numpy(), state.parameters[name.format(0)].numpy()
+    )

@@ -1,0 +1,265 @@
+"""The commands as people type them, in processes of their own."""
+
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import multigpu_pretraining
+import pytest
+from absl.testing import flagsaver
+from conftest import ROOT, SIZES, write_record_file
+from oracles import goldens
+
+from albert.checkpoints.manager import latest_checkpoint, read_tensors, saved_steps
+from albert.training.metrics_log import read_metrics
+
+TRAIN, VALIDATE = "multigpu_pretraining.py", "validation.py"
+
+
+def command(script, *arguments):
+    return [sys.executable, os.path.join(ROOT, script)] + list(arguments)
+
+
+def run(script, *arguments, **options):
+    done = subprocess.run(
+        command(script, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        universal_newlines=True, timeout=300, **options
+    )
+    done.output = done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture
+def work(tmp_path):
+    """A folder with records, held-out records and a config."""
+    write_record_file(tmp_path / "train.tfrecord", 90, seed=1)
+    write_record_file(tmp_path / "held_out.tfrecord", 31, seed=2)
+    (tmp_path / "small.json").write_text(json.dumps(dict(SIZES, layout="google")))
+    return tmp_path
+
+
+def training_flags(work, steps=40, **more):
+    flags = {
+        "input_file": work / "train.tfrecord",
+        "output_dir": work / "out",
+        "bert_config_file": work / "small.json",
+        "train_batch_size": 6,
+        "num_train_steps": steps,
+        "num_warmup_steps": 2,
+        "learning_rate": 1e-3,
+        "save_checkpoints_steps": 5,
+        "log_steps": 10,
+        "use_gpu": False,
+        "num_gpu_cores": 2,
+    }
+    flags.update(more)
+    return ["--{}={}".format(name, value) for name, value in flags.items()]
+
+
+def weights_hash(directory):
+    tensors = read_tensors(latest_checkpoint(str(directory)))
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].tobytes())
+    return digest.hexdigest()
+
+
+def test_training_leaves_everything_a_run_should(work):
+    done = run(TRAIN, *training_flags(work, eval_file=work / "held_out.tfrecord", eval_steps=15,
+                                      keep_checkpoint_max=2, do_eval=True))
+    assert done.returncode == 0, done.output
+    out = work / "out"
+    assert saved_steps(str(out)) == [35, 40]
+    names = set(os.listdir(str(out)))
+    assert {"checkpoint", "flags.txt", "albert_config.json", "metrics.jsonl", "best",
+            "learning_curves.png", "eval_results.txt"} <= names
+    assert any(name.startswith("events.out.tfevents") for name in names)
+    assert (out / "learning_curves.png").read_bytes()[:4] == b"\x89PNG"
+    lines = read_metrics(str(out))
+    assert [line["step"] for line in lines if line["kind"] == "train"] == [10, 20, 30, 40]
+    assert [line["step"] for line in lines if line["kind"] == "eval"] == [15, 30, 40]
+    evaluated = {line["step"]: line["loss"] for line in lines if line["kind"] == "eval"}
+    best = int(re.search(r"-(\d+)$", latest_checkpoint(str(out / "best"))).group(1))
+    assert evaluated[best] == min(evaluated.values())
+    keys = {"loss", "masked_lm_loss", "masked_lm_accuracy", "sentence_order_accuracy", "mfu",
+            "learning_rate", "gradient_norm", "sequences_per_second", "tokens_per_second"}
+    assert keys <= set(lines[0])
+    for text in ("***** Running training *****", "  Batch size = 6", "*** Features ***",
+                 "**** Trainable Variables ****", "*** Input Files ***", "Optimizer lamb",
+                 "***** Eval results *****", "step 40/40"):
+        assert text in done.output, text
+
+
+def test_flags_of_a_run_repeat_it(work):
+    assert run(TRAIN, *training_flags(work, steps=6)).returncode == 0
+    flags = str(work / "out" / "flags.txt")
+    again = run(TRAIN, "--flagfile=" + flags, "--output_dir={}".format(work / "again"))
+    assert again.returncode == 0, again.output
+    assert weights_hash(work / "again") == weights_hash(work / "out")
+
+
+def kill_at(work, flags, step):
+    """Runs until a checkpoint of at least `step` exists, then kills without mercy."""
+    process = subprocess.Popen(command(TRAIN, *flags), stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    deadline = time.time() + 120
+    while time.time() < deadline and process.poll() is None:
+        if max(saved_steps(str(work / "out")) or [0]) >= step:
+            break
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    return max(saved_steps(str(work / "out")))
+
+
+@pytest.mark.parametrize("layout,dropout", [("google", 0.1), ("brightmart", 0.0)])
+def test_killed_and_resumed_equals_unbroken_bit_for_bit(work, layout, dropout):
+    config = dict(SIZES, layout=layout, hidden_dropout_prob=dropout)
+    (work / "small.json").write_text(json.dumps(config))
+    unbroken = run(TRAIN, *training_flags(work, output_dir=work / "unbroken"))
+    assert unbroken.returncode == 0, unbroken.output
+    flags = training_flags(work)
+    assert kill_at(work, flags, 5) < 40
+    resumed = run(TRAIN, *flags)
+    assert resumed.returncode == 0 and "Resuming" in resumed.output, resumed.output
+    assert weights_hash(work / "out") == weights_hash(work / "unbroken")
+    steps = [line["step"] for line in read_metrics(str(work / "out"))]
+    assert steps == sorted(set(steps))
+
+
+def test_sigterm_saves_and_exits(work):
+    flags = training_flags(work, steps=100000, save_checkpoints_steps=100000, log_steps=5)
+    process = subprocess.Popen(command(TRAIN, *flags), stderr=subprocess.PIPE,
+                               universal_newlines=True)
+    for line in process.stderr:
+        if "step 10/" in line:
+            process.send_signal(signal.SIGTERM)
+            break
+    rest = process.stderr.read()
+    assert process.wait(60) == 128 + signal.SIGTERM
+    assert "Stopped by signal 15" in rest and "Traceback" not in rest
+    assert saved_steps(str(work / "out"))[-1] >= 10
+
+
+def results(done):
+    assert done.returncode == 0, done.output
+    return {name: float(value) for name, value in re.findall(r"\] +(\w+) = ([-\d.e]+)$",
+                                                             done.stderr, re.MULTILINE)}
+
+
+def test_validation_does_not_depend_on_batch_size_or_towers(work):
+    assert run(TRAIN, *training_flags(work, steps=5)).returncode == 0
+    flags = ["--input_file={}".format(work / "held_out.tfrecord"),
+             "--output_dir={}".format(work / "out"),
+             "--bert_config_file={}".format(work / "small.json"), "--use_gpu=False"]
+    first = results(run(VALIDATE, *flags + ["--eval_batch_size=31"]))
+    for more in (["--eval_batch_size=4"], ["--eval_batch_size=12", "--num_gpu_cores=3"]):
+        other = results(run(VALIDATE, *flags + more))
+        assert set(other) == set(first)
+        for name, value in first.items():
+            assert other[name] == pytest.approx(value, rel=1e-6), name
+    text = (work / "out" / "eval_results.txt").read_text()
+    names = [line.split(" = ")[0] for line in text.splitlines()]
+    assert names == sorted(names) == [
+        "global_step", "loss", "masked_lm_accuracy", "masked_lm_loss", "next_sentence_accuracy",
+        "next_sentence_loss", "sentence_order_accuracy", "sentence_order_loss",
+    ]
+    assert first["loss"] == pytest.approx(first["masked_lm_loss"] + first["next_sentence_loss"])
+    part = results(run(VALIDATE, *flags + ["--eval_batch_size=4", "--max_eval_steps=2"]))
+    assert part["loss"] != first["loss"]
+    named = run(VALIDATE, *flags + ["--checkpoint=model.ckpt-99"])
+    assert named.returncode == 2 and "No checkpoint" in named.stderr
+
+
+def test_validation_of_a_checkpoint_of_the_original(tmp_path):
+    golden = goldens.load("google")
+    write_record_file(tmp_path / "a.tfrecord", 4, sequence=24)
+    config = os.path.join(os.path.dirname(golden.checkpoint), "config.json")
+    done = run(VALIDATE, "--input_file={}".format(tmp_path / "a.tfrecord"),
+               "--checkpoint=" + golden.checkpoint, "--bert_config_file=" + config,
+               "--output_dir={}".format(tmp_path))
+    # The random records use 101 pieces, the recorded model has 64.
+    assert done.returncode == 2 and "vocab_size is 64" in done.stderr
+
+
+def test_the_seeds_own_command_runs_but_for_its_gpus(work):
+    done = run(TRAIN, *(
+        "--input_file={} --output_dir={} --do_train=True --do_eval=False "
+        "--bert_config_file=albert_config/albert_config_base.json --train_batch_size=120 "
+        "--max_seq_length=512 --max_predictions_per_seq=51 --masked_lm_prob=0.15 "
+        "--num_train_steps=1000000 --num_warmup_steps=10 --learning_rate=2e-5 "
+        "--save_checkpoints_steps=100000 --use_gpu=True --num_gpu_cores=3 --eval_batch_size=12"
+    ).format(work / "train.tfrecord", work / "out").split())
+    assert done.returncode == 2
+    assert re.search(r"asks for 3 GPUs, but TensorFlow \S+ found 0", done.stderr), done.stderr
+    assert "--use_gpu=False --num_gpu_cores=3" in done.stderr
+
+
+def test_unknown_and_inert_flags_are_warnings(work):
+    done = run(TRAIN, *training_flags(work, steps=2, use_tpu=False, num_tpu_cores=8,
+                                      lerning_rate=3, masked_lm_prob=0.15))
+    assert done.returncode == 0, done.output
+    assert "--lerning_rate is not known and does nothing; did you mean --learning_rate?" in done.stderr
+    assert done.stderr.count("do nothing on GPUs and CPUs") == 1
+
+
+def test_no_save_writes_nothing(work):
+    before = sorted(os.listdir(str(work)))
+    flags = [flag for flag in training_flags(work, steps=2) if "output_dir" not in flag]
+    done = run(TRAIN, *flags + ["--no_save"], cwd=str(work))
+    assert done.returncode == 0 and "nothing of this run will be written" in done.stderr
+    assert sorted(os.listdir(str(work))) == sorted(before + ["train.tfrecord.index.npz"])
+
+
+def test_a_run_without_a_directory_gets_one_with_its_date(work):
+    flags = [flag for flag in training_flags(work, steps=2, small=0.1) if "output_dir" not in flag]
+    done = run(TRAIN, *flags, cwd=str(work))
+    assert done.returncode == 0, done.output
+    assert "Examples = 9" in done.output
+    (name,) = os.listdir(str(work / "runs"))
+    assert re.match(r"pretrain-\d{8}_\d{6}$", name)
+
+
+def mistakes(work):
+    (work / "empty.tfrecord").write_bytes(b"")
+    data = (work / "train.tfrecord").read_bytes()
+    (work / "cut.tfrecord").write_bytes(data[:-9])
+    (work / "typo.json").write_text(json.dumps(dict(SIZES, hiden_act="gelu")))
+    (work / "fewer.json").write_text(json.dumps(dict(SIZES, vocab_size=9)))
+    (work / "file").write_text("")
+    other = work / "other"
+    other.mkdir()
+    (other / "albert_config.json").write_text(json.dumps(dict(SIZES, layout="google", num_hidden_layers=7)))
+    return [
+        (dict(input_file=work / "none.tfrecord"), "No file matches"),
+        (dict(input_file=work / "empty.tfrecord"), "holds no records"),
+        (dict(input_file=work / "cut.tfrecord"), "cut.tfrecord is damaged at byte offset"),
+        (dict(bert_config_file=work / "typo.json"), "unknown key 'hiden_act'.*'hidden_act'"),
+        (dict(bert_config_file=work / "fewer.json"), "the config's vocab_size is 9"),
+        (dict(train_batch_size=100, num_gpu_cores=3), "try --train_batch_size=99 instead"),
+        (dict(output_dir=other), "run of another model: num_hidden_layers is 7 there and 3 now"),
+        (dict(output_dir=work / "file" / "out"), "Cannot write to --output_dir="),
+        (dict(max_seq_length=9), "length 17, wanted 9"),
+        (dict(learning_rate="fast"), "learning_rate"),
+        (dict(optimizer="lamp"), "optimizer"),
+        (dict(num_warmup_steps=50), "num_warmup_steps must be between 0 and num_train_steps=40"),
+        (dict(exclude_from_weight_decay="layer_norm"), "'layer_norm' matches no parameter"),
+        (dict(init_checkpoint=work / "no.ckpt"), "Cannot read checkpoint"),
+        (dict(model="base"), "Pass one of"),
+        (dict(reduction="nccl"), "needs a GPU of its own"),
+    ]
+
+
+@pytest.mark.parametrize("number", range(16))
+def test_a_mistake_is_one_sentence_and_exit_code_2(work, number, capsys):
+    change, message = mistakes(work)[number]
+    with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
+        multigpu_pretraining.main([TRAIN] + training_flags(work, **change))
+    assert ended.value.code == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ERROR: ")]
+    assert len(errors) == 1 and re.search(message, errors[0]), errors
