@@ -17,7 +17,9 @@ def main(argv) -> int:
     with exit_on_usage_error():
         parse(argv)
         albert_flags.warn_about_inert_flags()
-        validate(albert_flags.model_config(), choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv))
+        validate(
+            albert_flags.model_config(), choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv)
+        )
     return 0
 
 

@@ -93,7 +93,9 @@ class ModelConfig:
             if key not in fields and key not in dead:
                 raise UsageError(_unknown_key(key, list(fields) + list(dead), source))
         if "vocab_size" not in values:
-            raise UsageError("{} has no vocab_size. Add the size of your vocabulary.".format(source))
+            raise UsageError(
+                "{} has no vocab_size. Add the size of your vocabulary.".format(source)
+            )
         if values.get("shared_type", "all") is None:
             values["shared_type"] = "none"  # albert_zh writes JSON null
         kept = {

@@ -14,8 +14,14 @@ FLAGS = flags.FLAGS
 
 # Flags of the originals for TPUs and their estimator; accepted so that old commands run.
 _INERT = (
-    "use_tpu", "tpu_name", "tpu_zone", "gcp_project", "master", "num_tpu_cores",
-    "iterations_per_loop", "masked_lm_budget",
+    "use_tpu",
+    "tpu_name",
+    "tpu_zone",
+    "gcp_project",
+    "master",
+    "num_tpu_cores",
+    "iterations_per_loop",
+    "masked_lm_budget",
 )
 _NOT_HERE = ("masked_lm_prob",)  # chosen when records are built
 
@@ -71,7 +77,9 @@ flags.DEFINE_list(
     "exclude_from_weight_decay", ["LayerNorm", "bias"], "Patterns of parameters without decay."
 )
 flags.DEFINE_enum(
-    "trust_ratio", None, TRUST_RATIOS,
+    "trust_ratio",
+    None,
+    TRUST_RATIOS,
     "LAMB: which parameters are rescaled; default: as the layout's original.",
 )
 

@@ -66,8 +66,12 @@ def _classification_sums(logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tenso
     )
 
 
-def total_loss(masked_lm_loss: tf.Tensor, masked_lm_weight: tf.Tensor,
-               sentence_order_loss: tf.Tensor, sentence_order_weight: tf.Tensor) -> tf.Tensor:
+def total_loss(
+    masked_lm_loss: tf.Tensor,
+    masked_lm_weight: tf.Tensor,
+    sentence_order_loss: tf.Tensor,
+    sentence_order_weight: tf.Tensor,
+) -> tf.Tensor:
     """The loss that is minimised: both sums over the weights of the whole batch."""
     return masked_lm_loss / (masked_lm_weight + MASKED_LM_EPSILON) + sentence_order_loss / (
         tf.maximum(sentence_order_weight, 1.0)

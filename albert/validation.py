@@ -13,7 +13,8 @@ from albert.data.pipeline import evaluation_batches
 from albert.data.prefetch import prefetch
 from albert.data.source import log_features, open_data
 from albert.errors import UsageError
-from albert.evaluation import evaluate, log_results, write_results
+from albert.evaluation import evaluate
+from albert.results import log_results, write_results
 from albert.training.state import GLOBAL_STEP
 from albert.training.step import make_eval_step
 from albert.training.towers import check_batch_size
@@ -66,7 +67,11 @@ def validate(config: ModelConfig, devices: Sequence[str]) -> Dict[str, float]:
     batch_size = FLAGS.eval_batch_size or 8 * len(devices)
     check_batch_size(batch_size, len(devices), "eval_batch_size")
     data = open_data(
-        FLAGS[flag].value, flag, config, FLAGS.max_seq_length, FLAGS.max_predictions_per_seq,
+        FLAGS[flag].value,
+        flag,
+        config,
+        FLAGS.max_seq_length,
+        FLAGS.max_predictions_per_seq,
         not FLAGS.tqdm_off,
     )
     log_features(data.shapes, batch_size)

@@ -16,11 +16,11 @@ from albert.errors import UsageError
 from albert.files import atomic_write, ensure_writable_directory
 from preprocess import dedup, engines, extract, inputs, sentences, text
 from preprocess.clean_units import Cleaned, CleanOptions, Outcome, clean_unit, units
-from preprocess.options import Execution
+from preprocess.options import LOCAL, Execution
 from preprocess.progress import Progress
 
 
-def clean(options: CleanOptions, execution: Execution = Execution()) -> dict:
+def clean(options: CleanOptions, execution: Execution = LOCAL) -> dict:
     """Cleans files into documents; returns the manifest that is written beside them.
 
     Raises:

@@ -38,7 +38,7 @@ class CleanOptions(NamedTuple):
     splitter: str = "auto"
     language: str = "ms"
     layout: extract.Layout = extract.Layout()
-    cleaning: text.TextOptions = text.TextOptions()
+    cleaning: text.TextOptions = text.DEFAULTS
 
     @property
     def held_out_file(self) -> str:
@@ -170,9 +170,7 @@ def _outcome(unit: Unit, options: CleanOptions) -> Outcome:
     except (UsageError, OSError, EOFError) as error:
         return Outcome(bare, [], 0, "", 0, str(error))
     kept = [document for document in found if document is not None]
-    return Outcome(
-        bare, kept, len(found) - len(kept), decoded.encoding, decoded.replaced, ""
-    )
+    return Outcome(bare, kept, len(found) - len(kept), decoded.encoding, decoded.replaced, "")
 
 
 def _clean_document(paragraphs, options, split_paragraph) -> Optional[Cleaned]:

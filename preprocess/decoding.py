@@ -57,8 +57,14 @@ def _statistical_guess(data: bytes):
         import charset_normalizer
     except ImportError:
         return "cp1252"
-    best = charset_normalizer.from_bytes(data[:_SAMPLE]).best()
-    return best.encoding if best else None
+    matches = list(charset_normalizer.from_bytes(data[:_SAMPLE]))
+    ties = [m.encoding for m in matches if _score(m) == _score(matches[0])]
+    # Where nothing tells them apart, the commonest of the Latin encodings.
+    return "cp1252" if "cp1252" in ties else ties[0] if ties else None
+
+
+def _score(match):
+    return match.chaos, match.coherence
 
 
 def _utf16(data: bytes, encoding: str) -> Decoded:

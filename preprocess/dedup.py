@@ -55,6 +55,7 @@ class Seen:
     """The documents kept so far; ask in input order, so that the first copy stays."""
 
     def __init__(self, mode: str):
+        """Starts with no document; `mode` is one of `DEDUPS`."""
         self._mode = mode
         self._hashes = set()
         self._index = None

@@ -117,7 +117,7 @@ def _ray(execution: Execution) -> Iterator[Map]:
             address=execution.ray_address or "local",
             ignore_reinit_error=True,
             log_to_driver=False,
-            **local
+            **local,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UsageError(
@@ -132,7 +132,9 @@ def _ray(execution: Execution) -> Iterator[Map]:
         try:
             return ray.get(done)
         except ray.exceptions.RayTaskError as error:
-            raise error.cause if isinstance(error.cause, UsageError) else error
+            if isinstance(error.cause, UsageError):
+                raise error.cause from error
+            raise
 
     def run(function, jobs):
         task = ray.remote(function)

@@ -12,9 +12,7 @@ _INLINE = frozenset(
     strike strong sub sup time tt u var wbr
     """.split()
 )
-_VOID = frozenset(
-    "area base br col embed hr img input link meta param source track wbr".split()
-)
+_VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
 
 
 class _Reader(HTMLParser):

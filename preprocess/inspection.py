@@ -173,9 +173,13 @@ class Inspection:
         cut = int(np.argmax(segments)) if segments[len(ids) - 1] else len(ids)
         first, second = ids[1 : cut - 1].tobytes(), ids[cut:-1].tobytes()
         swapped = label == 1 and self.expected.sentence_task == "sop"
-        text, other = (second + first, first + second) if swapped else (
-            first + second,
-            second + first,
+        text, other = (
+            (second + first, first + second)
+            if swapped
+            else (
+                first + second,
+                second + first,
+            )
         )
         self._texts[_digest(text)] += 1
         if label != NO_SENTENCE_LABEL and first != second:

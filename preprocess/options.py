@@ -135,3 +135,7 @@ def _between(name: str, value: float, low: float, high: float) -> None:
         raise UsageError(
             "--{} must be between {} and {}. Received {}.".format(name, low, high, value)
         )
+
+
+# One process for each core of this machine.
+LOCAL = Execution()

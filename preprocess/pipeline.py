@@ -12,7 +12,7 @@ from albert.data.records import manifest_path
 from albert.errors import UsageError
 from albert.files import ensure_writable_directory
 from preprocess import engines, examples, inputs, jobs, manifest, spill, vocabulary, workspace
-from preprocess.options import Execution, RecordOptions
+from preprocess.options import LOCAL, Execution, RecordOptions
 from preprocess.progress import Progress, duration
 from preprocess.shards import Shards, rename_all
 
@@ -46,7 +46,7 @@ class _Segmented(NamedTuple):
         return int(self.cells.sum())
 
 
-def write_records(options: RecordOptions, execution: Execution = Execution()) -> Build:
+def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build:
     """Builds the record files that the options describe, and their manifest.
 
     Equal options and inputs give equal bytes, however the work is carried out and however often

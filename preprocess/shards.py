@@ -23,6 +23,7 @@ class Shards:
     """
 
     def __init__(self, workspace: Workspace, files: List[str], *, compressed: bool):
+        """Begins at the first part; `files` are the final names."""
         self._workspace, self._files = workspace, files
         self._head = _GZIP_HEAD if compressed else b""
         self._compressed = compressed

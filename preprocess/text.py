@@ -34,6 +34,9 @@ class TextOptions(NamedTuple):
     lower_case: bool = False
 
 
+DEFAULTS = TextOptions()
+
+
 def require_ftfy(options: TextOptions) -> None:
     """Checks early that the repair asked for is installed.
 
@@ -51,7 +54,7 @@ def require_ftfy(options: TextOptions) -> None:
         ) from error
 
 
-def clean(paragraph: str, options: TextOptions = TextOptions()) -> str:
+def clean(paragraph: str, options: TextOptions = DEFAULTS) -> str:
     """A paragraph in NFC without markup, control and zero-width characters, single-spaced."""
     if options.fix_mojibake and not _is_ascii(paragraph):
         import ftfy

@@ -65,10 +65,11 @@ def train(
     input_sentence_size: Optional[int] = None,
     character_coverage: float = 0.99995,
     lower_case: bool = False,
-    random_seed: int = 12345,
-    show_progress: bool = False
+    show_progress: bool = False,
 ) -> str:
     """Trains a model on a shuffled sample of bounded size.
+
+    SentencePiece draws its sample with a fixed seed: equal text gives an equal model.
 
     Args:
       input_file: Globs or a comma list of text, a sentence a line.
@@ -78,7 +79,6 @@ def train(
       input_sentence_size: Sentences in the sample; the preset's if None.
       character_coverage: Share of the characters that get pieces.
       lower_case: Train on lower-cased text.
-      random_seed: Seed of the sample.
       show_progress: Let SentencePiece tell on stderr what it is doing.
 
     Returns:
@@ -107,12 +107,11 @@ def train(
         minloglevel=0 if show_progress else 2,
     )
     logging.info("Training a vocabulary of %d pieces on %d files", vocab_size, len(paths))
-    sentencepiece.set_random_generator_seed(random_seed)
     try:
         sentencepiece.SentencePieceTrainer.Train(
             sentence_iterator=(line.lower() for line in stream) if lower_case else stream,
             model_writer=model,
-            **options
+            **options,
         )
     except RuntimeError as error:
         raise _explained(str(error), vocab_size, input_file) from error
@@ -204,7 +203,9 @@ def report(model_file: str, lines: Iterable[str], limit: int = 200000) -> Report
 def _unknown_characters(words: vocabulary.Vocabulary, line: str) -> int:
     pieces = words.processor.EncodeAsPieces(line)
     known = set(words.pieces)
-    return sum(len(piece.replace(vocabulary.WORD_MARK, "")) for piece in pieces if piece not in known)
+    return sum(
+        len(piece.replace(vocabulary.WORD_MARK, "")) for piece in pieces if piece not in known
+    )
 
 
 def _batches(items: Iterable[str], size: int) -> Iterator[List[str]]:

@@ -17,6 +17,7 @@ class Workspace:
     """Names inside the work folder of one build. A file in it is complete or absent."""
 
     def __init__(self, path: str):
+        """Names files in the existing folder `path`."""
         self.path = path
 
     def encoded(self, block: int) -> str:

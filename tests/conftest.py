@@ -56,9 +56,9 @@ def random_example(random: np.random.RandomState, sequence=SEQUENCE, predictions
     return {
         "input_ids": ids,
         "input_mask": (np.arange(sequence) < length).astype(np.int64),
-        "segment_ids": ((np.arange(sequence) > length // 2) & (np.arange(sequence) < length)).astype(
-            np.int64
-        ),
+        "segment_ids": (
+            (np.arange(sequence) > length // 2) & (np.arange(sequence) < length)
+        ).astype(np.int64),
         "masked_lm_positions": positions,
         "masked_lm_ids": labels,
         "masked_lm_weights": (np.arange(predictions) < masked).astype(np.float32),

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 
 import numpy as np
+
 from preprocess import tokenizer
 
 SYLLABLES = "ba ka ma na pa ra sa ta di ki li mi ni si ti bu ku lu mu nu ru su tu".split()

@@ -82,8 +82,10 @@ def test_only_the_newest_are_kept(tmp_path):
     assert saved_steps(str(tmp_path)) == [10, 15]
     assert sorted(os.listdir(str(tmp_path))) == [
         "checkpoint",
-        "model.ckpt-10.data-00000-of-00001", "model.ckpt-10.index",
-        "model.ckpt-15.data-00000-of-00001", "model.ckpt-15.index",
+        "model.ckpt-10.data-00000-of-00001",
+        "model.ckpt-10.index",
+        "model.ckpt-15.data-00000-of-00001",
+        "model.ckpt-15.index",
     ]
     assert read_tensors(latest_checkpoint(str(tmp_path)))["x"] == 15.0
 
@@ -105,7 +107,13 @@ def test_a_crash_while_writing_leaves_the_last_one_current(tmp_path, monkeypatch
 
 
 def test_slot_names_of_every_system_are_understood():
-    names = {"a", "a/adam_m", "b/AdamWeightDecayOptimizer", "b/AdamWeightDecayOptimizer_1", "c/lamb_v"}
+    names = {
+        "a",
+        "a/adam_m",
+        "b/AdamWeightDecayOptimizer",
+        "b/AdamWeightDecayOptimizer_1",
+        "c/lamb_v",
+    }
     assert find_slot("a/adam_m", names) == "a/adam_m"
     assert find_slot("a/adam_v", names) is None
     assert find_slot("b/adam_m", names) == "b/AdamWeightDecayOptimizer"
@@ -146,9 +154,13 @@ def test_checkpoint_of_another_model_is_refused(small_config, tmp_path):
     write_tensors(prefix, new_state(small_config).variables())
     layout = {"layout": small_config.layout}
     wider = ModelConfig.from_dict(dict(SIZES, vocab_size=103, **layout))
-    with pytest.raises(UsageError, match=r"word_embeddings: \[101, 13\] in the checkpoint, \[103, 13\]"):
+    with pytest.raises(
+        UsageError, match=r"word_embeddings: \[101, 13\] in the checkpoint, \[103, 13\]"
+    ):
         load_weights(wider, prefix)
-    with pytest.raises(UsageError, match="holds a model of the {} layout".format(small_config.layout)):
+    with pytest.raises(
+        UsageError, match="holds a model of the {} layout".format(small_config.layout)
+    ):
         load_weights(ModelConfig.from_dict(dict(SIZES, layout=other_layout(small_config))), prefix)
     write_tensors(str(tmp_path / "model.ckpt-2"), {"w": tf.Variable(1.0)})
     with pytest.raises(UsageError, match="is not an ALBERT checkpoint"):

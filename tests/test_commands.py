@@ -9,12 +9,12 @@ import subprocess
 import sys
 import time
 
-import multigpu_pretraining
 import pytest
 from absl.testing import flagsaver
 from conftest import ROOT, SIZES, write_record_file
 from oracles import goldens
 
+import multigpu_pretraining
 from albert.checkpoints.manager import latest_checkpoint, read_tensors, saved_steps
 from albert.training.metrics_log import read_metrics
 
@@ -27,8 +27,11 @@ def command(script, *arguments):
 
 def run(script, *arguments, **options):
     done = subprocess.run(
-        command(script, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        universal_newlines=True, timeout=300, **options
+        command(script, *arguments),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        **options,
     )
     done.output = done.stdout + done.stderr
     return done
@@ -70,14 +73,29 @@ def weights_hash(directory):
 
 
 def test_training_leaves_everything_a_run_should(work):
-    done = run(TRAIN, *training_flags(work, eval_file=work / "held_out.tfrecord", eval_steps=15,
-                                      keep_checkpoint_max=2, do_eval=True))
+    done = run(
+        TRAIN,
+        *training_flags(
+            work,
+            eval_file=work / "held_out.tfrecord",
+            eval_steps=15,
+            keep_checkpoint_max=2,
+            do_eval=True,
+        ),
+    )
     assert done.returncode == 0, done.output
     out = work / "out"
     assert saved_steps(str(out)) == [35, 40]
     names = set(os.listdir(str(out)))
-    assert {"checkpoint", "flags.txt", "albert_config.json", "metrics.jsonl", "best",
-            "learning_curves.png", "eval_results.txt"} <= names
+    assert {
+        "checkpoint",
+        "flags.txt",
+        "albert_config.json",
+        "metrics.jsonl",
+        "best",
+        "learning_curves.png",
+        "eval_results.txt",
+    } <= names
     assert any(name.startswith("events.out.tfevents") for name in names)
     assert (out / "learning_curves.png").read_bytes()[:4] == b"\x89PNG"
     lines = read_metrics(str(out))
@@ -86,12 +104,28 @@ def test_training_leaves_everything_a_run_should(work):
     evaluated = {line["step"]: line["loss"] for line in lines if line["kind"] == "eval"}
     best = int(re.search(r"-(\d+)$", latest_checkpoint(str(out / "best"))).group(1))
     assert evaluated[best] == min(evaluated.values())
-    keys = {"loss", "masked_lm_loss", "masked_lm_accuracy", "sentence_order_accuracy", "mfu",
-            "learning_rate", "gradient_norm", "sequences_per_second", "tokens_per_second"}
+    keys = {
+        "loss",
+        "masked_lm_loss",
+        "masked_lm_accuracy",
+        "sentence_order_accuracy",
+        "mfu",
+        "learning_rate",
+        "gradient_norm",
+        "sequences_per_second",
+        "tokens_per_second",
+    }
     assert keys <= set(lines[0])
-    for text in ("***** Running training *****", "  Batch size = 6", "*** Features ***",
-                 "**** Trainable Variables ****", "*** Input Files ***", "Optimizer lamb",
-                 "***** Eval results *****", "step 40/40"):
+    for text in (
+        "***** Running training *****",
+        "  Batch size = 6",
+        "*** Features ***",
+        "**** Trainable Variables ****",
+        "*** Input Files ***",
+        "Optimizer lamb",
+        "***** Eval results *****",
+        "step 40/40",
+    ):
         assert text in done.output, text
 
 
@@ -105,8 +139,9 @@ def test_flags_of_a_run_repeat_it(work):
 
 def kill_at(work, flags, step):
     """Runs until a checkpoint of at least `step` exists, then kills without mercy."""
-    process = subprocess.Popen(command(TRAIN, *flags), stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command(TRAIN, *flags), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     deadline = time.time() + 120
     while time.time() < deadline and process.poll() is None:
         if max(saved_steps(str(work / "out")) or [0]) >= step:
@@ -134,8 +169,9 @@ def test_killed_and_resumed_equals_unbroken_bit_for_bit(work, layout, dropout):
 
 def test_sigterm_saves_and_exits(work):
     flags = training_flags(work, steps=100000, save_checkpoints_steps=100000, log_steps=5)
-    process = subprocess.Popen(command(TRAIN, *flags), stderr=subprocess.PIPE,
-                               universal_newlines=True)
+    process = subprocess.Popen(
+        command(TRAIN, *flags), stderr=subprocess.PIPE, universal_newlines=True
+    )
     for line in process.stderr:
         if "step 10/" in line:
             process.send_signal(signal.SIGTERM)
@@ -148,15 +184,20 @@ def test_sigterm_saves_and_exits(work):
 
 def results(done):
     assert done.returncode == 0, done.output
-    return {name: float(value) for name, value in re.findall(r"\] +(\w+) = ([-\d.e]+)$",
-                                                             done.stderr, re.MULTILINE)}
+    return {
+        name: float(value)
+        for name, value in re.findall(r"\] +(\w+) = ([-\d.e]+)$", done.stderr, re.MULTILINE)
+    }
 
 
 def test_validation_does_not_depend_on_batch_size_or_towers(work):
     assert run(TRAIN, *training_flags(work, steps=5)).returncode == 0
-    flags = ["--input_file={}".format(work / "held_out.tfrecord"),
-             "--output_dir={}".format(work / "out"),
-             "--bert_config_file={}".format(work / "small.json"), "--use_gpu=False"]
+    flags = [
+        "--input_file={}".format(work / "held_out.tfrecord"),
+        "--output_dir={}".format(work / "out"),
+        "--bert_config_file={}".format(work / "small.json"),
+        "--use_gpu=False",
+    ]
     first = results(run(VALIDATE, *flags + ["--eval_batch_size=31"]))
     for more in (["--eval_batch_size=4"], ["--eval_batch_size=12", "--num_gpu_cores=3"]):
         other = results(run(VALIDATE, *flags + more))
@@ -165,10 +206,20 @@ def test_validation_does_not_depend_on_batch_size_or_towers(work):
             assert other[name] == pytest.approx(value, rel=1e-6), name
     text = (work / "out" / "eval_results.txt").read_text()
     names = [line.split(" = ")[0] for line in text.splitlines()]
-    assert names == sorted(names) == [
-        "global_step", "loss", "masked_lm_accuracy", "masked_lm_loss", "next_sentence_accuracy",
-        "next_sentence_loss", "sentence_order_accuracy", "sentence_order_loss",
-    ]
+    assert (
+        names
+        == sorted(names)
+        == [
+            "global_step",
+            "loss",
+            "masked_lm_accuracy",
+            "masked_lm_loss",
+            "next_sentence_accuracy",
+            "next_sentence_loss",
+            "sentence_order_accuracy",
+            "sentence_order_loss",
+        ]
+    )
     assert first["loss"] == pytest.approx(first["masked_lm_loss"] + first["next_sentence_loss"])
     part = results(run(VALIDATE, *flags + ["--eval_batch_size=4", "--max_eval_steps=2"]))
     assert part["loss"] != first["loss"]
@@ -180,31 +231,46 @@ def test_validation_of_a_checkpoint_of_the_original(tmp_path):
     golden = goldens.load("google")
     write_record_file(tmp_path / "a.tfrecord", 4, sequence=24)
     config = os.path.join(os.path.dirname(golden.checkpoint), "config.json")
-    done = run(VALIDATE, "--input_file={}".format(tmp_path / "a.tfrecord"),
-               "--checkpoint=" + golden.checkpoint, "--bert_config_file=" + config,
-               "--output_dir={}".format(tmp_path))
+    done = run(
+        VALIDATE,
+        "--input_file={}".format(tmp_path / "a.tfrecord"),
+        "--checkpoint=" + golden.checkpoint,
+        "--bert_config_file=" + config,
+        "--output_dir={}".format(tmp_path),
+    )
     # The random records use 101 pieces, the recorded model has 64.
     assert done.returncode == 2 and "vocab_size is 64" in done.stderr
 
 
 def test_the_seeds_own_command_runs_but_for_its_gpus(work):
-    done = run(TRAIN, *(
-        "--input_file={} --output_dir={} --do_train=True --do_eval=False "
-        "--bert_config_file=albert_config/albert_config_base.json --train_batch_size=120 "
-        "--max_seq_length=512 --max_predictions_per_seq=51 --masked_lm_prob=0.15 "
-        "--num_train_steps=1000000 --num_warmup_steps=10 --learning_rate=2e-5 "
-        "--save_checkpoints_steps=100000 --use_gpu=True --num_gpu_cores=3 --eval_batch_size=12"
-    ).format(work / "train.tfrecord", work / "out").split())
+    done = run(
+        TRAIN,
+        *(
+            "--input_file={} --output_dir={} --do_train=True --do_eval=False "
+            "--bert_config_file=albert_config/albert_config_base.json --train_batch_size=120 "
+            "--max_seq_length=512 --max_predictions_per_seq=51 --masked_lm_prob=0.15 "
+            "--num_train_steps=1000000 --num_warmup_steps=10 --learning_rate=2e-5 "
+            "--save_checkpoints_steps=100000 --use_gpu=True --num_gpu_cores=3 --eval_batch_size=12"
+        )
+        .format(work / "train.tfrecord", work / "out")
+        .split(),
+    )
     assert done.returncode == 2
     assert re.search(r"asks for 3 GPUs, but TensorFlow \S+ found 0", done.stderr), done.stderr
     assert "--use_gpu=False --num_gpu_cores=3" in done.stderr
 
 
 def test_unknown_and_inert_flags_are_warnings(work):
-    done = run(TRAIN, *training_flags(work, steps=2, use_tpu=False, num_tpu_cores=8,
-                                      lerning_rate=3, masked_lm_prob=0.15))
+    done = run(
+        TRAIN,
+        *training_flags(
+            work, steps=2, use_tpu=False, num_tpu_cores=8, lerning_rate=3, masked_lm_prob=0.15
+        ),
+    )
     assert done.returncode == 0, done.output
-    assert "--lerning_rate is not known and does nothing; did you mean --learning_rate?" in done.stderr
+    assert (
+        "--lerning_rate is not known and does nothing; did you mean --learning_rate?" in done.stderr
+    )
     assert done.stderr.count("do nothing on GPUs and CPUs") == 1
 
 
@@ -234,7 +300,9 @@ def mistakes(work):
     (work / "file").write_text("")
     other = work / "other"
     other.mkdir()
-    (other / "albert_config.json").write_text(json.dumps(dict(SIZES, layout="google", num_hidden_layers=7)))
+    (other / "albert_config.json").write_text(
+        json.dumps(dict(SIZES, layout="google", num_hidden_layers=7))
+    )
     return [
         (dict(input_file=work / "none.tfrecord"), "No file matches"),
         (dict(input_file=work / "empty.tfrecord"), "holds no records"),

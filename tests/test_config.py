@@ -41,7 +41,11 @@ def test_preset_has_the_published_size(name, millions):
 def test_seed_names_are_the_malay_models():
     for name, hidden in (("base", 768), ("large", 1024)):
         config = ModelConfig.from_json_file("albert_config_{}.json".format(name))
-        assert (config.layout, config.vocab_size, config.hidden_size) == ("brightmart", 32000, hidden)
+        assert (config.layout, config.vocab_size, config.hidden_size) == (
+            "brightmart",
+            32000,
+            hidden,
+        )
 
 
 def test_config_is_found_without_its_folder():

@@ -79,7 +79,12 @@ def test_damaged_files_are_named(tmp_path, damage):
         handle.write(data)
     if damage == "missing":
         os.remove(path)
-    words = {"truncated": "offset", "flipped": "offset", "empty": "no records", "missing": "No record"}
+    words = {
+        "truncated": "offset",
+        "flipped": "offset",
+        "empty": "no records",
+        "missing": "No record",
+    }
     with pytest.raises(RecordError, match="a.tfrecord") as caught:
         load_index(path)
     assert words[damage] in str(caught.value)
@@ -165,8 +170,7 @@ def test_evaluation_reads_every_record_once_and_fills_up(tmp_path):
 
 def test_prefetch_keeps_order_and_hands_over_errors():
     def items():
-        for n in range(5):
-            yield n
+        yield from range(5)
         raise UsageError("broken file")
 
     received = []

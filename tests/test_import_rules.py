@@ -60,7 +60,7 @@ def test_albert_does_not_import_preprocess_or_scripts(path):
 
 
 LAYERS = (
-    ("compat", "config", "errors", "files", "flags_parsing"),
+    ("compat", "config", "errors", "files", "flags_parsing", "results"),
     ("model", "optim", "losses", "data", "runtime"),
     ("checkpoints", "training", "evaluation"),
     ("validation", "flags", "quickstart"),

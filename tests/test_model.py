@@ -139,7 +139,8 @@ def test_layer_norm_equals_the_oracle():
     random = np.random.RandomState(0)
     x, gamma, beta = random.randn(3, 5, 7), random.randn(7), random.randn(7)
     ours = layers.layer_norm(
-        tf.constant(x, tf.float32), Norm(tf.constant(beta, tf.float32), tf.constant(gamma, tf.float32))
+        tf.constant(x, tf.float32),
+        Norm(tf.constant(beta, tf.float32), tf.constant(gamma, tf.float32)),
     )
     np.testing.assert_allclose(ours, kernels.layer_norm(x, gamma, beta), rtol=0, atol=1e-5)
 
@@ -159,7 +160,8 @@ def test_attention_equals_the_oracle_under_a_ragged_mask():
     mask = np.array([[1] * 11, [1] * 4 + [0] * 7])
     ours = softmax_attention(
         *[tf.constant(x, tf.float32) for x in (query, key, value)],
-        mask=tf.constant(mask), dropout=layers.make_dropout(None)
+        mask=tf.constant(mask),
+        dropout=layers.make_dropout(None),
     )
     expected = kernels.attention(query, key, value, mask)
     np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-5)

@@ -121,8 +121,15 @@ def test_optimizer_follows_the_oracle_for_100_steps(rule, decay, b1, correction,
         )
         ours = {name: ours[name] + updates[name] for name in ours}
         theirs, state = getattr(optimizers, rule)(
-            gradients, state, theirs, 0.01, b1=b1, weight_decay=decay,
-            bias_correction=correction, exclude=("LayerNorm", "bias"), **extra
+            gradients,
+            state,
+            theirs,
+            0.01,
+            b1=b1,
+            weight_decay=decay,
+            bias_correction=correction,
+            exclude=("LayerNorm", "bias"),
+            **extra,
         )
         for name in shapes:
             error = np.abs(ours[name].numpy() - theirs[name]).max()

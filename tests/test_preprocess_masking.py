@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+
 from albert.data.masking import MaskRule, mask_tokens, padded
 
 CLS, SEP, MASK = 2, 3, 4
@@ -117,9 +118,7 @@ def test_masks_depend_on_the_key_alone():
     for i in (0, 7, 59):
         one = slice(offsets[i], offsets[i + 1])
         ends = np.array([0, offsets[i + 1] - offsets[i]])
-        alone = mask_tokens(
-            rule(), ids[one], starts[one], special[one], ends, keys[i : i + 1]
-        )
+        alone = mask_tokens(rule(), ids[one], starts[one], special[one], ends, keys[i : i + 1])
         assert (alone.input_ids == whole.input_ids[one]).all()
     other = mask_tokens(rule(), ids, starts, special, offsets, keys + np.uint64(1))
     assert (other.input_ids != whole.input_ids).mean() > 0.15

@@ -14,6 +14,7 @@ import time
 import numpy as np
 import preprocess_corpus as corpus
 import pytest
+
 from albert.compat import tf
 from albert.data import records
 from albert.errors import UsageError
@@ -57,11 +58,10 @@ def decoded(path):
 def command(*arguments, **settings):
     return subprocess.run(
         [sys.executable] + list(arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        universal_newlines=True,
+        capture_output=True,
+        text=True,
         env=dict(os.environ, PYTHONPATH=ROOT),
-        **settings
+        **settings,
     )
 
 
@@ -71,9 +71,7 @@ def test_records_are_what_the_manifest_says(text, tmp_path):
     assert manifest == records.read_manifest(str(path))
     examples = decoded(path)
     real = sum(int(e["input_mask"].sum()) for e in examples)
-    predicted = np.concatenate(
-        [e["masked_lm_ids"][e["masked_lm_weights"] > 0] for e in examples]
-    )
+    predicted = np.concatenate([e["masked_lm_ids"][e["masked_lm_weights"] > 0] for e in examples])
     labels = [int(e["next_sentence_labels"][0]) for e in examples]
     share = np.unique(predicted, return_counts=True)[1] / len(predicted)
     assert manifest["examples"] == len(examples) == manifest["files"][0]["examples"]

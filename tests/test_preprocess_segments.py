@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+
 from preprocess.encoding import Documents, concatenate
 from preprocess.options import RecordOptions
 from preprocess.segments import segment
@@ -28,9 +29,7 @@ def corpus(count=200, seed=0, sentences=12, single=0.2):
             sentence_offsets.append(len(ids))
         document_offsets.append(len(sentence_offsets) - 1)
     keys = np.arange(count).astype(np.uint64) * np.uint64(2654435761) + np.uint64(seed)
-    return Documents(
-        np.array(ids), np.array(sentence_offsets), np.array(document_offsets), keys
-    )
+    return Documents(np.array(ids), np.array(sentence_offsets), np.array(document_offsets), keys)
 
 
 def examples(instances):

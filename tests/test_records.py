@@ -5,10 +5,11 @@ import json
 
 import numpy as np
 import pytest
-from albert.compat import tf
-from albert.data import records
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from albert.compat import tf
+from albert.data import records
 
 NAMES = st.text("abcdefgh_/Ü", min_size=1, max_size=8)
 INTEGERS = st.lists(st.integers(-(2**63), 2**63 - 1), max_size=70).map(

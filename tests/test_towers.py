@@ -50,8 +50,12 @@ def test_any_number_of_towers_trains_the_same_model(small_config, optimizer, dev
         losses = []
         for number in range(STEPS):
             sums = trainer.step(uneven_batch(number)).sums
-            losses.append([float(sums[k].total / sums[k].weight)
-                           for k in ("masked_lm_loss", "sentence_order_loss")])
+            losses.append(
+                [
+                    float(sums[k].total / sums[k].weight)
+                    for k in ("masked_lm_loss", "sentence_order_loss")
+                ]
+            )
         assert int(trainer.state.global_step.numpy()) == STEPS  # updates, not updates x towers
         runs[count] = (np.array(losses), trainer.weights())
     for count in (2, 3, 4):
@@ -67,7 +71,9 @@ def test_gradient_of_towers_is_that_of_the_undivided_batch(small_config):
         small_config, weights, batch, towers.loss_denominators(batch), None
     )
     parts = [
-        towers.tower_gradients(small_config, weights, shard, towers.loss_denominators(batch), None)[0]
+        towers.tower_gradients(small_config, weights, shard, towers.loss_denominators(batch), None)[
+            0
+        ]
         for shard in towers.split_batch(batch, 3)
     ]
     summed = towers.sum_gradients(parts, "/device:CPU:0")

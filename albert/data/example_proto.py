@@ -4,7 +4,8 @@ Reference: the protocol-buffer encoding guide and TensorFlow's `example.proto`, 
 an example is a map from names to lists of bytes (field 1), floats (2) or integers (3).
 """
 
-from typing import Dict, Iterator, List, Tuple
+import functools
+from typing import Dict, Iterator, Tuple
 
 import numpy as np
 
@@ -24,20 +25,21 @@ def encode_varints(values: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
       The bytes of all values in order ([total] uint8), and the end of each value in them ([n]).
     """
     values = np.ascontiguousarray(values, np.int64).view(np.uint64)
-    lengths = np.ones(values.shape, np.int64)
     largest = int(values.max()) if values.size else 0
     width = max(1, -(-largest.bit_length() // 7))
+    if width <= 4:
+        values = values.astype(np.uint32)
+    lengths = np.ones(values.shape, np.uint8)
     for extra in range(1, width):
-        lengths += values >= np.uint64(1 << (7 * extra))
-    ends = np.cumsum(lengths)
+        lengths += values >= values.dtype.type(1 << (7 * extra))
+    ends = np.cumsum(lengths, dtype=np.int64)
     out = np.empty(int(ends[-1]) if ends.size else 0, np.uint8)
-    starts = ends - lengths
-    for k in range(width):
-        longer = lengths > k
-        part, size = (values, lengths) if k == 0 else (values[longer], lengths[longer])
-        digit = ((part >> np.uint64(7 * k)) & np.uint64(127)).astype(np.uint8)
-        where = starts if k == 0 else starts[longer]
-        out[where + k] = digit | ((size > k + 1).astype(np.uint8) << 7)
+    where, left = ends - lengths, lengths
+    for _ in range(width):
+        more = left > 1
+        # All but the last byte of a number carry the high bit.
+        out[where] = (values & values.dtype.type(127)) | more.astype(np.uint8) << 7
+        values, where, left = values[more] >> values.dtype.type(7), where[more] + 1, left[more] - 1
     return out, ends
 
 
@@ -92,6 +94,7 @@ def feature_prefix(name: str, field: int, size: int) -> bytes:
     return b"\x0a" + _varint(entry_size) + key + value_head + list_head + packed
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def example_prefix(size: int) -> bytes:
     """The bytes before the features of an example whose features take `size` bytes."""
     return b"\x0a" + _varint(size)

@@ -8,7 +8,7 @@ import gzip
 import os
 import shutil
 import zipfile
-from typing import List, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 import numpy as np
 from absl import logging
@@ -107,8 +107,12 @@ def _build(path: str, progress: bool) -> RecordIndex:
     offsets, lengths = [], []  # type: List[int], List[int]
     total = os.path.getsize(path)
     bar = tqdm(
-        total=total, unit="B", unit_scale=True, desc="index " + os.path.basename(path),
-        disable=not progress, leave=False,
+        total=total,
+        unit="B",
+        unit_scale=True,
+        desc="index " + os.path.basename(path),
+        disable=not progress,
+        leave=False,
     )
     with bar:
         for offset, payload in read_records(path):

@@ -7,7 +7,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from albert.compat import tf
-from albert.data.index import RecordIndex, load_index
+from albert.data.index import load_index
 from albert.data.records import (
     FLOAT_FEATURES,
     NO_SENTENCE_LABEL,
@@ -167,8 +167,11 @@ class RecordDataset:
                 raise RecordError(
                     "{}: {} holds {}, but the config's {} is {}. Use the config that belongs to "
                     "the vocabulary of these records.".format(
-                        self.describe(int(numbers[bad])), name, int(values[name][bad].max()),
-                        what, limit,
+                        self.describe(int(numbers[bad])),
+                        name,
+                        int(values[name][bad].max()),
+                        what,
+                        limit,
                     )
                 )
 

@@ -19,6 +19,7 @@ Unmasked records (masks are drawn while training) hold `input_ids`, `segment_ids
 `token_boundary` of the real tokens only, and `next_sentence_labels`.
 """
 
+import functools
 import gzip
 import json
 import os
@@ -66,11 +67,15 @@ def _masked_crc(data: bytes) -> int:
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
+@functools.lru_cache(maxsize=1 << 16)
+def _frame_head(size: int) -> bytes:
+    length = struct.pack("<Q", size)
+    return length + struct.pack("<I", _masked_crc(length))
+
+
 def frame(payload: bytes) -> bytes:
     """One TFRecord: length, its masked CRC-32C, payload, its masked CRC-32C."""
-    length = struct.pack("<Q", len(payload))
-    head = length + struct.pack("<I", _masked_crc(length))
-    return head + payload + struct.pack("<I", _masked_crc(payload))
+    return _frame_head(len(payload)) + payload + _masked_crc(payload).to_bytes(4, "little")
 
 
 def _damaged(path: str, offset: int, what: str) -> RecordError:
@@ -128,8 +133,7 @@ def read_records(path: str) -> Iterator[Tuple[int, bytes]]:
         zipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         stream = gzip.GzipFile(fileobj=raw) if zipped else raw
-        for record in _read_frames(stream, path):
-            yield record
+        yield from _read_frames(stream, path)
 
 
 def manifest_path(output_file: str) -> str:

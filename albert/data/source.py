@@ -39,7 +39,9 @@ def open_data(
       UsageError: There are no files, they hold no records, or the model cannot take them.
     """
     if not patterns:
-        raise UsageError("--{} is required: record files made by create-pretraining-data.py.".format(flag))
+        raise UsageError(
+            "--{} is required: record files made by create-pretraining-data.py.".format(flag)
+        )
     files = expand_files(patterns)
     dataset = RecordDataset(files, progress)
     length, predictions = dataset.record_lengths()

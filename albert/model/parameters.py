@@ -7,7 +7,7 @@ each other only in this file and at three marked places of the computation.
 
 import dataclasses
 import zlib
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -101,9 +101,7 @@ def parameter_tree(config: ModelConfig) -> Parameters:
         masked_lm=MaskedLmHead(
             transform=_dense("cls/predictions/transform/dense", hidden, inner),
             norm=_norm("cls/predictions/transform/LayerNorm", inner),
-            output_bias=ParameterSpec(
-                "cls/predictions/output_bias", (config.vocab_size,), "zeros"
-            ),
+            output_bias=ParameterSpec("cls/predictions/output_bias", (config.vocab_size,), "zeros"),
         ),
         sentence_order=SentenceHead(
             output_weights=ParameterSpec(
@@ -248,8 +246,14 @@ def _brightmart_blocks(config: ModelConfig) -> Tuple[Block, ...]:
     return tuple(blocks)
 
 
-def _block(config: ModelConfig, attention: str, attention_norm: str, intermediate: str,
-           output: str, output_norm: str) -> Block:
+def _block(
+    config: ModelConfig,
+    attention: str,
+    attention_norm: str,
+    intermediate: str,
+    output: str,
+    output_norm: str,
+) -> Block:
     hidden = config.hidden_size
     return Block(
         query=_dense(attention + "self/query", hidden, hidden),

@@ -49,7 +49,10 @@ class OptimizerConfig:
 
 
 def lamb(
-    config: OptimizerConfig, schedule: Schedule, decayed: AbstractSet[str], adapted: AbstractSet[str]
+    config: OptimizerConfig,
+    schedule: Schedule,
+    decayed: AbstractSet[str],
+    adapted: AbstractSet[str],
 ) -> GradientTransformation:
     """LAMB as ALBERT was trained with: Adam's direction plus decay, rescaled per parameter.
 
@@ -66,7 +69,10 @@ def lamb(
 
 
 def adamw(
-    config: OptimizerConfig, schedule: Schedule, decayed: AbstractSet[str], adapted: AbstractSet[str]
+    config: OptimizerConfig,
+    schedule: Schedule,
+    decayed: AbstractSet[str],
+    adapted: AbstractSet[str],
 ) -> GradientTransformation:
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2017, arxiv.org/abs/1711.05101)."""
     del adapted  # it has no trust ratio
@@ -152,9 +158,16 @@ def describe(config: OptimizerConfig, names: Iterable[str]) -> str:
     return (
         "Optimizer {}: b1 {}, b2 {}, epsilon {}, bias correction {}, clip norm {}, weight decay {} "
         "on {} of {} parameters (excluded: {}){}".format(
-            config.name, config.b1, config.b2, config.epsilon,
-            "on" if config.bias_correction else "off", config.clip_norm, config.weight_decay,
-            len(decayed_names(names, config.exclude_from_weight_decay)), len(names),
-            groups or "none", trust,
+            config.name,
+            config.b1,
+            config.b2,
+            config.epsilon,
+            "on" if config.bias_correction else "off",
+            config.clip_norm,
+            config.weight_decay,
+            len(decayed_names(names, config.exclude_from_weight_decay)),
+            len(names),
+            groups or "none",
+            trust,
         )
     )

@@ -4,19 +4,20 @@ import datetime
 import os
 import sys
 import time
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Optional, Sequence
 
 from absl import logging
 from tqdm import tqdm
 
-from albert.checkpoints.manager import CheckpointManager
+from albert.checkpoints.manager import CheckpointManager, latest_checkpoint
 from albert.data.pipeline import BatchOrder, evaluation_batches, training_batches
 from albert.data.prefetch import prefetch
 from albert.data.records import read_manifest
 from albert.data.source import Data, log_features, open_data
 from albert.errors import UsageError
-from albert.evaluation import evaluate, log_results, read_result, write_results
+from albert.evaluation import evaluate
 from albert.model.flops import training_flops
+from albert.results import log_results, read_result, write_results
 from albert.runtime import matmul_peak
 from albert.training.interval import Interval
 from albert.training.metrics_log import MetricsLog, draw_curves
@@ -49,7 +50,9 @@ def train(options: TrainingOptions, devices: Sequence[str], flags_text: str) -> 
     options.schedule()  # refuses impossible numbers before anything is read
     progress = not options.tqdm_off and sys.stderr.isatty()
     data = _open(options, options.input_file, "input_file", progress)
-    held_out = _open(options, options.eval_file, "eval_file", progress) if options.eval_file else None
+    held_out = (
+        _open(options, options.eval_file, "eval_file", progress) if options.eval_file else None
+    )
     if options.output_dir:
         claim_directory(options.output_dir, options.model, flags_text)
     else:
@@ -60,7 +63,11 @@ def train(options: TrainingOptions, devices: Sequence[str], flags_text: str) -> 
 
 def _open(options: TrainingOptions, patterns: str, flag: str, progress: bool) -> Data:
     return open_data(
-        patterns, flag, options.model, options.max_seq_length, options.max_predictions_per_seq,
+        patterns,
+        flag,
+        options.model,
+        options.max_seq_length,
+        options.max_predictions_per_seq,
         progress,
     )
 
@@ -81,25 +88,37 @@ class _Run:
         self._progress = progress
         self._state, optimizer = prepare_state(options, devices[0])
         self._step = make_train_step(
-            options.model, self._state, optimizer, options.schedule(), devices,
-            options.random_seed, options.reduction,
+            options.model,
+            self._state,
+            optimizer,
+            options.schedule(),
+            devices,
+            options.random_seed,
+            options.reduction,
         )
         self._eval_step = make_eval_step(options.model, self._state.parameters, devices)
         self._order = BatchOrder(
             data.dataset.size, options.train_batch_size, options.random_seed, options.small
         )
-        self._managers = {
-            name: CheckpointManager(os.path.join(options.output_dir, name), keep)
-            for name, keep in (("", options.keep_checkpoint_max), (BEST_DIRECTORY, 1))
-        } if options.output_dir else {}
+        self._managers = (
+            {
+                name: CheckpointManager(os.path.join(options.output_dir, name), keep)
+                for name, keep in (("", options.keep_checkpoint_max), (BEST_DIRECTORY, 1))
+            }
+            if options.output_dir
+            else {}
+        )
         flops = training_flops(
-            options.model, options.train_batch_size, data.shapes.sequence_length,
+            options.model,
+            options.train_batch_size,
+            data.shapes.sequence_length,
             data.shapes.predictions,
         )
         peak = matmul_peak(devices)
         self._interval = Interval(flops, peak)
         self._log = MetricsLog(options.output_dir, self._global_step())
-        self._saved_step = None  # type: Optional[int]
+        resumed = options.output_dir and latest_checkpoint(options.output_dir)
+        self._saved_step = self._global_step() if resumed else None  # type: Optional[int]
         self._announce(flops, peak)
 
     def _announce(self, flops: float, peak: float) -> None:
@@ -108,7 +127,8 @@ class _Run:
         logging.info("  Batch size = %d", options.train_batch_size)
         logging.info("  Num steps = %d", options.num_train_steps)
         logging.info(
-            "  Examples = %d: %.1f updates an epoch, %.2f epochs in all", examples,
+            "  Examples = %d: %.1f updates an epoch, %.2f epochs in all",
+            examples,
             examples / options.train_batch_size,
             options.num_train_steps * options.train_batch_size / examples,
         )
@@ -198,9 +218,7 @@ class _Run:
         left = self._interval.seconds_per_step() * (self._options.num_train_steps - step)
         values["skipped_steps"] = int(self._state.skipped_steps.numpy())
         with tqdm.external_write_mode(file=sys.stderr):
-            logging.info(
-                "%s", format_line(step, self._options.num_train_steps, values, left)
-            )
+            logging.info("%s", format_line(step, self._options.num_train_steps, values, left))
         self._log.write("train", step, values)
         self._interval.restart()
 
@@ -247,7 +265,9 @@ def format_line(step: int, total: int, values: Dict[str, float], seconds_left: f
     for task, label in (("masked_lm", "mlm"), ("sentence_order", "sop")):
         if task + "_loss" in values:
             parts.append(
-                "{} {:.4f} ({:.4f})".format(label, values[task + "_loss"], values[task + "_accuracy"])
+                "{} {:.4f} ({:.4f})".format(
+                    label, values[task + "_loss"], values[task + "_accuracy"]
+                )
             )
     parts += [
         "rate {:.3g}".format(values["learning_rate"]),

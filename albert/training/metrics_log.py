@@ -102,8 +102,11 @@ def draw_curves(directory: str, unigram_entropy: Optional[float] = None) -> Opti
     for column, (name, title) in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), column + 1)
         for kind, style in (("train", {"alpha": 0.6}), ("eval", {"marker": "o", "markersize": 4})):
-            points = [(line["step"], line[name]) for line in lines
-                      if line["kind"] == kind and name in line]
+            points = [
+                (line["step"], line[name])
+                for line in lines
+                if line["kind"] == kind and name in line
+            ]
             if points:
                 axes.plot(*zip(*points), label=kind, **style)
         if name == "masked_lm_loss" and unigram_entropy:

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from typing import List, NamedTuple
+from typing import NamedTuple
 
 from absl import logging
 

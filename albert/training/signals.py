@@ -2,7 +2,7 @@
 
 import contextlib
 import signal
-from typing import Iterator, Optional
+from typing import Iterator
 
 
 class StopRequest:

@@ -32,7 +32,7 @@ class TrainState(NamedTuple):
         return dict(
             self.parameters,
             **self.slots,
-            **{GLOBAL_STEP: self.global_step, SKIPPED_STEPS: self.skipped_steps}
+            **{GLOBAL_STEP: self.global_step, SKIPPED_STEPS: self.skipped_steps},
         )
 
     def next_batch(self) -> int:

@@ -1,0 +1,57 @@
+# The commands of this project. Everything is installed into .venv (and .venv-legacy); nothing else
+# on the machine is touched.
+
+SHELL := /bin/bash
+VENV := .venv
+LEGACY_VENV := .venv-legacy
+
+# The newest Python that current TensorFlow has wheels for. A name on PATH may be a shim that
+# refuses to run, so each candidate is asked for its version.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.10 python3 python; do \
+  $$p -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 14))' 2>/dev/null \
+  && echo $$p && break; done)
+# A Python 3.7 on PATH or among pyenv's versions, for TensorFlow 1.15.
+PYENV_ROOT ?= $(HOME)/.pyenv
+LEGACY_PYTHON ?= $(shell for p in python3.7 $(PYENV_ROOT)/versions/3.7.*/bin/python; do \
+  $$p -c 'import sys, venv; sys.exit(sys.version_info[:2] != (3, 7))' 2>/dev/null \
+  && echo $$p && break; done)
+
+.PHONY: quickstart test test-current test-legacy lint clean
+
+quickstart: $(VENV)/installed  ## train a small ALBERT from text: TEXT=path-or-glob for your own
+	$(VENV)/bin/python -m quickstart $(if $(TEXT),--text='$(TEXT)')
+
+test: test-current test-legacy  ## all tests, on current TensorFlow and on TensorFlow 1.15
+
+test-current: $(VENV)/installed
+	$(VENV)/bin/python -m pytest -q
+
+ifneq ($(LEGACY_PYTHON),)
+test-legacy: $(LEGACY_VENV)/installed
+	$(LEGACY_VENV)/bin/python -m pytest -q
+else
+test-legacy:
+	@echo
+	@echo "*** The legacy tests did NOT run: no Python 3.7 on PATH or in $(PYENV_ROOT)/versions. ***"
+	@echo "*** They need TensorFlow 1.15.2, which has no wheels for newer Pythons.           ***"
+	@test -z "$(REQUIRE_LEGACY)"
+endif
+
+lint: $(VENV)/installed  ## style and formatting
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+$(VENV)/installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.10-3.13 found. Install one, or pass PYTHON=path."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+$(LEGACY_VENV)/installed: pyproject.toml
+	$(LEGACY_PYTHON) -m venv $(LEGACY_VENV)
+	$(LEGACY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip<24.1' 'setuptools<69'
+	$(LEGACY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+clean:  ## removes the environments
+	rm -rf $(VENV) $(LEGACY_VENV)

@@ -1,0 +1,163 @@
+"""python -m quickstart: runs every command of the main job in turn and sums up."""
+
+import argparse
+import dataclasses
+import glob
+import os
+import shlex
+import subprocess
+import sys
+import time
+
+from albert.config import ModelConfig
+from albert.data.records import read_manifest
+from albert.errors import UsageError, exit_on_usage_error
+from albert.files import atomic_write
+from albert.results import read_result
+from albert.training.metrics_log import CURVES_FILE
+from quickstart.text import write_documents
+
+_RECIPE = os.path.join("albert_config", "recipes", "cpu-minutes.flags")
+_VALID_FRACTION = 0.1
+_SEQUENCE = 64
+_TOWERS = 2
+_STEPS = 1500
+_BYTES_PER_PIECE = 400  # text this long keeps a piece of the vocabulary in use
+_PIECES = (200, 4000)
+# Enough masks for a few hundred thousand examples from a small text, no more from a large one.
+_MASKED_COPIES = 20
+_SMALL_TEXT = 4 << 20  # bytes
+
+
+def main(argv=None) -> int:
+    """Runs the job; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m quickstart", description=__doc__)
+    parser.add_argument("--text", help="your own text: a path or glob; default: Python's manual")
+    parser.add_argument("--output_dir", help="default: runs/quickstart-DATE_TIME")
+    parser.add_argument("--steps", type=int, default=_STEPS, help="updates")
+    arguments = parser.parse_args(argv)
+    with exit_on_usage_error():
+        started = time.time()
+        folder = arguments.output_dir or time.strftime("runs/quickstart-%Y%m%d_%H%M%S")
+        os.makedirs(folder, exist_ok=True)
+        text = arguments.text or _python_text(folder)
+        size = sum(os.path.getsize(path) for path in glob.glob(text))
+        if not size:
+            raise UsageError(
+                "No text in {!r}. Pass a path or a glob: TEXT='texts/*.txt'.".format(text)
+            )
+        _prepare(folder, text, size, own=bool(arguments.text))
+        _train(folder, arguments.steps)
+        _summary(folder, time.time() - started)
+    return 0
+
+
+def _run(title: str, *command: str) -> None:
+    """Runs one command of the project, shown so that it can be repeated."""
+    line = ["python3"] + list(command)
+    print("\n=== {}\n$ {}".format(title, " ".join(shlex.quote(word) for word in line)), flush=True)
+    done = subprocess.run([sys.executable] + list(command))
+    if done.returncode:
+        sys.exit(done.returncode)  # the command has said why
+
+
+def _python_text(folder: str) -> str:
+    path = os.path.join(folder, "python-manual.txt")
+    count = write_documents(path)
+    print("No TEXT given: using {} documents of Python's own manual and docstrings.".format(count))
+    return path
+
+
+def _prepare(folder: str, text: str, size: int, own: bool) -> None:
+    def inside(name: str) -> str:
+        return os.path.join(folder, name)
+
+    _run(
+        "1. Text to sentences and documents, some held out",
+        "-m",
+        "preprocess",
+        "clean",
+        "--input_file=" + text,
+        "--output_file=" + inside("train.txt"),
+        "--valid_file=" + inside("valid.txt"),
+        "--valid_fraction={}".format(_VALID_FRACTION),
+        *([] if own else ["--language=en"]),
+    )
+    pieces = min(max(size // _BYTES_PER_PIECE, _PIECES[0]), _PIECES[1])
+    _run(
+        "2. SentencePiece model",
+        "-m",
+        "preprocess",
+        "tokenizer",
+        "--input_file=" + inside("train.txt"),
+        "--model_prefix=" + inside("tokenizer"),
+        "--vocab_size={}".format(pieces),
+    )
+    copies = max(1, min(_MASKED_COPIES, _MASKED_COPIES * _SMALL_TEXT // size))
+    for part, factor in (("train", copies), ("valid", 5)):
+        _run(
+            "3. Records: " + part,
+            "create-pretraining-data.py",
+            "--input_file=" + inside(part + ".txt"),
+            "--output_file=" + inside(part + ".tfrecord"),
+            "--spm_model_file=" + inside("tokenizer.model"),
+            "--max_seq_length={}".format(_SEQUENCE),
+            "--dupe_factor={}".format(factor),
+        )
+
+
+def _train(folder: str, steps: int) -> None:
+    def inside(name: str) -> str:
+        return os.path.join(folder, name)
+
+    vocabulary = read_manifest(inside("train.tfrecord"))["vocab_size"]
+    config = dataclasses.replace(ModelConfig.from_json_file("nano"), vocab_size=vocabulary)
+    with atomic_write(inside("nano.json")) as handle:
+        handle.write(config.to_json())
+    model = ["--albert_config_file=" + inside("nano.json"), "--output_dir=" + inside("model")]
+    towers = ["--use_gpu=False", "--num_gpu_cores={}".format(_TOWERS)]
+    _run(
+        "4. Pre-training on {} CPU towers".format(_TOWERS),
+        "multigpu_pretraining.py",
+        "--flagfile=" + _RECIPE,
+        *model,
+        *towers,
+        "--input_file=" + inside("train.tfrecord"),
+        "--eval_file=" + inside("valid.tfrecord"),
+        "--num_train_steps={}".format(steps),
+    )
+    _run(
+        "5. Validation",
+        "validation.py",
+        *model,
+        *towers,
+        "--input_file=" + inside("valid.tfrecord"),
+        "--eval_batch_size=64",
+    )
+
+
+def _summary(folder: str, seconds: float) -> None:
+    run = os.path.join(folder, "model")
+    manifest = read_manifest(os.path.join(folder, "valid.tfrecord"))
+    loss, accuracy = (read_result(run, "masked_lm_" + name) for name in ("loss", "accuracy"))
+    entropy, share = manifest["unigram_entropy"], manifest["top_piece_share"]
+    print(
+        "\n=== Done in {:.0f} s. The model, {} and eval_results.txt are in {}/.\n"
+        "Held-out masked words: {:.1%} right, loss {:.2f} nats. Knowing only how frequent each "
+        "piece is would give {:.1%} and {:.2f} nats on the same records: {}.".format(
+            seconds,
+            CURVES_FILE,
+            run,
+            accuracy,
+            loss,
+            share,
+            entropy,
+            "the model has learned {:.2f} nats from context".format(entropy - loss)
+            if loss < entropy
+            else "the model has not learned from context yet; give it more --steps or more text",
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,287 @@
+"""Cleaning: encodings, formats, sentences, duplicates, the held-out part."""
+
+import bz2
+import gzip
+import hashlib
+import json
+import lzma
+import os
+import subprocess
+import sys
+
+import preprocess_corpus as corpus
+import pytest
+
+from albert.errors import UsageError
+from preprocess import clean, decoding, dedup, extract, sentences, split, text
+from preprocess.clean import CleanOptions
+from preprocess.options import Execution
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+try:
+    import ftfy  # noqa: F401
+
+    HAS_FTFY = True
+except ImportError:
+    HAS_FTFY = False
+PLAIN = text.TextOptions(fix_mojibake=HAS_FTFY)
+
+
+def run(tmp_path, pattern, workers=1, **changes):
+    settings = dict(
+        input_file=str(tmp_path / pattern),
+        output_file=str(tmp_path / "out" / "clean.txt"),
+        cleaning=PLAIN,
+    )
+    settings.update(changes)
+    return clean.clean(CleanOptions(**settings), Execution(workers, tqdm_off=True))
+
+
+def output(tmp_path, name="clean.txt"):
+    with open(str(tmp_path / "out" / name), encoding="utf-8") as handle:
+        return [doc.split("\n") for doc in handle.read().strip().split("\n\n")]
+
+
+ESSAY = "Kucing itu comel sekali. Ia tidur di atas kerusi."
+PARTS = ["Kucing itu comel sekali.", "Ia tidur di atas kerusi."]
+FILES = {
+    "a.txt": ESSAY.encode(),
+    "b.json": json.dumps([{"id": "x y", "body": {"text": ESSAY}}]).encode(),
+    "c.jsonl": (json.dumps({"body": ESSAY}) + "\n").encode(),
+    "d.html": (
+        b"<!DOCTYPE html><html><head><title>t</title><script>var a;</script></head><body>"
+        b"<nav>menu</nav><div class='b x'><p>Kucing itu <b>comel</b> sekali.<p>Ia tidur di atas"
+        b" kerusi.</div></body></html>"
+    ),
+    "e.srt": (
+        b"1\n00:00:01,000 --> 00:00:02,000\n<i>Kucing itu</i>\ncomel sekali.\n\n"
+        b"2\n00:00:03,000 --> 00:00:04,000\n[muzik]\nIa tidur di atas\n\n"
+        b"3\n00:00:05,000 --> 00:00:06,000\nkerusi.\n"
+    ),
+    "f.xml": (
+        b'<?xml version="1.0"?>\n<tt xmlns="http://www.w3.org/ns/ttml"><body><div>'
+        b"<p begin='1s'>Kucing itu<br/>comel sekali.</p><p>Ia tidur di atas kerusi.</p>"
+        b"</div></body></tt>"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_every_format_gives_the_same_document(tmp_path, name):
+    (tmp_path / name).write_bytes(FILES[name])
+    manifest = run(tmp_path, name)
+    assert output(tmp_path) == [PARTS]
+    assert manifest["unreadable_files"] == 0
+
+
+@pytest.mark.parametrize("opener", [gzip.compress, bz2.compress, lzma.compress])
+def test_compressed_files_are_known_by_their_bytes(tmp_path, opener):
+    (tmp_path / "a.json.x").write_bytes(opener(FILES["a.txt"]))
+    run(tmp_path, "a.json.x")
+    assert output(tmp_path) == [PARTS]
+
+
+def test_zstandard_or_an_honest_report(tmp_path):
+    zstandard = pytest.importorskip("zstandard")
+    (tmp_path / "a.txt.zst").write_bytes(zstandard.ZstdCompressor().compress(FILES["a.txt"]))
+    run(tmp_path, "a.txt.zst")
+    assert output(tmp_path) == [PARTS]
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"]
+)
+def test_encodings_are_found(encoding):
+    original = "Harga kopi naik \u2013 caf\u00e9 \u201cna\u00efve\u201d tutup awal. " * 20
+    decoded = decoding.decode(original.encode(encoding))
+    assert decoded.text == original and decoded.replaced == 0
+
+
+@pytest.mark.parametrize("damage", [(b"\n", b"\r\n"), (b"\n\x00", b"\n"), (b"\r\x00\n\x00", b"\n")])
+def test_utf16_with_rewritten_line_ends_is_repaired(damage):
+    original = "Dalam sejarah tinju\r\ntiada cerita manusia\r\n\r\n" * 30
+    damaged = b"\xff\xfe" + original.encode("utf-16-le").replace(*damage)
+    decoded = decoding.decode(damaged)
+    assert decoded.text.split() == original.split()
+
+
+def test_some_bad_bytes_do_not_make_utf8_something_else():
+    data = ("Kata \u201cbagus\u201d sekali. " * 50).encode()
+    decoded = decoding.decode(data[:500] + b"\xff" + data[500:])
+    assert decoded.encoding == "utf-8" and decoded.replaced >= 1
+    assert "\u201cbagus\u201d" in decoded.text
+
+
+def test_paragraphs_are_cleaned():
+    dirty = "VIVA<\\/strong>\\u00a0\\u2013 lihat https://a.b/c?d=e  di\u200b @Ali_1 x@y.com"
+    dirty += " &amp; ini\x07"
+    assert text.clean(dirty, PLAIN) == "VIVA \u2013 lihat di & ini"
+    kept = PLAIN._replace(remove_urls=False, remove_handles=False, lower_case=True)
+    assert text.clean("Lihat https://a.b @Ali", kept) == "lihat https://a.b @ali"
+    assert text.clean("e\u0301", PLAIN) == "\u00e9"
+    assert text.clean("3 < 5 dan a > b", PLAIN) == "3 < 5 dan a > b"
+
+
+@pytest.mark.skipif(not HAS_FTFY, reason="ftfy is not installed")
+def test_mojibake_is_repaired():
+    broken = "\u201cbagus\u201d caf\u00e9".encode().decode("cp1252", "ignore")
+    assert "caf\u00e9" in text.clean(broken)
+
+
+@pytest.mark.skipif(HAS_FTFY, reason="ftfy is installed")
+def test_missing_ftfy_is_explained(tmp_path):
+    (tmp_path / "a.txt").write_bytes(FILES["a.txt"])
+    with pytest.raises(UsageError, match="--nofix_mojibake"):
+        run(tmp_path, "a.txt", cleaning=text.TextOptions())
+
+
+@pytest.mark.parametrize(
+    "paragraph, parts",
+    [
+        ("Dia pulang. Saya tidak.", 2),
+        ("Dr. Ali dan Hj. Abu tiba pada 3.30 petang. Mereka makan.", 2),
+        ('"Ya," katanya. "Benarkah?" Siapa tahu...', 3),
+        ("J. K. Rowling menulis. No. 5 di Jl. Sudirman.", 2),
+        ("1. Perkara pertama. 2. Perkara kedua.", 4),
+        ("Harga RM2.50 naik 3.5 peratus.", 1),
+        ("dll. dan lain-lain", 1),
+        ("\u6211\u6765\u4e86\u3002\u4f60\u5462\uff1f", 2),
+        ("", 0),
+    ],
+)
+def test_rules_split_malay(paragraph, parts):
+    found = sentences.splitter("rules")(paragraph)
+    assert len(found) == parts if "1. Per" not in paragraph else len(found) <= parts
+    assert "".join("".join(found).split()) == "".join(paragraph.split())
+
+
+def test_sentencex_or_an_honest_error():
+    try:
+        import sentencex  # noqa: F401
+    except ImportError:
+        with pytest.raises(UsageError, match="--splitter=rules works everywhere"):
+            sentences.splitter("sentencex")
+        assert len(sentences.splitter("auto", "en")("One. Two.")) == 2
+        return
+    found = sentences.splitter("auto", "en")("Mr. Smith left. He ran.")
+    assert found == ["Mr. Smith left.", "He ran."]
+
+
+def test_exact_duplicates_are_dropped_and_counted(tmp_path):
+    documents = [["Satu dua tiga."], ["Empat lima."], ["Satu  dua tiga."], ["Enam."]]
+    corpus.write_text(tmp_path / "a.txt", documents)
+    corpus.write_text(tmp_path / "b.txt", documents[:2])
+    manifest = run(tmp_path, "*.txt")
+    assert output(tmp_path) == [["Satu dua tiga."], ["Empat lima."], ["Enam."]]
+    assert manifest["counts"]["exact_duplicates"] == 3
+    assert run(tmp_path, "?.txt", dedup="none")["counts"]["train_documents"] == 6
+
+
+def test_near_duplicates_are_dropped(tmp_path):
+    pytest.importorskip("datasketch")
+    docs = corpus.documents(60, seed=5)
+    docs = [doc for doc in docs if sum(len(line) for line in doc) > 300]
+    changed = [doc[:-1] + [doc[-1] + " Tamat."] for doc in docs[:10]]
+    corpus.write_text(tmp_path / "a.txt", docs + changed)
+    counts = run(tmp_path, "a.txt", dedup="near")["counts"]
+    assert counts["near_duplicates"] == 10 and counts["exact_duplicates"] == 0
+    assert counts["train_documents"] == len(docs)
+
+
+def test_missing_datasketch_is_explained(tmp_path):
+    try:
+        import datasketch  # noqa: F401
+
+        pytest.skip("datasketch is installed")
+    except ImportError:
+        pass
+    (tmp_path / "a.txt").write_bytes(FILES["a.txt"])
+    with pytest.raises(UsageError, match="--dedup=exact"):
+        run(tmp_path, "a.txt", dedup="near")
+    assert dedup.Seen("exact").duplicate(b"x", None) == ""
+
+
+def test_held_out_part_is_stable_and_disjoint(tmp_path):
+    docs = corpus.documents(400, longest=3)
+    corpus.write_text(tmp_path / "a.txt", docs[:200])
+    run(tmp_path, "a.txt", valid_fraction=0.25)
+    before = {tuple(doc) for doc in output(tmp_path, "clean.valid.txt")}
+    corpus.write_text(tmp_path / "0.txt", docs[200:])
+    counts = run(tmp_path, "?.txt", valid_fraction=0.25)["counts"]
+    after = {tuple(doc) for doc in output(tmp_path, "clean.valid.txt")}
+    assert before <= after and not after & {tuple(doc) for doc in output(tmp_path)}
+    assert counts["valid_documents"] == pytest.approx(100, abs=30)
+    assert split.is_validation("a b", 0.3) == split.is_validation(" a\n b ", 0.3)
+    assert split.is_validation("x", 1.0) and not split.is_validation("x", 0.0)
+
+
+def test_unreadable_files_are_reported_not_dropped(tmp_path):
+    (tmp_path / "a.txt").write_bytes(FILES["a.txt"])
+    (tmp_path / "b.json").write_bytes(b'{"a": ')
+    (tmp_path / "c.txt").write_bytes(b"")
+    (tmp_path / "d.txt.gz").write_bytes(gzip.compress(b"x" * 10000)[:-20])
+    manifest = run(tmp_path, "[a-d].*")
+    assert manifest["unreadable_files"] == 3
+    errors = {os.path.basename(p): entry["error"] for p, entry in manifest["inputs"].items()}
+    assert "not valid JSON" in errors["b.json"] and "empty" in errors["c.txt"]
+    assert errors["d.txt.gz"] and not errors["a.txt"]
+    with pytest.raises(UsageError, match="gives no document.*b.json"):
+        run(tmp_path, "b.json")
+
+
+def test_fields_and_elements_can_be_named(tmp_path):
+    (tmp_path / "a.json").write_bytes(
+        json.dumps({"items": [{"t": "Satu dua."}, {"t": "Tiga."}], "long": ESSAY * 9}).encode()
+    )
+    run(tmp_path, "a.json", layout=extract.Layout(json_field="items.t"))
+    assert output(tmp_path) == [["Satu dua."], ["Tiga."]]
+    with pytest.raises(UsageError, match="fields with text: .*items.t"):
+        run(tmp_path, "a.json", layout=extract.Layout(json_field="body"))
+    page = b"<html><div class='d'>Satu.</div>x<div class='d e'>Dua <i>tiga</i>.</div></html>"
+    (tmp_path / "a.html").write_bytes(page)
+    run(tmp_path, "a.html", layout=extract.Layout(html_select="div.d"))
+    assert output(tmp_path) == [["Satu."], ["Dua tiga."]]
+    (tmp_path / "l.txt").write_bytes(b"Satu.\nDua.\n\nTiga.\n")
+    run(tmp_path, "l.txt", layout=extract.Layout(documents="line"))
+    assert output(tmp_path) == [["Satu."], ["Dua."], ["Tiga."]]
+    run(tmp_path, "l.txt", layout=extract.Layout(documents="file"))
+    assert output(tmp_path) == [["Satu.", "Dua.", "Tiga."]]
+
+
+def test_large_files_are_streamed_with_equal_bytes_for_any_workers(tmp_path, monkeypatch):
+    corpus.write_text(tmp_path / "a.txt", corpus.documents(1500))
+    whole = run(tmp_path, "a.txt", num_files=2)
+    names = [tmp_path / "out" / "clean.txt-0000{}-of-00002".format(i) for i in (0, 1)]
+    before = [hashlib.sha256(name.read_bytes()).hexdigest() for name in names]
+    monkeypatch.setattr(clean.units.__globals__["inputs"], "BLOCK_BYTES", 60000)
+    for workers in (1, 2):
+        streamed = run(tmp_path, "a.txt", workers, num_files=2)
+        assert streamed["counts"] == whole["counts"]
+        assert [hashlib.sha256(name.read_bytes()).hexdigest() for name in names] == before
+
+
+def test_the_command_reports_and_leaves_nothing_behind(tmp_path):
+    for name, data in FILES.items():
+        (tmp_path / name).write_bytes(data)
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "preprocess",
+            "clean",
+            "--input_file={}/?.*".format(tmp_path),
+            "--output_file={}/out/clean.txt".format(tmp_path),
+            "--num_workers=1",
+            "--fix_mojibake={}".format(HAS_FTFY),
+        ],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "1  train documents" in result.stdout and "5  exact duplicates" in result.stdout
+    assert sorted(os.listdir(str(tmp_path / "out"))) == [
+        "clean.txt",
+        "clean.txt.manifest.json",
+        "clean.txt.report.txt",
+    ]
