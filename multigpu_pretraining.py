@@ -3,21 +3,23 @@
 import datetime
 import os
 import sys
+from typing import Sequence
 
 from albert import flags as albert_flags
 from albert.errors import UsageError, exit_on_usage_error
 from albert.flags_parsing import parse
 from albert.optim.optimizers import OptimizerConfig
-from albert.runtime import choose_devices
+from albert.runtime import choose_devices, choose_xla
 from albert.training.loop import train
 from albert.training.options import TrainingOptions, default_learning_rate
+from albert.training.step import StepOptions
 from albert.validation import validate
 
 FLAGS = albert_flags.FLAGS
 _DEFAULT_WARMUP_SHARE = 0.1
 
 
-def _training_options(num_towers: int) -> TrainingOptions:
+def _training_options(devices: Sequence[str]) -> TrainingOptions:
     model = albert_flags.model_config()
     default_trust = "all" if model.layout == "brightmart" else "decayed"
     warmup = FLAGS.num_warmup_steps
@@ -28,8 +30,15 @@ def _training_options(num_towers: int) -> TrainingOptions:
         "num_warmup_steps": int(_DEFAULT_WARMUP_SHARE * FLAGS.num_train_steps)
         if warmup is None
         else warmup,
-        "eval_batch_size": FLAGS.eval_batch_size or 8 * num_towers,
+        "eval_batch_size": FLAGS.eval_batch_size or 8 * len(devices),
         "output_dir": None if FLAGS.no_save else FLAGS.output_dir,
+        "step": StepOptions(
+            precision=FLAGS.precision,
+            xla=choose_xla(FLAGS.xla, devices, FLAGS.precision),
+            accumulation=FLAGS.gradient_accumulation_steps,
+            recompute=FLAGS.recompute,
+            reduction=FLAGS.reduction,
+        ),
         "optimizer": OptimizerConfig(
             name=FLAGS.optimizer,
             weight_decay=FLAGS.weight_decay,
@@ -61,7 +70,7 @@ def main(argv) -> int:
             now = datetime.datetime.now()
             FLAGS.output_dir = os.path.join("runs", now.strftime("pretrain-%Y%m%d_%H%M%S"))
         devices = choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv)
-        options = _training_options(len(devices))
+        options = _training_options(devices)
         code = train(options, devices, albert_flags.flags_text()) if FLAGS.do_train else 0
         if FLAGS.do_eval and code == 0:
             validate(options.model, devices)

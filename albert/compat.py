@@ -49,9 +49,14 @@ def runtime_name() -> str:
     return "TensorFlow {}".format(_tensorflow.__version__)
 
 
-def compiled(function: Callable) -> Callable:
-    """Traces `function` into a graph once for its input shapes."""
-    return tf.function(function, autograph=False)
+def compiled(function: Callable, xla: bool = False) -> Callable:
+    """Traces `function` into a graph once for its input shapes; with `xla`, also compiles it.
+
+    An XLA function must be pure: it takes variables as tensors, because XLA cannot read a
+    variable that lives on another device.
+    """
+    option = "experimental_compile" if _LEGACY else "jit_compile"
+    return tf.function(function, autograph=False, **({option: True} if xla else {}))
 
 
 def physical_gpus() -> List[str]:

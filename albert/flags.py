@@ -5,9 +5,12 @@ from typing import List
 from absl import flags, logging
 
 from albert.config import ModelConfig
+from albert.data.packing import PADDINGS
 from albert.errors import UsageError
 from albert.flags_parsing import describe
 from albert.optim.optimizers import OPTIMIZERS, TRUST_RATIOS
+from albert.precision import POLICIES
+from albert.runtime import XLA_MODES
 from albert.training.step import REDUCTIONS
 
 FLAGS = flags.FLAGS
@@ -55,6 +58,11 @@ flags.DEFINE_integer("max_eval_steps", None, "Batches an evaluation reads at mos
 flags.DEFINE_integer("log_steps", 100, "Updates between log lines.")
 flags.DEFINE_bool("use_gpu", None, "GPUs or the CPU; default: GPUs where there are any.")
 flags.DEFINE_integer("num_gpu_cores", 0, "Towers; 0: all GPUs, or one tower on the CPU.")
+flags.DEFINE_enum("precision", "float32", sorted(POLICIES), "In which type towers compute.")
+flags.DEFINE_enum("xla", "auto", XLA_MODES, "Whether XLA compiles the towers.")
+flags.DEFINE_enum("padding", "pack", PADDINGS, "What to do about padding: nothing, cut, or pack.")
+flags.DEFINE_integer("gradient_accumulation_steps", 1, "Micro-batches of a tower's share.")
+flags.DEFINE_bool("recompute", False, "Compute activations twice to save their memory.")
 flags.DEFINE_enum("reduction", "tree", REDUCTIONS, "How gradients of towers are added.")
 flags.DEFINE_integer("random_seed", 12345, "Of weights, data order and dropout.")
 flags.DEFINE_bool("no_save", False, "Write nothing at all.")

@@ -8,6 +8,13 @@ from albert.model.albert import PretrainingOutput
 # Added to the masked-LM denominator by both originals; keeps a batch without masks finite.
 MASKED_LM_EPSILON = 1e-5
 
+SUM_NAMES = (
+    "masked_lm_loss",
+    "masked_lm_accuracy",
+    "sentence_order_loss",
+    "sentence_order_accuracy",
+)
+
 
 class WeightedSum(NamedTuple):
     """A sum and the weight it is to be divided by; sums of towers and batches add up."""
@@ -36,7 +43,7 @@ def pretraining_sums(
       batch: masked_lm_ids, masked_lm_weights [B, P] and sentence_order_labels [B].
 
     Returns:
-      masked_lm_loss, masked_lm_accuracy, sentence_order_loss and sentence_order_accuracy.
+      A sum for each of `SUM_NAMES`.
     """
     words = _classification_sums(
         output.masked_lm_logits, batch["masked_lm_ids"], batch["masked_lm_weights"]
@@ -45,12 +52,7 @@ def pretraining_sums(
     order = _classification_sums(
         output.sentence_order_logits, tf.maximum(labels, 0), sentence_order_weights(labels)
     )
-    return {
-        "masked_lm_loss": words[0],
-        "masked_lm_accuracy": words[1],
-        "sentence_order_loss": order[0],
-        "sentence_order_accuracy": order[1],
-    }
+    return dict(zip(SUM_NAMES, words + order))
 
 
 def _classification_sums(logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor):

@@ -8,6 +8,8 @@ from absl import logging
 from albert.compat import compiled, logical_devices, physical_gpus, runtime_name, tf
 from albert.errors import UsageError
 
+XLA_MODES = ("auto", "on", "off")
+
 _PEAK_SIZE = {"CPU": 2048, "GPU": 8192}
 _PEAK_REPEATS = 5
 
@@ -57,8 +59,21 @@ def _cpu_command(command: Sequence[str], towers: int) -> str:
     return " ".join(["python3"] + kept + flags)
 
 
-def matmul_peak(devices: Sequence[str]) -> float:
-    """Measured float32 matrix-product rate of the devices together, in FLOP/s.
+def choose_xla(mode: str, devices: Sequence[str], precision: str) -> bool:
+    """Whether XLA compiles the towers.
+
+    On a GPU it fuses what would be bound by memory. On a CPU it does not use the bfloat16 units,
+    and for float32 compiling costs more than it gains in a short run, so "auto" leaves it off.
+    """
+    chosen = "GPU" in devices[0] if mode == "auto" else mode == "on"
+    logging.info(
+        "XLA %s (--xla=%s, %s, %s)", "on" if chosen else "off", mode, precision, devices[0]
+    )
+    return chosen
+
+
+def matmul_peak(devices: Sequence[str], dtype: tf.DType = tf.float32) -> float:
+    """Measured matrix-product rate of the devices together, in FLOP/s.
 
     The denominator of model FLOP utilisation (MFU). Logical CPU devices are the same cores, so
     only one of them is measured; each GPU counts.
@@ -66,8 +81,8 @@ def matmul_peak(devices: Sequence[str]) -> float:
     kind = "GPU" if "GPU" in devices[0] else "CPU"
     size = _PEAK_SIZE[kind]
     with tf.device(devices[0]):
-        matrix = tf.ones([size, size])
-        product = compiled(lambda a: tf.reduce_sum(tf.matmul(a, a)))
+        matrix = tf.ones([size, size], dtype)
+        product = compiled(lambda a: tf.cast(tf.matmul(a, a)[0, 0], tf.float32))
         product(matrix)  # the first call traces
         times = []
         for _ in range(_PEAK_REPEATS):

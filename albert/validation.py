@@ -9,12 +9,14 @@ from albert.checkpoints.manager import latest_checkpoint, read_tensors
 from albert.checkpoints.restore import load_weights
 from albert.compat import tf
 from albert.config import ModelConfig
+from albert.data.packing import row_layout
 from albert.data.pipeline import evaluation_batches
 from albert.data.prefetch import prefetch
 from albert.data.source import log_features, open_data
 from albert.errors import UsageError
 from albert.evaluation import evaluate
 from albert.results import log_results, write_results
+from albert.runtime import choose_xla
 from albert.training.state import GLOBAL_STEP
 from albert.training.step import make_eval_step
 from albert.training.towers import check_batch_size
@@ -80,8 +82,13 @@ def validate(config: ModelConfig, devices: Sequence[str]) -> Dict[str, float]:
     logging.info("***** Running evaluation *****")
     logging.info("  Checkpoint = %s", prefix)
     logging.info("  Batch size = %d", batch_size)
-    batches = evaluation_batches(data.dataset, data.shapes, batch_size, FLAGS.max_eval_steps)
-    results = evaluate(make_eval_step(config, weights, devices), prefetch(batches))
+    layout = row_layout(FLAGS.padding, batch_size, data.shapes.predictions, len(devices))
+    batches = evaluation_batches(
+        data.dataset, data.shapes, layout, batch_size, FLAGS.max_eval_steps
+    )
+    xla = choose_xla(FLAGS.xla, devices, FLAGS.precision)
+    eval_step = make_eval_step(config, weights, devices, FLAGS.precision, xla)
+    results = evaluate(eval_step, prefetch(batches))
     step = int(read_tensors(prefix).get(GLOBAL_STEP, 0))
     log_results(results, step)
     if not FLAGS.no_save:

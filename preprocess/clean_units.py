@@ -65,6 +65,7 @@ class Unit(NamedTuple):
       path: The file.
       kind: Its format.
       data: The run; None stands for the whole file.
+      json_field: Path of the text, chosen once for all runs of a file; "" if there is one run.
       size: Bytes, for the progress.
       error: Why the file could not be read so far; "" if it could.
     """
@@ -73,6 +74,7 @@ class Unit(NamedTuple):
     path: str
     kind: str
     data: Optional[bytes]
+    json_field: str
     size: int
     error: str
 
@@ -120,13 +122,16 @@ def _units_of_file(path: str, layout: extract.Layout) -> Iterator[Unit]:
     try:
         kind, streams = _examine(path, layout)
         if not streams:
-            yield Unit(0, path, kind, None, size, "")
+            yield Unit(0, path, kind, None, "", size, "")
             return
         at_lines = kind == "jsonl" or layout.documents == "line"
+        field = ""
         for offset, data in inputs.cut(path, inputs.BLOCK_BYTES, at_lines):
-            yield Unit(0, path, kind, data, max(0, min(size - offset, len(data))), "")
+            if kind == "jsonl" and not field:
+                field = layout.json_field or extract.guess_field(decoding.decode(data).text)
+            yield Unit(0, path, kind, data, field, max(0, min(size - offset, len(data))), "")
     except (UsageError, OSError, EOFError) as error:
-        yield Unit(0, path, kind, None, 0, str(error))
+        yield Unit(0, path, kind, None, "", 0, str(error))
 
 
 def _examine(path: str, layout: extract.Layout) -> Tuple[str, bool]:
@@ -162,10 +167,13 @@ def _outcome(unit: Unit, options: CleanOptions) -> Outcome:
         decoded = decoding.decode(data)
         if not decoded.text.strip():
             raise UsageError("It is empty.")
+        layout = options.layout
+        if unit.json_field:
+            layout = layout._replace(json_field=unit.json_field)
         split_paragraph = sentences.splitter(options.splitter, options.language)
         found = [
             _clean_document(paragraphs, options, split_paragraph)
-            for paragraphs in extract.documents(decoded.text, unit.kind, options.layout)
+            for paragraphs in extract.documents(decoded.text, unit.kind, layout)
         ]
     except (UsageError, OSError, EOFError) as error:
         return Outcome(bare, [], 0, "", 0, str(error))

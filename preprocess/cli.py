@@ -1,12 +1,14 @@
 """What the commands of this package share: flags, help, logging, one-sentence errors."""
 
+import contextlib
+import errno
 import sys
-from typing import Callable, List, Sequence
+from typing import Callable, Iterator, List, Sequence
 
 from absl import flags, logging
 
 from albert import flags_parsing
-from albert.errors import exit_on_usage_error
+from albert.errors import UsageError, exit_on_usage_error
 
 _HELP = ("-h", "-help", "--help", "--helpfull", "--helpshort")
 
@@ -28,6 +30,23 @@ def run(
         sys.exit(0)
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
-    with exit_on_usage_error():
-        positional = flags_parsing.parse(argv)
-        sys.exit(main(positional))
+    try:
+        with exit_on_usage_error():
+            positional = flags_parsing.parse(argv)
+            with _full_disk_explained():
+                sys.exit(main(positional))
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(130)
+
+
+@contextlib.contextmanager
+def _full_disk_explained() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UsageError(
+            "The disk is full ({}). Free some space and run the same command again.".format(error)
+        ) from error

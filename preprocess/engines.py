@@ -50,6 +50,12 @@ def start(execution: Execution) -> Iterator[Map]:
             yield run
 
 
+def apart(function: Callable[[Job], Result], job: Job) -> Result:
+    """Runs one job in a process of its own."""
+    with _processes(1) as run:
+        return next(run(function, [job]))
+
+
 def _end_with_parent(parent: int) -> None:
     """Ends this worker soon after its parent is gone, however it went."""
 
@@ -77,29 +83,30 @@ def _processes(workers: int) -> Iterator[Map]:
 
     def run(function, jobs):
         pending = set()
-        for job in jobs:
-            pending.add(pool.submit(function, job))
-            if len(pending) >= workers * _JOBS_PER_WORKER:
-                done, pending = concurrent.futures.wait(
-                    pending, return_when=concurrent.futures.FIRST_COMPLETED
-                )
-                for future in done:
-                    yield future.result()
-        for future in concurrent.futures.as_completed(pending):
-            yield future.result()
+        try:
+            for job in jobs:
+                pending.add(pool.submit(function, job))
+                if len(pending) >= workers * _JOBS_PER_WORKER:
+                    done, pending = concurrent.futures.wait(
+                        pending, return_when=concurrent.futures.FIRST_COMPLETED
+                    )
+                    for future in done:
+                        yield future.result()
+            for future in concurrent.futures.as_completed(pending):
+                yield future.result()
+        finally:
+            for future in pending:
+                future.cancel()
 
     try:
-        list(run(_ready, [0.05] * workers))
-        yield run
-        pool.shutdown()
+        with pool:
+            list(run(_ready, [0.05] * workers))
+            yield run
     except BrokenProcessPool as error:
         raise UsageError(
             "A worker process ended unexpectedly; was it killed, or is memory short? Run the "
             "same command again to continue, with a lower --num_workers if it was memory."
         ) from error
-    except BaseException:
-        pool.shutdown(wait=False)
-        raise
 
 
 @contextlib.contextmanager

@@ -121,7 +121,20 @@ def _json(text: str, layout: Layout) -> Iterator[Document]:
     return _json_values(value if isinstance(value, list) else [value], layout)
 
 
+def guess_field(text: str) -> str:
+    """The path in JSON lines under which most running text stands.
+
+    Raises:
+      UsageError: A line is not JSON, or there is no running text.
+    """
+    return ".".join(_richest_field(_parsed_lines(text)))
+
+
 def _json_lines(text: str, layout: Layout) -> Iterator[Document]:
+    return _json_values(_parsed_lines(text), layout)
+
+
+def _parsed_lines(text: str) -> list:
     values = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
@@ -130,7 +143,7 @@ def _json_lines(text: str, layout: Layout) -> Iterator[Document]:
             values.append(json.loads(line))
         except ValueError as error:
             raise UsageError("Line {} is not valid JSON ({}).".format(number, error)) from error
-    return _json_values(values, layout)
+    return values
 
 
 def _json_values(values: list, layout: Layout) -> Iterator[Document]:

@@ -10,13 +10,13 @@ from preprocess import cli
 
 USAGE = """Validates record files, shows samples as text, exits with 1 if something is off.
 
-  python -m preprocess inspect train.tfrecord --spm_model_file=tokenizer.model
+  python -m preprocess inspect train.tfrecord
 """
 
 
 def define_flags() -> None:
     """Defines the flags of the command."""
-    flags.DEFINE_string("spm_model_file", None, "SentencePiece model of the records.")
+    flags.DEFINE_string("spm_model_file", None, "SentencePiece model; default: the manifest's.")
     flags.DEFINE_string("vocab_file", None, "Accepted; the .model of the same name is used.")
     flags.DEFINE_integer("samples", 3, "Examples to show.", lower_bound=0)
     flags.DEFINE_string("sentence_task", None, "sop, nsp or none; default: the manifest's.")
@@ -68,12 +68,20 @@ def show(features: dict, words) -> str:
     return "label {}: {}".format(label, " ".join(out))
 
 
+def _plain_size(path: str) -> int:
+    """Bytes of a record file without compression, for the progress."""
+    with open(path, "rb") as handle:
+        zipped = handle.read(2) == b"\x1f\x8b"
+    # Gzip leaves about a tenth of padded records.
+    return os.path.getsize(path) * (10 if zipped else 1)
+
+
 def _read(paths: List[str], inspection, shown: list, bar: bool) -> Iterator[str]:
     """Feeds all records to the inspection; yields what makes a file unreadable."""
     from albert.data import records
     from preprocess.progress import Progress
 
-    total = sum(os.path.getsize(path) for path in paths)
+    total = sum(_plain_size(path) for path in paths)
     with Progress("Inspecting", total, "B", bar) as progress:
         for path in paths:
             try:
@@ -124,7 +132,10 @@ def main(positional: List[str]) -> int:
         )
     paths = inputs.expand(",".join(positional), "input_file")
     manifest = records.read_manifest(paths[0])
-    words = vocabulary.load(vocabulary.resolve_model(f.spm_model_file or "", f.vocab_file or ""))
+    model = f.spm_model_file or ""
+    if not model and not f.vocab_file:
+        model = (manifest or {}).get("options", {}).get("spm_model_file", "")
+    words = vocabulary.load(vocabulary.resolve_model(model, f.vocab_file or ""))
     inspection, shown = Inspection(_expected(manifest, words)), []
     reasons = list(_read(paths, inspection, shown, not f.tqdm_off))
     for features in shown:

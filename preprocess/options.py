@@ -67,6 +67,10 @@ class RecordOptions:
         _between("short_seq_prob", self.short_seq_prob, 0, 1)
         _between("num_shards", self.num_shards, 1, MAX_SHARDS)
         _between("min_pieces", self.min_pieces, 1, self.max_seq_length)
+        if len(set(self.output_files)) < max(1, len(self.output_files)):
+            raise UsageError(
+                "--output_file={} must name files, each once.".format(self.output_file)
+            )
         if self.num_shards > 1 and "," in self.output_file:
             raise UsageError(
                 "--num_shards={} and a comma list in --output_file exclude each other; give one "

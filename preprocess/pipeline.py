@@ -60,14 +60,21 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
     files = options.output_files
     for path in files:
         ensure_writable_directory(os.path.dirname(path) or ".", "output_file")
+        if os.path.isdir(path):
+            raise UsageError("--output_file={} is a folder; add a file name.".format(path))
     manifest.warn_if_capped(options)
     logging.info("*** Reading from input files ***")
     for path in paths:
+        logging.info("  %s", path)
+    logging.info("*** Writing to output files ***")
+    for path in files:
         logging.info("  %s", path)
     base = manifest_path(options.output_file)
     model = {
         "file": os.path.basename(options.spm_model_file),
         "sha256": vocabulary.fingerprint(options.spm_model_file),
+        # Versions break ties between segmentations differently.
+        "sentencepiece": vocabulary.sentencepiece_version(),
     }
     identity = {
         "options": options.as_dict(),

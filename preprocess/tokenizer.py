@@ -9,9 +9,10 @@ from typing import Iterable, Iterator, List, NamedTuple, Optional
 import numpy as np
 from absl import logging
 
+from albert.data import counter_rng
 from albert.errors import UsageError
 from albert.files import atomic_write, ensure_writable_directory
-from preprocess import inputs, vocabulary
+from preprocess import engines, inputs, vocabulary
 
 CONTROL_SYMBOLS = ("[CLS]", "[SEP]", "[MASK]")
 # Both seeds train with these; they differ in the size of the sample and of the vocabulary.
@@ -25,7 +26,6 @@ _COMMON = {
     "pad_piece": "<pad>",
     "control_symbols": list(CONTROL_SYMBOLS),
     "user_defined_symbols": ["(", ")", "\u201d", "-", ".", "\u2013", "\u00a3", "\u20ac"],
-    "shuffle_input_sentence": True,
 }
 
 
@@ -56,6 +56,22 @@ def sentences(paths: List[str]) -> Iterator[str]:
                 yield line
 
 
+def _sample(paths: List[str], size: int, seed: int) -> Iterator[str]:
+    """About `size` sentences, drawn evenly from all; all of them if there are no more.
+
+    SentencePiece could sample too, but its generator cannot be seeded.
+    """
+    total = sum(1 for _ in sentences(paths))
+    chunk = 1 << 16
+    chosen = np.ones(chunk, bool)
+    for number, line in enumerate(sentences(paths)):
+        if number % chunk == 0 and total > size:
+            numbers = np.arange(number, number + chunk)
+            chosen = counter_rng.uniform(seed, "tokenizer sample", numbers) < size / total
+        if chosen[number % chunk]:
+            yield line
+
+
 def train(
     input_file: str,
     model_prefix: str,
@@ -65,11 +81,10 @@ def train(
     input_sentence_size: Optional[int] = None,
     character_coverage: float = 0.99995,
     lower_case: bool = False,
+    random_seed: int = 12345,
     show_progress: bool = False,
 ) -> str:
     """Trains a model on a shuffled sample of bounded size.
-
-    SentencePiece draws its sample with a fixed seed: equal text gives an equal model.
 
     Args:
       input_file: Globs or a comma list of text, a sentence a line.
@@ -79,6 +94,7 @@ def train(
       input_sentence_size: Sentences in the sample; the preset's if None.
       character_coverage: Share of the characters that get pieces.
       lower_case: Train on lower-cased text.
+      random_seed: Seed of the sample; equal text and seed give an equal model.
       show_progress: Let SentencePiece tell on stderr what it is doing.
 
     Returns:
@@ -88,8 +104,6 @@ def train(
       UsageError: No input, an unknown preset, or a vocabulary the text is too small for; the
         message tells the largest that works.
     """
-    import sentencepiece
-
     if preset not in PRESETS:
         raise UsageError(
             "--preset must be one of: {}. Received {!r}.".format(", ".join(PRESETS), preset)
@@ -97,26 +111,50 @@ def train(
     paths = inputs.expand(input_file)
     ensure_writable_directory(os.path.dirname(model_prefix) or ".", "model_prefix")
     vocab_size = vocab_size or PRESETS[preset].vocab_size
-    stream = sentences(paths)
-    model = io.BytesIO()
     options = dict(
         _COMMON,
         vocab_size=vocab_size,
-        input_sentence_size=input_sentence_size or PRESETS[preset].input_sentence_size,
         character_coverage=character_coverage,
         minloglevel=0 if show_progress else 2,
     )
+    size = input_sentence_size or PRESETS[preset].input_sentence_size
     logging.info("Training a vocabulary of %d pieces on %d files", vocab_size, len(paths))
     try:
-        sentencepiece.SentencePieceTrainer.Train(
-            sentence_iterator=(line.lower() for line in stream) if lower_case else stream,
-            model_writer=model,
-            **options,
-        )
+        model = engines.apart(_train, (paths, size, random_seed, lower_case, options))
     except RuntimeError as error:
         raise _explained(str(error), vocab_size, input_file) from error
-    _write(model.getvalue(), model_prefix)
+    _write(model, model_prefix)
     return model_prefix + ".model"
+
+
+def _train(job) -> bytes:
+    """Trains in this process, which should be one of its own.
+
+    SentencePiece's trainer crashes where TensorFlow 1.15 is loaded: that exports its own, other
+    protocol buffers. Besides, the memory of the training goes back at its end.
+    """
+    import sentencepiece
+
+    paths, size, random_seed, lower_case, options = job
+    failed = []
+
+    def stream():
+        # An exception must not pass through the trainer, which would hide it.
+        try:
+            for line in _sample(paths, size, random_seed):
+                yield line.lower() if lower_case else line
+        except UsageError as error:
+            failed.append(error)
+
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.Train(
+            sentence_iterator=stream(), model_writer=model, **options
+        )
+    finally:
+        if failed:
+            raise failed[0]
+    return model.getvalue()
 
 
 def _explained(message: str, vocab_size: int, input_file: str) -> UsageError:

@@ -23,6 +23,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("input_sentence_size", 0, "Sample; 0 takes the preset's.", lower_bound=0)
     flags.DEFINE_float("character_coverage", 0.99995, "Share of characters that get pieces.")
     flags.DEFINE_bool("do_lower_case", False, "Lower-case the text.")
+    flags.DEFINE_integer("random_seed", 12345, "Seed of the sample.")
     flags.DEFINE_string("heldout_file", None, "Text to report on; the training text if not set.")
 
 
@@ -44,6 +45,7 @@ def main(positional: List[str]) -> int:
         input_sentence_size=f.input_sentence_size or None,
         character_coverage=f.character_coverage,
         lower_case=f.do_lower_case,
+        random_seed=f.random_seed,
         show_progress=True,
     )
     heldout = f.heldout_file or f.input_file

@@ -78,6 +78,13 @@ def fingerprint(path: str) -> str:
         return hashlib.sha256(handle.read()).hexdigest()
 
 
+def sentencepiece_version() -> str:
+    """The version that encodes here."""
+    import sentencepiece
+
+    return sentencepiece.__version__
+
+
 @functools.lru_cache(maxsize=4)
 def load(path: str) -> Vocabulary:
     """Loads a SentencePiece model; each process does so once.

@@ -88,7 +88,11 @@ def opened(path: str, identity: dict) -> Iterator[Workspace]:
         elif left is not None:
             logging.info("Continuing the unfinished build in %s", path)
         workspace.note(identity=identity)
-        yield workspace
+        try:
+            yield workspace
+        except BaseException:
+            logging.info("The unfinished build stays in %s; the same command continues it", path)
+            raise
         shutil.rmtree(path)
 
 

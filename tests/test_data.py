@@ -10,6 +10,7 @@ from conftest import PREDICTIONS, SEQUENCE, SIZES, random_example, write_record_
 
 from albert.data import index as index_module
 from albert.data.index import load_index
+from albert.data.packing import row_layout
 from albert.data.pipeline import (
     BatchOrder,
     RecordDataset,
@@ -23,6 +24,7 @@ from albert.data.records import RecordError, decode_example, read_records
 from albert.errors import UsageError
 
 SHAPES = Shapes(SEQUENCE, PREDICTIONS, SIZES["vocab_size"], 2)
+AS_IS = row_layout("none", 5, PREDICTIONS, 1)
 
 
 def test_batch_holds_the_records_whatever_the_file(tmp_path):
@@ -37,7 +39,7 @@ def test_batch_holds_the_records_whatever_the_file(tmp_path):
         for name in ("input_ids", "segment_ids", "masked_lm_ids", "masked_lm_weights"):
             np.testing.assert_array_equal(batch[name][row], example[name])
         assert int(batch["sentence_order_labels"][row]) == int(example["next_sentence_labels"][0])
-    assert batch["input_ids"].dtype.as_numpy_dtype == np.int32
+    assert batch["input_ids"].dtype == np.int32
 
 
 def test_index_is_kept_and_rebuilt_when_the_file_changes(tmp_path, monkeypatch):
@@ -149,23 +151,23 @@ def test_part_of_the_records(tmp_path):
 def test_training_batches_resume_where_asked(tmp_path):
     dataset = RecordDataset([write_record_file(tmp_path / "a.tfrecord", 13)])
     order = BatchOrder(dataset.size, 4, seed=0)
-    stream = training_batches(dataset, order, SHAPES, first=0)
+    stream = training_batches(dataset, order, SHAPES, AS_IS, first=0)
     batches = [next(stream) for _ in range(6)]
-    resumed = next(training_batches(dataset, order, SHAPES, first=5))
+    resumed = next(training_batches(dataset, order, SHAPES, AS_IS, first=5))
     np.testing.assert_array_equal(resumed["input_ids"], batches[5]["input_ids"])
 
 
 def test_evaluation_reads_every_record_once_and_fills_up(tmp_path):
     dataset = RecordDataset([write_record_file(tmp_path / "a.tfrecord", 13)])
-    batches = list(evaluation_batches(dataset, SHAPES, 5))
+    batches = list(evaluation_batches(dataset, SHAPES, AS_IS, 5))
     assert [int(b["input_ids"].shape[0]) for b in batches] == [5, 5, 5]
     last = batches[-1]
-    assert last["masked_lm_weights"].numpy()[3:].sum() == 0
-    assert list(last["sentence_order_labels"].numpy()[3:]) == [-1, -1]
-    weights = sum(float(b["masked_lm_weights"].numpy().sum()) for b in batches)
+    assert last["masked_lm_weights"][3:].sum() == 0
+    assert list(last["sentence_order_labels"][3:]) == [-1, -1]
+    weights = sum(float(b["masked_lm_weights"].sum()) for b in batches)
     whole = dataset.read(range(13), SHAPES)
-    assert weights == float(whole["masked_lm_weights"].numpy().sum())
-    assert len(list(evaluation_batches(dataset, SHAPES, 5, max_batches=2))) == 2
+    assert weights == float(whole["masked_lm_weights"].sum())
+    assert len(list(evaluation_batches(dataset, SHAPES, AS_IS, 5, max_batches=2))) == 2
 
 
 def test_prefetch_keeps_order_and_hands_over_errors():

@@ -12,7 +12,7 @@ from albert.config import ModelConfig
 from albert.losses import MASKED_LM_EPSILON, pretraining_sums
 from albert.model import layers
 from albert.model.albert import pretraining_output
-from albert.model.attention import softmax_attention
+from albert.model.attention import padding_bias, softmax_attention
 from albert.model.flops import training_flops
 from albert.model.parameters import Dense, Norm, bind, initial_values, parameter_specs
 from albert.training.towers import loss_denominators, tower_gradients
@@ -160,7 +160,7 @@ def test_attention_equals_the_oracle_under_a_ragged_mask():
     mask = np.array([[1] * 11, [1] * 4 + [0] * 7])
     ours = softmax_attention(
         *[tf.constant(x, tf.float32) for x in (query, key, value)],
-        mask=tf.constant(mask),
+        bias=padding_bias(tf.constant(mask)),
         dropout=layers.make_dropout(None),
     )
     expected = kernels.attention(query, key, value, mask)

@@ -260,6 +260,19 @@ def test_large_files_are_streamed_with_equal_bytes_for_any_workers(tmp_path, mon
         assert [hashlib.sha256(name.read_bytes()).hexdigest() for name in names] == before
 
 
+def test_large_json_lines_have_one_field(tmp_path, monkeypatch):
+    """The longer text of later lines must not win there alone."""
+    monkeypatch.setattr(clean.units.__globals__["inputs"], "BLOCK_BYTES", 20000)
+    lines = [
+        {"body": "Isi dokumen nombor {} ini.".format(i), "note": "catatan panjang " * (i // 200)}
+        for i in range(1500)
+    ]
+    data = "\n".join(json.dumps(line) for line in lines)
+    (tmp_path / "a.jsonl").write_text(data + "\n")
+    counts = run(tmp_path, "a.jsonl")["counts"]
+    assert counts["train_documents"] == 1500 and counts["train_words"] == 1500 * 5
+
+
 def test_the_command_reports_and_leaves_nothing_behind(tmp_path):
     for name, data in FILES.items():
         (tmp_path / name).write_bytes(data)

@@ -18,7 +18,19 @@ import pytest
 from albert.compat import tf
 from albert.data import records
 from albert.errors import UsageError
-from preprocess import crc, encoding, inputs, jobs, pipeline, serialize, shards, vocabulary
+from preprocess import (
+    crc,
+    encoding,
+    inputs,
+    jobs,
+    pipeline,
+    segments,
+    serialize,
+    shards,
+    spill,
+    vocabulary,
+)
+from preprocess.examples import select
 from preprocess.options import Execution, RecordOptions
 from preprocess.pipeline import write_records
 
@@ -411,6 +423,8 @@ def test_checksums_combine():
         (dict(masked_lm_prob=1.5), "between 0 and 1"),
         (dict(num_shards=2, output_file="a,b"), "exclude each other"),
         (dict(max_seq_length=4), "max_seq_length"),
+        (dict(output_file="a,a"), "each once"),
+        (dict(output_file=ROOT), "is a folder"),
     ],
 )
 def test_mistakes_are_explained(text, tmp_path, changes, message):
@@ -493,6 +507,40 @@ def test_help_is_quick_and_nothing_imports_tensorflow(text, tmp_path):
         "assert 'tensorflow' not in sys.modules"
     )
     assert command("-c", code).returncode == 0
+
+
+@pytest.mark.parametrize("vocab_size", [1000, 70000])
+def test_spilled_examples_come_back_by_key_range(tmp_path, vocab_size):
+    rng = np.random.RandomState(0)
+    keys = np.sort(rng.randint(0, 2**63, 500).astype(np.uint64) * np.uint64(2))
+    first, second = rng.randint(1, 9, 500), rng.randint(0, 9, 500)
+    ids = rng.randint(0, vocab_size, (first + second).sum())
+    whole = segments.Instances(keys, first, second, rng.randint(-1, 2, 500), ids)
+    paths = []
+    for part in range(3):
+        rows = np.arange(part, 500, 3)
+        paths.append(str(tmp_path / str(part)))
+        with open(paths[-1], "wb") as handle:
+            spill.write(
+                handle,
+                select(whole, rows),
+                vocab_size=vocab_size,
+                documents=7,
+                dropped=part,
+            )
+        summary = spill.summarize(paths[-1])
+        assert (summary.documents, summary.dropped, summary.cells.sum()) == (7, part, len(rows))
+    both = [spill.read(paths, *cells) for cells in ((0, 1700), (1700, spill.CELLS))]
+    assert 0 < len(both[0].keys) < 500
+    for name, values in whole._asdict().items():
+        joined = np.concatenate([getattr(half, name) for half in both])
+        np.testing.assert_array_equal(joined, values)
+
+
+def test_lines_are_normalised_as_asked():
+    line = "  Caf\u00e9\u00a0 \u0915\u093e\tA "
+    assert encoding.normalize(line, False, True) == "Caf\u00e9 \u0915\u093e A"
+    assert encoding.normalize(line, True, False).startswith("cafe ")
 
 
 def test_word_starts_in_any_script():

@@ -26,7 +26,7 @@ class Comparison(NamedTuple):
 def compare(config: ModelConfig, tensors: Mapping[str, np.ndarray]) -> Comparison:
     """Compares a checkpoint's weights with a model's; slots and counters are left out."""
     specs = parameter_specs(config)
-    counters = (GLOBAL_STEP, SKIPPED_STEPS)
+    counters = (GLOBAL_STEP, SKIPPED_STEPS, "loss_scale", "loss_scale_good_steps")
     return Comparison(
         [name for name in specs if name not in tensors],
         sorted(n for n in tensors if n not in specs and n not in counters and not is_slot(n)),
@@ -74,6 +74,8 @@ def resume(config: ModelConfig, state: TrainState, prefix: str) -> None:
     state.global_step.assign(np.int64(tensors.get(GLOBAL_STEP, 0)))
     # Absent in checkpoints of the original systems.
     state.skipped_steps.assign(np.int64(tensors.get(SKIPPED_STEPS, 0)))
+    for name, variable in state.loss_scale.items():
+        variable.assign(tensors.get(name, variable.numpy()))
 
 
 def initialise_from(

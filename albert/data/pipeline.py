@@ -8,6 +8,7 @@ import numpy as np
 
 from albert.compat import tf
 from albert.data.index import load_index
+from albert.data.packing import Layout
 from albert.data.records import (
     FLOAT_FEATURES,
     NO_SENTENCE_LABEL,
@@ -19,7 +20,7 @@ from albert.data.records import (
 )
 from albert.errors import UsageError
 
-Batch = Dict[str, tf.Tensor]
+Batch = Dict[str, np.ndarray]
 
 
 class Shapes(NamedTuple):
@@ -87,7 +88,7 @@ class RecordDataset:
           shapes: What each record must look like.
 
         Returns:
-          int32 [B, S] and [B, P] tensors by feature name, float32 masked_lm_weights, and
+          int32 [B, S] and [B, P] arrays by feature name, float32 masked_lm_weights, and
           sentence_order_labels int32 [B].
 
         Raises:
@@ -107,14 +108,14 @@ class RecordDataset:
             for number in numbers:
                 self._check_lengths(number, {name: length for name, (length, _) in spec.items()})
             raise
-        self._check_ranges({name: value.numpy() for name, value in parsed.items()}, numbers, shapes)
-        batch = {
-            name: value if name in FLOAT_FEATURES else tf.cast(value, tf.int32)
-            for name, value in parsed.items()
-        }
+        batch = {name: value.numpy() for name, value in parsed.items()}
+        self._check_ranges(batch, numbers, shapes)
         # The name on disk is older than the task; it changes here and nowhere else.
-        batch["sentence_order_labels"] = tf.reshape(batch.pop(SENTENCE_LABEL), [-1])
-        return batch
+        batch["sentence_order_labels"] = batch.pop(SENTENCE_LABEL)[:, 0]
+        return {
+            name: value if name in FLOAT_FEATURES else value.astype(np.int32)
+            for name, value in batch.items()
+        }
 
     def describe(self, number: int) -> str:
         """File and position of a record, for messages."""
@@ -222,34 +223,38 @@ class BatchOrder:
 
 
 def training_batches(
-    dataset: RecordDataset, order: BatchOrder, shapes: Shapes, first: int
+    dataset: RecordDataset, order: BatchOrder, shapes: Shapes, layout: Layout, first: int
 ) -> Iterator[Batch]:
-    """Batches number `first`, `first + 1`, ... without end."""
+    """Batches number `first`, `first + 1`, ... without end, laid out as rows by `layout`."""
     number = first
     while True:
-        yield dataset.read(order.numbers(number), shapes)
+        yield layout(dataset.read(order.numbers(number), shapes))
         number += 1
 
 
 def evaluation_batches(
-    dataset: RecordDataset, shapes: Shapes, batch_size: int, max_batches: Optional[int] = None
+    dataset: RecordDataset,
+    shapes: Shapes,
+    layout: Layout,
+    batch_size: int,
+    max_batches: Optional[int] = None,
 ) -> Iterator[Batch]:
     """Every record once, in file order; the last batch is filled up with empty examples."""
     count = -(-dataset.size // batch_size)
     for number in range(count if max_batches is None else min(count, max_batches)):
         first = number * batch_size
         batch = dataset.read(range(first, min(first + batch_size, dataset.size)), shapes)
-        yield fill_batch(batch, batch_size)
+        yield layout(fill_batch(batch, batch_size))
 
 
 def fill_batch(batch: Batch, batch_size: int) -> Batch:
     """Adds empty examples, which have weight 0 in every sum, up to `batch_size`."""
-    missing = batch_size - int(batch["input_ids"].shape[0])
+    missing = batch_size - len(batch["input_ids"])
     if not missing:
         return batch
     filled = {}
     for name, value in batch.items():
-        padding = [[0, missing]] + [[0, 0]] * (len(value.shape) - 1)
         empty = NO_SENTENCE_LABEL if name == "sentence_order_labels" else 0
-        filled[name] = tf.pad(value, padding, constant_values=tf.cast(empty, value.dtype))
+        padding = [(0, missing)] + [(0, 0)] * (value.ndim - 1)
+        filled[name] = np.pad(value, padding, mode="constant", constant_values=empty)
     return filled

@@ -10,11 +10,30 @@ from albert.model.parameters import Block
 MASKED_LOGIT = -10000.0
 
 
+def padding_bias(mask: tf.Tensor) -> tf.Tensor:
+    """What to add to logits so that padding is not attended to: [B, S'] -> [B, 1, 1, S']."""
+    bias = (1.0 - tf.cast(mask, tf.float32)) * MASKED_LOGIT
+    return bias[:, tf.newaxis, tf.newaxis, :]
+
+
+def packed_bias(numbers: tf.Tensor) -> tf.Tensor:
+    """What to add to logits so that each token attends within its own example.
+
+    Args:
+      numbers: [B, S], the number of the example a token of the row belongs to; 0 for padding.
+
+    Returns:
+      [B, 1, S, S], block-diagonal.
+    """
+    same = tf.equal(numbers[:, :, tf.newaxis], numbers[:, tf.newaxis, :])
+    return (1.0 - tf.cast(same, tf.float32))[:, tf.newaxis] * MASKED_LOGIT
+
+
 def softmax_attention(
     query: tf.Tensor,
     key: tf.Tensor,
     value: tf.Tensor,
-    mask: tf.Tensor,
+    bias: tf.Tensor,
     dropout: DropoutFunction,
     dropout_rate: float = 0.0,
 ) -> tf.Tensor:
@@ -24,7 +43,7 @@ def softmax_attention(
       query: [B, N, S, H].
       key: [B, N, S', H].
       value: [B, N, S', H].
-      mask: [B, S'], 1 for a key that may be attended to, 0 for padding.
+      bias: Added to the logits, [B, 1, 1 or S, S'].
       dropout: As `layers.make_dropout` returns.
       dropout_rate: Share of attention weights dropped.
 
@@ -33,15 +52,13 @@ def softmax_attention(
     """
     scale = 1.0 / math.sqrt(query.shape[-1])
     logits = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32) * scale  # [B, N, S, S']
-    masked = (1.0 - tf.cast(mask, tf.float32)) * MASKED_LOGIT
-    logits += masked[:, tf.newaxis, tf.newaxis, :]
-    weights = dropout(tf.nn.softmax(logits), dropout_rate)
+    weights = dropout(tf.nn.softmax(logits + bias), dropout_rate)
     return tf.matmul(tf.cast(weights, value.dtype), value)
 
 
 def self_attention(
     inputs: tf.Tensor,
-    mask: tf.Tensor,
+    bias: tf.Tensor,
     block: Block,
     num_heads: int,
     dropout: DropoutFunction,
@@ -51,7 +68,7 @@ def self_attention(
 
     Args:
       inputs: [B, S, D].
-      mask: [B, S], 1 for real tokens.
+      bias: Added to the logits, [B, 1, 1 or S, S].
       block: Query, key, value and output weights.
       num_heads: N.
       dropout: As `layers.make_dropout` returns.
@@ -70,7 +87,7 @@ def self_attention(
         heads(dense(inputs, block.query)),
         heads(dense(inputs, block.key)),
         heads(dense(inputs, block.value)),
-        mask,
+        bias,
         dropout,
         dropout_rate,
     )

@@ -1,5 +1,7 @@
 """Factorised input embedding: word, segment and position."""
 
+from typing import Optional
+
 from albert.compat import tf
 from albert.config import ModelConfig
 from albert.model.layers import DropoutFunction, dense, layer_norm
@@ -11,6 +13,7 @@ def embed(
     parameters: Embeddings,
     input_ids: tf.Tensor,
     segment_ids: tf.Tensor,
+    position_ids: Optional[tf.Tensor],
     dropout: DropoutFunction,
 ) -> tf.Tensor:
     """Embeds token ids.
@@ -20,6 +23,7 @@ def embed(
       parameters: Tables; segment and position tables are E wide (google) or D wide (brightmart).
       input_ids: int32 [B, S].
       segment_ids: int32 [B, S].
+      position_ids: int32 [B, S], or None for 0 to S - 1 in each row.
       dropout: As `layers.make_dropout` returns.
 
     Returns:
@@ -40,7 +44,11 @@ def embed(
         ),
         words.shape,
     )
-    embedded = words + segments + parameters.position[:length]
+    if position_ids is None:
+        positions = parameters.position[:length]
+    else:
+        positions = tf.gather(parameters.position, position_ids)
+    embedded = words + segments + positions
     embedded = dropout(layer_norm(embedded, parameters.norm), config.hidden_dropout_prob)
     if in_lookup or parameters.projection is None:
         return embedded

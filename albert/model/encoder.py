@@ -1,14 +1,17 @@
 """The encoder: blocks of attention and feed-forward, normalised before or after."""
 
-from typing import Callable
+import functools
+from typing import Callable, Optional
 
 from albert.compat import tf
 from albert.config import ModelConfig
 from albert.model.attention import self_attention
-from albert.model.layers import ACTIVATIONS, DropoutFunction, dense, layer_norm
+from albert.model.layers import ACTIVATIONS, DropoutFunction, dense, layer_norm, make_dropout
 from albert.model.parameters import Block, Norm, Parameters
 
 SubLayer = Callable[[tf.Tensor], tf.Tensor]
+
+_SEED_STEP = 104729  # between the dropout seeds of blocks; steps of a run are far fewer apart
 
 
 def _post_norm(inputs: tf.Tensor, sub_layer: SubLayer, norm: Norm) -> tf.Tensor:
@@ -26,8 +29,9 @@ def encode(
     config: ModelConfig,
     parameters: Parameters,
     embedded: tf.Tensor,
-    mask: tf.Tensor,
-    dropout: DropoutFunction,
+    bias: tf.Tensor,
+    dropout_seed: Optional[tf.Tensor] = None,
+    recompute: bool = False,
 ) -> tf.Tensor:
     """Runs all blocks.
 
@@ -35,8 +39,10 @@ def encode(
       config: The model.
       parameters: Bound weights.
       embedded: [B, S, D].
-      mask: [B, S], 1 for real tokens.
-      dropout: As `layers.make_dropout` returns.
+      bias: Added to attention logits, [B, 1, 1 or S, S].
+      dropout_seed: int32 [2]; None runs without dropout.
+      recompute: Whether the backward pass computes each block's activations again instead of
+        keeping them (Chen et al., 2016, https://arxiv.org/abs/1604.06174).
 
     Returns:
       The sequence output, [B, S, D].
@@ -44,16 +50,24 @@ def encode(
     # Differs by layout, 1 of 3: google normalises after the residual, brightmart as configured.
     order = "postln" if config.layout == "google" else config.ln_type
     hidden = embedded
-    for block in parameters.blocks:
-        hidden = _apply_block(config, block, hidden, mask, dropout, RESIDUAL_ORDERS[order])
+    for number, block in enumerate(parameters.blocks):
+        seed = None if dropout_seed is None else dropout_seed + [0, _SEED_STEP * (number + 1)]
+        run = functools.partial(_run_block, config, RESIDUAL_ORDERS[order], block, seed)
+        weights = tf.nest.flatten(block)  # as arguments: a recomputed function must not capture
+        hidden = (tf.recompute_grad(run) if recompute else run)(hidden, bias, *weights)
     return hidden
+
+
+def _run_block(config, residual, structure, seed, hidden, bias, *weights) -> tf.Tensor:
+    block = tf.nest.pack_sequence_as(structure, list(weights))
+    return _apply_block(config, block, hidden, bias, make_dropout(seed), residual)
 
 
 def _apply_block(
     config: ModelConfig,
     block: Block,
     hidden: tf.Tensor,
-    mask: tf.Tensor,
+    bias: tf.Tensor,
     dropout: DropoutFunction,
     residual: Callable[[tf.Tensor, SubLayer, Norm], tf.Tensor],
 ) -> tf.Tensor:
@@ -61,7 +75,7 @@ def _apply_block(
 
     def attention(inputs: tf.Tensor) -> tf.Tensor:
         rate = config.attention_probs_dropout_prob
-        outputs = self_attention(inputs, mask, block, config.num_attention_heads, dropout, rate)
+        outputs = self_attention(inputs, bias, block, config.num_attention_heads, dropout, rate)
         return dropout(outputs, config.hidden_dropout_prob)
 
     def feed_forward(inputs: tf.Tensor) -> tf.Tensor:

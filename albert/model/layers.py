@@ -9,19 +9,20 @@ from albert.model.parameters import Dense, Norm
 LAYER_NORM_EPSILON = 1e-12  # of the originals
 
 
-def dense(inputs: tf.Tensor, parameters: Dense) -> tf.Tensor:
+def dense(inputs: tf.Tensor, parameters: Dense, transpose: bool = False) -> tf.Tensor:
     """Linear map of the last axis.
 
     Args:
       inputs: [..., inputs].
       parameters: Kernel [inputs, outputs] and bias [outputs] or None.
+      transpose: Whether the kernel is [outputs, inputs].
 
     Returns:
       [..., outputs].
     """
     # One large matrix product: batched small ones are slower on every device.
     flat = tf.reshape(inputs, [-1, inputs.shape[-1]])
-    outputs = tf.matmul(flat, parameters.kernel)
+    outputs = tf.matmul(flat, parameters.kernel, transpose_b=transpose)
     if parameters.bias is not None:
         outputs = tf.nn.bias_add(outputs, parameters.bias)
     return tf.reshape(outputs, inputs.shape[:-1].as_list() + [outputs.shape[-1]])

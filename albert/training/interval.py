@@ -3,8 +3,10 @@
 import time
 from typing import Dict
 
+from albert.config import ModelConfig
 from albert.data.pipeline import Batch
 from albert.evaluation import Totals
+from albert.model.flops import training_flops
 from albert.training.step import StepResult
 
 
@@ -14,14 +16,16 @@ class Interval:
     Time spent saving and evaluating is left out of the rates by `pause`.
     """
 
-    def __init__(self, flops_per_step: float, peak: float) -> None:
+    def __init__(self, config: ModelConfig, batch_size: int, peak: float) -> None:
         """Starts the clock.
 
         Args:
-          flops_per_step: Of matrix products.
+          config: The model.
+          batch_size: Examples of a step, however many rows they are laid out in.
           peak: FLOP/s of the devices together.
         """
-        self._flops_per_step = flops_per_step
+        self._config = config
+        self._batch_size = batch_size
         self._peak = peak
         self.restart()
 
@@ -32,17 +36,21 @@ class Interval:
         self._paused = 0.0
         self.waited = 0.0
         self._steps = 0
-        self._sequences = 0
+        self._flops = 0.0
         self._tokens = 0
         self._last = None
 
-    def add(self, batch: Batch, result: StepResult) -> None:
-        """Counts one step."""
+    def add(self, batch: Batch, result: StepResult, timed: bool = True) -> None:
+        """Counts one step; one whose time was paused counts for the means only."""
         self._totals.add(result.sums)
-        self._steps += 1
-        self._sequences += int(batch["input_ids"].shape[0])
-        self._tokens += int(batch["input_mask"].numpy().sum())
         self._last = result
+        if not timed:
+            return
+        self._steps += 1
+        rows, length = batch["input_ids"].shape
+        predictions = batch["masked_lm_positions"].shape[1]
+        self._flops += training_flops(self._config, rows, length, predictions)
+        self._tokens += int((batch["input_mask"] > 0).sum())
 
     def pause(self, seconds: float) -> None:
         """Leaves time out of the rates."""
@@ -59,9 +67,9 @@ class Interval:
         values.update(
             learning_rate=float(self._last.learning_rate),
             gradient_norm=float(self._last.gradient_norm),
-            sequences_per_second=self._sequences / elapsed,
+            sequences_per_second=self._steps * self._batch_size / elapsed,
             tokens_per_second=self._tokens / elapsed,
-            mfu=self._flops_per_step * self._steps / elapsed / self._peak,
+            mfu=self._flops / elapsed / self._peak,
             input_wait=self.waited / elapsed,
         )
         return values

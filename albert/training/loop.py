@@ -4,19 +4,25 @@ import datetime
 import os
 import sys
 import time
-from typing import Dict, Optional, Sequence
+from typing import Dict, Optional, Sequence, Tuple
 
 from absl import logging
 from tqdm import tqdm
 
 from albert.checkpoints.manager import CheckpointManager, latest_checkpoint
-from albert.data.pipeline import BatchOrder, evaluation_batches, training_batches
+from albert.data.packing import row_layout
+from albert.data.pipeline import (
+    Batch,
+    BatchOrder,
+    evaluation_batches,
+    training_batches,
+)
 from albert.data.prefetch import prefetch
 from albert.data.records import read_manifest
 from albert.data.source import Data, log_features, open_data
 from albert.errors import UsageError
 from albert.evaluation import evaluate
-from albert.model.flops import training_flops
+from albert.precision import policy
 from albert.results import log_results, read_result, write_results
 from albert.runtime import matmul_peak
 from albert.training.interval import Interval
@@ -24,7 +30,7 @@ from albert.training.metrics_log import MetricsLog, draw_curves
 from albert.training.options import TrainingOptions
 from albert.training.setup import claim_directory, prepare_state
 from albert.training.signals import stop_on_signal
-from albert.training.step import make_eval_step, make_train_step
+from albert.training.step import StepResult, make_eval_step, make_train_step
 from albert.training.towers import check_batch_size
 
 BEST_DIRECTORY = "best"
@@ -45,7 +51,8 @@ def train(options: TrainingOptions, devices: Sequence[str], flags_text: str) -> 
     Raises:
       UsageError: The run cannot be done as asked; the message says why.
     """
-    check_batch_size(options.train_batch_size, len(devices), "train_batch_size")
+    micro_batches = len(devices) * options.step.accumulation
+    check_batch_size(options.train_batch_size, micro_batches, "train_batch_size")
     check_batch_size(options.eval_batch_size, len(devices), "eval_batch_size")
     options.schedule()  # refuses impossible numbers before anything is read
     progress = not options.tqdm_off and sys.stderr.isatty()
@@ -94,9 +101,11 @@ class _Run:
             options.schedule(),
             devices,
             options.random_seed,
-            options.reduction,
+            options.step,
         )
-        self._eval_step = make_eval_step(options.model, self._state.parameters, devices)
+        self._eval_step = make_eval_step(
+            options.model, self._state.parameters, devices, options.step.precision, options.step.xla
+        )
         self._order = BatchOrder(
             data.dataset.size, options.train_batch_size, options.random_seed, options.small
         )
@@ -108,20 +117,22 @@ class _Run:
             if options.output_dir
             else {}
         )
-        flops = training_flops(
-            options.model,
-            options.train_batch_size,
-            data.shapes.sequence_length,
-            data.shapes.predictions,
+        peak = matmul_peak(devices, policy(options.step.precision).compute_dtype)
+        self._interval = Interval(options.model, options.train_batch_size, peak)
+        self._layout, self._eval_layout = (
+            row_layout(options.padding, size, data.shapes.predictions, divisor)
+            for size, divisor in (
+                (options.train_batch_size, len(devices) * options.step.accumulation),
+                (options.eval_batch_size, len(devices)),
+            )
         )
-        peak = matmul_peak(devices)
-        self._interval = Interval(flops, peak)
+        self._shapes_seen = set()  # type: Set[Tuple[int, ...]]
         self._log = MetricsLog(options.output_dir, self._global_step())
         resumed = options.output_dir and latest_checkpoint(options.output_dir)
         self._saved_step = self._global_step() if resumed else None  # type: Optional[int]
-        self._announce(flops, peak)
+        self._announce(peak)
 
-    def _announce(self, flops: float, peak: float) -> None:
+    def _announce(self, peak: float) -> None:
         options, examples = self._options, self._order.epoch_size
         logging.info("***** Running training *****")
         logging.info("  Batch size = %d", options.train_batch_size)
@@ -133,7 +144,10 @@ class _Run:
             options.num_train_steps * options.train_batch_size / examples,
         )
         logging.info(
-            "  %.1f GFLOP a step; matrix products run at %.0f GFLOP/s here", flops / 1e9, peak / 1e9
+            "  Precision = %s, padding = %s; matrix products run at %.0f GFLOP/s here",
+            options.step.precision,
+            options.padding,
+            peak / 1e9,
         )
 
     def _global_step(self) -> int:
@@ -143,7 +157,11 @@ class _Run:
         """Runs to the end or to a signal; returns the exit code."""
         batches = prefetch(
             training_batches(
-                self._data.dataset, self._order, self._data.shapes, self._state.next_batch()
+                self._data.dataset,
+                self._order,
+                self._data.shapes,
+                self._layout,
+                self._state.next_batch(),
             )
         )
         total = self._options.num_train_steps
@@ -167,25 +185,33 @@ class _Run:
         step = self._global_step()
         if step >= options.num_train_steps:
             logging.info("Already at step %d of %d", step, options.num_train_steps)
-        first, skipped = True, 0
-        logging.info("Building the step; the first one takes longer")
-        start = time.perf_counter()
+        skipped = 0
         while step < options.num_train_steps and stop.signal is None:
             waiting = time.perf_counter()
             batch = next(batches)
             self._interval.waited += time.perf_counter() - waiting
-            result = self._step(batch)
+            result, timed = self._compute(batch)
             if not bool(result.applied):
                 skipped = self._skipped(skipped + 1)
                 continue
             step, skipped = step + 1, 0
             bar.update()
-            if first:
-                logging.info("First step done after %.1f s", time.perf_counter() - start)
-                first = False
-                self._interval.restart()
-            self._interval.add(batch, result)
+            self._interval.add(batch, result, timed)
             self._report_due(step)
+
+    def _compute(self, batch: Batch) -> Tuple[StepResult, bool]:
+        """Runs the step; also says whether its time means anything: building one does not."""
+        shape = batch["input_ids"].shape
+        if shape in self._shapes_seen:
+            return self._step(batch), True
+        self._shapes_seen.add(shape)
+        logging.info("Building the step for %d rows of %d tokens; this takes longer", *shape)
+        start = time.perf_counter()
+        result = self._step(batch)
+        seconds = time.perf_counter() - start
+        self._interval.pause(seconds)
+        logging.info("  Built after %.1f s; %d program(s) so far", seconds, len(self._shapes_seen))
+        return result, False
 
     def _skipped(self, in_a_row: int) -> int:
         logging.warning(
@@ -231,7 +257,11 @@ class _Run:
     def _evaluate(self, step: int) -> None:
         options, held_out = self._options, self._held_out
         batches = evaluation_batches(
-            held_out.dataset, held_out.shapes, options.eval_batch_size, options.max_eval_steps
+            held_out.dataset,
+            held_out.shapes,
+            self._eval_layout,
+            options.eval_batch_size,
+            options.max_eval_steps,
         )
         logging.info("***** Running evaluation *****")
         results = evaluate(self._eval_step, prefetch(batches))

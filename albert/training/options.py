@@ -7,6 +7,7 @@ from typing import Optional
 from albert.config import ModelConfig
 from albert.optim.optimizers import OptimizerConfig
 from albert.optim.schedules import Schedule, polynomial_with_warmup
+from albert.training.step import StepOptions
 
 # LAMB: the ALBERT paper's 1.76e-3 at batch 4096, scaled by the square root of the batch
 # (You et al., 2019). AdamW: 1e-4 at batch 256, the field's rate for post-LN encoders.
@@ -49,8 +50,9 @@ class TrainingOptions:
       max_eval_steps: Batches an evaluation reads at most, or None.
       log_steps: Updates between log lines.
       random_seed: Of weights, data order and dropout.
-      reduction: How gradients are added: "tree" or "nccl".
+      padding: What to do about padding: "none", "bucket" or "pack".
       tqdm_off: Whether progress bars stay off.
+      step: How a step is computed.
     """
 
     input_file: str
@@ -74,8 +76,9 @@ class TrainingOptions:
     max_eval_steps: Optional[int]
     log_steps: int
     random_seed: int
-    reduction: str
+    padding: str
     tqdm_off: bool
+    step: StepOptions
     optimizer: OptimizerConfig
     model: ModelConfig
 

@@ -76,7 +76,7 @@ def prepare_state(options: TrainingOptions, device: str) -> Prepared:
     values = initial_values(options.model, options.random_seed)
     optimizer = make_optimizer(options.optimizer, schedule, values)
     logging.info(describe(options.optimizer, values))
-    state = create_state(values, optimizer, device)
+    state = create_state(values, optimizer, device, options.step.precision)
     current = latest_checkpoint(options.output_dir) if options.output_dir else None
     loaded = []  # type: List[str]
     if current:

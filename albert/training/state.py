@@ -6,6 +6,7 @@ import numpy as np
 
 from albert.compat import tf
 from albert.optim.transforms import GradientTransformation
+from albert.precision import initial_loss_scale
 
 GLOBAL_STEP = "global_step"
 SKIPPED_STEPS = "skipped_steps"
@@ -20,18 +21,21 @@ class TrainState(NamedTuple):
       global_step: Updates done, int64 []; the same for any number of towers.
       skipped_steps: Batches whose gradient was not finite, int64 []. A batch is used once, so the
         next one is number `global_step + skipped_steps`.
+      loss_scale: What a float16 run needs to go on, float32 []; empty otherwise.
     """
 
     parameters: Dict[str, tf.Variable]
     slots: Dict[str, tf.Variable]
     global_step: tf.Variable
     skipped_steps: tf.Variable
+    loss_scale: Dict[str, tf.Variable]
 
     def variables(self) -> Dict[str, tf.Variable]:
         """All variables under the names a checkpoint stores them by."""
         return dict(
             self.parameters,
             **self.slots,
+            **self.loss_scale,
             **{GLOBAL_STEP: self.global_step, SKIPPED_STEPS: self.skipped_steps},
         )
 
@@ -41,7 +45,10 @@ class TrainState(NamedTuple):
 
 
 def create_state(
-    values: Mapping[str, np.ndarray], optimizer: GradientTransformation, device: str
+    values: Mapping[str, np.ndarray],
+    optimizer: GradientTransformation,
+    device: str,
+    precision: str = "float32",
 ) -> TrainState:
     """Puts initial weights and zero slots on the parameter device."""
     with tf.device(device):
@@ -52,4 +59,5 @@ def create_state(
         }
     with tf.device("/device:CPU:0"):  # int64 variables have no GPU kernels in places
         counters = [tf.Variable(np.int64(0)), tf.Variable(np.int64(0))]
-    return TrainState(parameters, slots, *counters)
+        scale = {n: tf.Variable(np.float32(v)) for n, v in initial_loss_scale(precision).items()}
+    return TrainState(parameters, slots, counters[0], counters[1], scale)

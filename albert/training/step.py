@@ -1,5 +1,6 @@
 """One synchronous training step, and the evaluation step, over all towers."""
 
+import functools
 from typing import Callable, Dict, List, NamedTuple, Sequence
 
 from albert.compat import compiled, tf
@@ -9,10 +10,12 @@ from albert.losses import WeightedSum, pretraining_sums
 from albert.model.albert import Batch, pretraining_output
 from albert.optim.schedules import Schedule
 from albert.optim.transforms import GradientTransformation, global_norm
+from albert.precision import LossScale, policy
 from albert.training.state import TrainState
 from albert.training.towers import (
     Sums,
     Tensors,
+    accumulate,
     loss_denominators,
     nccl_sum_gradients,
     split_batch,
@@ -22,6 +25,24 @@ from albert.training.towers import (
 )
 
 REDUCTIONS = ("tree", "nccl")
+
+
+class StepOptions(NamedTuple):
+    """How a step is computed; none of it changes what it computes but for rounding.
+
+    Attributes:
+      precision: A key of `precision.POLICIES`.
+      xla: Whether each tower is compiled by XLA.
+      accumulation: Micro-batches a tower runs one after the other.
+      recompute: Whether activations are computed again in the backward pass.
+      reduction: How gradients of towers are added: "tree" or "nccl".
+    """
+
+    precision: str = "float32"
+    xla: bool = False
+    accumulation: int = 1
+    recompute: bool = False
+    reduction: str = "tree"
 
 
 class StepResult(NamedTuple):
@@ -61,7 +82,7 @@ def make_train_step(
     schedule: Schedule,
     devices: Sequence[str],
     seed: int,
-    reduction: str = "tree",
+    options: StepOptions = StepOptions(),  # noqa: B008  (a NamedTuple does not change)
 ) -> Callable[[Batch], StepResult]:
     """Builds the step: split, run towers, sum, clip, update, assign.
 
@@ -72,26 +93,15 @@ def make_train_step(
       schedule: The rate, for the report; `optimizer` already follows it.
       devices: One tower runs on each.
       seed: Of the dropout masks.
-      reduction: How gradients are added: "tree" or "nccl".
+      options: How it is computed.
 
     Returns:
       A function of the global batch. A step whose gradient is not finite leaves weights and slots
       unchanged on all towers and counts in `skipped_steps`.
     """
-    check_reduction(reduction, devices)
-    uses_dropout = max(config.hidden_dropout_prob, config.attention_probs_dropout_prob) > 0.0
+    check_reduction(options.reduction, devices)
+    run_towers = _make_towers(config, state, devices, seed, options)
     parameter_device = devices[0]
-
-    def run_towers(batch: Batch) -> List:
-        denominators = loss_denominators(batch)
-        number = tf.cast(state.global_step + state.skipped_steps, tf.int32)
-        results = []
-        for tower, shard in enumerate(split_batch(batch, len(devices))):
-            with tf.device(devices[tower]), tf.name_scope("tower_{}".format(tower)):
-                dropout_seed = tf.stack([seed + 7919 * tower, number]) if uses_dropout else None
-                tensors = _read(state.parameters)
-                results.append(tower_gradients(config, tensors, shard, denominators, dropout_seed))
-        return results
 
     def apply(gradients: Tensors) -> tf.Tensor:
         parameters, slots = _read(state.parameters), _read(state.slots)
@@ -101,21 +111,25 @@ def make_train_step(
         for name, variable in state.slots.items():
             variable.assign(new_slots[name])
         state.global_step.assign_add(1)
+        _adjust_scale(state, applied=True)
         return tf.constant(True)
 
     def skip() -> tf.Tensor:
         state.skipped_steps.assign_add(1)
+        _adjust_scale(state, applied=False)
         return tf.constant(False)
 
     def step(batch: Batch) -> StepResult:
         results = run_towers(batch)
         gradients = [gradient for gradient, _ in results]
-        if reduction == "nccl":
+        if options.reduction == "nccl":
             gradients = nccl_sum_gradients(gradients, devices)
         else:
             gradients = sum_gradients(gradients, parameter_device)
         rate = schedule(state.global_step)
         with tf.device(parameter_device):
+            if state.loss_scale:
+                gradients = {n: g / state.loss_scale["loss_scale"] for n, g in gradients.items()}
             norm = global_norm(gradients)
             applied = tf.cond(tf.math.is_finite(norm), lambda: apply(gradients), skip)
         return StepResult(sum_sums([sums for _, sums in results]), norm, rate, applied)
@@ -123,18 +137,75 @@ def make_train_step(
     return compiled(step)
 
 
+def _make_towers(
+    config: ModelConfig,
+    state: TrainState,
+    devices: Sequence[str],
+    seed: int,
+    options: StepOptions,
+) -> Callable[[Batch], List]:
+    uses_dropout = max(config.hidden_dropout_prob, config.attention_probs_dropout_prob) > 0.0
+    gradients = compiled(
+        functools.partial(
+            tower_gradients,
+            config,
+            precision=policy(options.precision),
+            recompute=options.recompute,
+        ),
+        options.xla,
+    )
+
+    def run(batch: Batch) -> List:
+        denominators = loss_denominators(batch)
+        number = tf.cast(state.global_step + state.skipped_steps, tf.int32)
+        scale = state.loss_scale.get("loss_scale")
+        scale = None if scale is None else tf.identity(scale)
+
+        def tower(tensors, shard, dropout_seed):
+            return gradients(tensors, shard, denominators, dropout_seed, scale)
+
+        results = []
+        for index, shard in enumerate(split_batch(batch, len(devices))):
+            with tf.device(devices[index]), tf.name_scope("tower_{}".format(index)):
+                dropout_seed = tf.stack([seed + 7919 * index, number]) if uses_dropout else None
+                results.append(
+                    accumulate(
+                        tower, _read(state.parameters), shard, dropout_seed, options.accumulation
+                    )
+                )
+        return results
+
+    return run
+
+
+def _adjust_scale(state: TrainState, applied: bool) -> None:
+    if state.loss_scale:
+        names = ("loss_scale", "loss_scale_good_steps")
+        old = LossScale(*[tf.identity(state.loss_scale[name]) for name in names])
+        for name, value in zip(names, old.after(applied)):
+            state.loss_scale[name].assign(value)
+
+
 def make_eval_step(
-    config: ModelConfig, parameters: Dict[str, tf.Variable], devices: Sequence[str]
+    config: ModelConfig,
+    parameters: Dict[str, tf.Variable],
+    devices: Sequence[str],
+    precision: str = "float32",
+    xla: bool = False,
 ) -> Callable[[Batch], Sums]:
     """Builds the evaluation step: the sums of a global batch, without dropout."""
 
+    def tower_sums(tensors: Tensors, shard: Batch) -> Sums:
+        output = pretraining_output(config, policy(precision).cast(tensors), shard)
+        return pretraining_sums(output, shard)
+
+    tower = compiled(tower_sums, xla)
+
     def step(batch: Batch) -> Sums:
         sums = []
-        for tower, shard in enumerate(split_batch(batch, len(devices))):
-            with tf.device(devices[tower]):
-                sums.append(
-                    pretraining_sums(pretraining_output(config, _read(parameters), shard), shard)
-                )
+        for index, shard in enumerate(split_batch(batch, len(devices))):
+            with tf.device(devices[index]):
+                sums.append(tower(_read(parameters), shard))
         return sum_sums(sums)
 
     return compiled(step)

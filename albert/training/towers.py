@@ -5,12 +5,13 @@ the whole batch, so the sum over towers *is* the gradient of the undivided batch
 masked words fall. (Averaging per-tower means, as the field's code does, is not.)
 """
 
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from albert.compat import tf
 from albert.config import ModelConfig
 from albert.errors import UsageError
 from albert.losses import (
+    SUM_NAMES,
     WeightedSum,
     masked_lm_weight,
     pretraining_sums,
@@ -18,9 +19,12 @@ from albert.losses import (
     total_loss,
 )
 from albert.model.albert import Batch, pretraining_output
+from albert.precision import POLICIES, Policy
 
 Tensors = Dict[str, tf.Tensor]
 Sums = Dict[str, WeightedSum]
+
+_SEED_STEP = 32452843  # between the dropout seeds of micro-batches
 
 
 class Denominators(NamedTuple):
@@ -69,22 +73,82 @@ def tower_gradients(
     tensors: Mapping[str, tf.Tensor],
     shard: Batch,
     denominators: Denominators,
-    dropout_seed: Optional[tf.Tensor],
+    dropout_seed: Optional[tf.Tensor] = None,
+    loss_scale: Optional[tf.Tensor] = None,
+    precision: Policy = POLICIES["float32"],
+    recompute: bool = False,
 ) -> Tuple[Tensors, Sums]:
-    """One shard's part of the gradient of the batch loss, and its sums for the log."""
+    """One shard's part of the gradient of the batch loss, and its sums for the log.
+
+    A pure function of tensors on one device.
+
+    Args:
+      config: The model.
+      tensors: Every weight by name, float32.
+      shard: The features of this tower's rows.
+      denominators: Of the whole batch.
+      dropout_seed: int32 [2]; None trains without dropout.
+      loss_scale: [], multiplies the loss and so the gradients; None for 1.
+      precision: In which type to compute.
+      recompute: Whether activations are computed again in the backward pass.
+
+    Returns:
+      Dense float32 gradients by name, and the sums.
+    """
     with tf.GradientTape() as tape:
         tape.watch(list(tensors.values()))
-        sums = pretraining_sums(pretraining_output(config, tensors, shard, dropout_seed), shard)
+        output = pretraining_output(config, precision.cast(tensors), shard, dropout_seed, recompute)
+        sums = pretraining_sums(output, shard)
         loss = total_loss(
             sums["masked_lm_loss"].total,
             denominators.masked_lm,
             sums["sentence_order_loss"].total,
             denominators.sentence_order,
         )
+        if loss_scale is not None:
+            loss *= loss_scale
     names = list(tensors)
     gradients = tape.gradient(loss, [tensors[name] for name in names])
     # A lookup's gradient is sparse; dense ones add up and have a norm.
     return {name: tf.convert_to_tensor(g) for name, g in zip(names, gradients)}, sums
+
+
+Tower = Callable[[Tensors, Batch, Optional[tf.Tensor]], Tuple[Tensors, Sums]]
+
+
+def accumulate(
+    tower: Tower, tensors: Tensors, shard: Batch, dropout_seed: Optional[tf.Tensor], count: int
+) -> Tuple[Tensors, Sums]:
+    """Runs a tower over `count` equal micro-batches of its shard and adds up what they return.
+
+    Exact, because every micro-batch divides by the denominators of the whole batch.
+    """
+    if count == 1:
+        return tower(tensors, shard, dropout_seed)
+    micro = {
+        name: tf.reshape(value, [count, -1] + value.shape.as_list()[1:])
+        for name, value in shard.items()
+    }
+    micro = {  # a static shape of each micro-batch, for the compiler
+        name: tf.ensure_shape(value, [count, shard[name].shape[0] // count] + value.shape[2:])
+        for name, value in micro.items()
+    }
+    zeros = (
+        {name: tf.zeros(value.shape) for name, value in tensors.items()},
+        {name: WeightedSum(tf.zeros([]), tf.zeros([])) for name in SUM_NAMES},
+    )
+
+    def body(number, total):
+        part = {name: value[number] for name, value in micro.items()}
+        seed = None if dropout_seed is None else dropout_seed + [0, _SEED_STEP * number]
+        result = tower(tensors, part, seed)
+        return number + 1, tf.nest.map_structure(tf.add, total, result)
+
+    # One at a time: parallel iterations would hold the activations of several.
+    _, total = tf.while_loop(
+        lambda number, _: number < count, body, (tf.constant(0), zeros), parallel_iterations=1
+    )
+    return total
 
 
 def tree_sum(values: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -1,0 +1,178 @@
+"""No computing on padding: several examples in one row, each attending to itself alone.
+
+After Krell et al., "Efficient Sequence Packing without Cross-contamination", 2021,
+https://arxiv.org/abs/2107.02027: attention is block-diagonal, positions start again with each
+example, and both heads see every example, so the losses are those of the padded batch. Packing
+happens within a batch: which examples make up a step, and so its gradient, does not change.
+"""
+
+from typing import Callable, Dict, List, NamedTuple
+
+import numpy as np
+
+from albert.data.records import NO_SENTENCE_LABEL
+from albert.errors import UsageError
+
+Arrays = Dict[str, np.ndarray]
+Layout = Callable[[Arrays], Arrays]
+
+PADDINGS = ("none", "bucket", "pack")
+_BUCKETS = 8  # lengths a batch may be cut to
+_EXAMPLES_PER_ROW = 16
+_ROW_STEPS = 16  # numbers of rows are rounded up to this share, so few programs are compiled
+_SPARE_PREDICTIONS = 4  # short examples round their share of masks up
+
+
+class PackingLimits(NamedTuple):
+    """Static sizes of packed rows.
+
+    Attributes:
+      rows: The number of rows is a multiple of this, so that it divides over towers.
+      predictions: Predictions of a row.
+      examples: Examples of a row.
+    """
+
+    rows: int
+    predictions: int
+    examples: int
+
+
+def packing_limits(batch_size: int, predictions: int, divisor: int) -> PackingLimits:
+    """Limits for batches of a run.
+
+    Args:
+      batch_size: Examples in a batch.
+      predictions: P of the records; a full row has about as many masks as a full example.
+      divisor: Towers times micro-batches: each gets as many rows.
+    """
+    share = -(-batch_size // (_ROW_STEPS * divisor))
+    return PackingLimits(
+        divisor * max(1, share), predictions + _SPARE_PREDICTIONS, _EXAMPLES_PER_ROW
+    )
+
+
+def assign_rows(
+    lengths: np.ndarray, masks: np.ndarray, capacity: int, limits: PackingLimits
+) -> List[List[int]]:
+    """Chooses the examples of each row: longest first, each into the fullest row that takes it.
+
+    Args:
+      lengths: Tokens of each example, [B].
+      masks: Predictions of each example, [B].
+      capacity: Tokens of a row, S.
+      limits: Of predictions and examples.
+
+    Returns:
+      Example numbers by row.
+    """
+    rows = []  # type: List[List[int]]
+    masks_left = []  # type: List[int]
+    by_space = [[] for _ in range(capacity + 1)]  # type: List[List[int]]
+    for example in np.argsort(-lengths, kind="stable"):
+        length, needed = int(lengths[example]), int(masks[example])
+        if not length:
+            continue  # fills up a batch and has no weight anywhere
+        place = None
+        for space in range(length, capacity + 1):
+            place = next((row for row in by_space[space] if masks_left[row] >= needed), None)
+            if place is not None:
+                by_space[space].remove(place)
+                break
+        else:
+            place, space = len(rows), capacity
+            rows.append([])
+            masks_left.append(limits.predictions)
+        rows[place].append(int(example))
+        masks_left[place] -= needed
+        if len(rows[place]) < limits.examples:
+            by_space[space - length].append(place)
+    return rows
+
+
+def pack(batch: Arrays, limits: PackingLimits) -> Arrays:
+    """Packs a padded batch into fewer rows.
+
+    Args:
+      batch: As `RecordDataset.read` returns, [B, S] and [B, P].
+      limits: Static sizes.
+
+    Returns:
+      [R, S] features with `input_mask` the number of the example in its row, 0 for padding;
+      position_ids [R, S]; predictions [R, P']; example_positions and sentence_order_labels [R, K].
+    """
+    lengths = batch["input_mask"].sum(axis=1)
+    masks = batch["masked_lm_weights"].astype(bool).sum(axis=1)
+    capacity = batch["input_ids"].shape[1]
+    rows = assign_rows(lengths, masks, capacity, limits)
+    count = max(1, -(-len(rows) // limits.rows)) * limits.rows
+    packed = {
+        name: np.zeros([count, width], batch[name].dtype if name in batch else np.int32)
+        for names, width in (
+            (("input_ids", "input_mask", "segment_ids", "position_ids"), capacity),
+            (("masked_lm_positions", "masked_lm_ids", "masked_lm_weights"), limits.predictions),
+            (("example_positions", "sentence_order_labels"), limits.examples),
+        )
+        for name in names
+    }
+    packed["sentence_order_labels"][:] = NO_SENTENCE_LABEL
+    for row, examples in enumerate(rows):
+        _fill_row(packed, row, batch, examples, lengths, masks)
+    return packed
+
+
+def _fill_row(packed: Arrays, row: int, batch: Arrays, examples, lengths, masks) -> None:
+    begin = predicted = 0
+    for place, example in enumerate(examples):
+        length, count = int(lengths[example]), int(masks[example])
+        tokens = slice(begin, begin + length)
+        for name in ("input_ids", "segment_ids"):
+            packed[name][row, tokens] = batch[name][example, :length]
+        packed["input_mask"][row, tokens] = place + 1
+        packed["position_ids"][row, tokens] = np.arange(length)
+        chosen = np.flatnonzero(batch["masked_lm_weights"][example])
+        words = slice(predicted, predicted + count)
+        packed["masked_lm_positions"][row, words] = (
+            batch["masked_lm_positions"][example, chosen] + begin
+        )
+        for name in ("masked_lm_ids", "masked_lm_weights"):
+            packed[name][row, words] = batch[name][example, chosen]
+        packed["example_positions"][row, place] = begin
+        packed["sentence_order_labels"][row, place] = batch["sentence_order_labels"][example]
+        begin, predicted = begin + length, predicted + count
+
+
+def cut_to_longest(batch: Arrays) -> Arrays:
+    """Cuts padding that all examples share, to one of a few lengths."""
+    capacity = batch["input_ids"].shape[1]
+    step = -(-capacity // _BUCKETS)
+    longest = int(batch["input_mask"].sum(axis=1).max())
+    length = min(capacity, max(1, -(-longest // step)) * step)
+    return {
+        name: value[:, :length] if name in ("input_ids", "input_mask", "segment_ids") else value
+        for name, value in batch.items()
+    }
+
+
+def row_layout(padding: str, batch_size: int, predictions: int, divisor: int) -> Layout:
+    """How the examples of a batch are laid out as rows.
+
+    Args:
+      padding: "none" keeps one padded example a row; "bucket" cuts padding that a whole batch
+        shares; "pack" puts several examples into one row.
+      batch_size: Examples in a batch.
+      predictions: P of the records.
+      divisor: Towers times micro-batches, which the rows are divided over.
+
+    Raises:
+      UsageError: `padding` is none of these.
+    """
+    if padding == "none":
+        return lambda batch: batch
+    if padding == "bucket":
+        return cut_to_longest
+    if padding == "pack":
+        limits = packing_limits(batch_size, predictions, divisor)
+        return lambda batch: pack(batch, limits)
+    raise UsageError(
+        "Unknown padding '{}'; must be one of: {}.".format(padding, ", ".join(PADDINGS))
+    )
