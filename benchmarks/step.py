@@ -1,0 +1,88 @@
+"""How fast is a training step, beside the machine's matrix products and transformers?
+
+  python benchmarks/step.py [--model=base --batch=8 --length=128] [--rounds=5] [--json]
+
+Forward, backward and update, in turns within one run; medians and half the interquartile range.
+transformers takes part where torch and transformers are installed.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from contest import Contender, available, compete, median_and_spread  # noqa: E402
+from works import matmul_flops  # noqa: E402
+
+from albert.config import ModelConfig  # noqa: E402
+from albert.model.flops import training_flops  # noqa: E402
+
+
+def contenders(model, batch, length, predictions):
+    """Name -> (target, options)."""
+    size = {"model": model, "batch": batch, "length": length}
+    mine = dict(size, predictions=predictions)
+    table = {
+        "matmul f32": ("benchmarks.works:matmuls", {}),
+        "matmul bf16": ("benchmarks.works:matmuls", {"bfloat16": True}),
+        "ours f32": ("benchmarks.works:ours", mine),
+        "ours f32 xla": ("benchmarks.works:ours", dict(mine, xla=True)),
+        "ours bf16": ("benchmarks.works:ours", dict(mine, precision="mixed_bfloat16")),
+    }
+    if available("torch") and available("transformers"):
+        peer = "benchmarks.works:transformers"
+        table.update(
+            {
+                "transformers f32": (peer, size),
+                "transformers f32 compile": (peer, dict(size, compiled=True)),
+                "transformers bf16": (peer, dict(size, bfloat16=True)),
+                "transformers bf16 compile": (peer, dict(size, bfloat16=True, compiled=True)),
+            }
+        )
+    return table
+
+
+def main():
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="base")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--length", type=int, default=128)
+    parser.add_argument("--predictions", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", default="", help="comma list of contenders")
+    parser.add_argument("--json", action="store_true")
+    a = parser.parse_args()
+    table = contenders(a.model, a.batch, a.length, a.predictions)
+    if a.only:
+        table = {name: table[name] for name in a.only.split(",")}
+    running = {name: Contender(*entry) for name, entry in table.items()}
+    times = compete(running, a.rounds)
+    for contender in running.values():
+        contender.close()
+    flops = training_flops(ModelConfig.from_json_file(a.model), a.batch, a.length, a.predictions)
+    rates = {}
+    for name, values in times.items():
+        work = matmul_flops() if name.startswith("matmul") else flops
+        rates[name] = [work / seconds / 1e9 for seconds in values]
+    if a.json:
+        print(json.dumps({"flops": flops, "seconds": times}))
+        return
+    print("| | GFLOP/s | sequences/s | of the matmul peak |")
+    print("|---|---|---|---|")
+    for name, values in rates.items():
+        peak = "matmul bf16" if "bf16" in name else "matmul f32"
+        share = sequences = ""
+        if peak in rates and name != peak:
+            share = "{:.2f}".format(statistics.median(v / p for v, p in zip(values, rates[peak])))
+        if not name.startswith("matmul"):
+            sequences = "{:.2f}".format(a.batch / statistics.median(times[name]))
+        print("| {} | {} | {} | {} |".format(name, median_and_spread(values), sequences, share))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""The contenders: one training step of ours, one of transformers, and matrix products alone."""
+
+import numpy as np
+
+PIECES = 30000
+
+
+def random_batch(batch, length, predictions, seed=0):
+    """A full batch of random pieces, in NumPy."""
+    random = np.random.RandomState(seed)
+    positions = np.sort(
+        np.argsort(random.rand(batch, length - 2), axis=1)[:, :predictions] + 1, axis=1
+    )
+    arrays = {
+        "input_ids": random.randint(5, PIECES, (batch, length)),
+        "input_mask": np.ones((batch, length)),
+        "segment_ids": np.arange(length)[np.newaxis] * np.ones((batch, 1)) > length // 2,
+        "masked_lm_positions": positions,
+        "masked_lm_ids": random.randint(5, PIECES, (batch, predictions)),
+        "sentence_order_labels": random.randint(0, 2, batch),
+    }
+    arrays = {name: value.astype(np.int32) for name, value in arrays.items()}
+    arrays["masked_lm_weights"] = np.ones((batch, predictions), np.float32)
+    return arrays
+
+
+def ours(
+    batches=None,
+    model="base",
+    batch=8,
+    length=128,
+    predictions=20,
+    towers=1,
+    gpu=False,
+    optimizer="adamw",
+    **options,
+):
+    """A training step of this project on `towers` devices."""
+    from albert.compat import logical_devices
+    from albert.config import ModelConfig
+    from albert.model.parameters import initial_values
+    from albert.optim.optimizers import OptimizerConfig, make_optimizer
+    from albert.optim.schedules import polynomial_with_warmup
+    from albert.training.state import create_state
+    from albert.training.step import StepOptions, make_train_step
+
+    devices = logical_devices("GPU" if gpu else "CPU", towers)
+    config = ModelConfig.from_json_file(model)
+    schedule = polynomial_with_warmup(1e-4, 10**6)
+    values = initial_values(config, seed=0)
+    rule = make_optimizer(OptimizerConfig(name=optimizer), schedule, values)
+    chosen = StepOptions(**options)
+    state = create_state(values, rule, devices[0], chosen.precision)
+    step = make_train_step(config, state, rule, schedule, devices, 0, chosen)
+    data = random_batch(batch, length, predictions)
+
+    def work():
+        float(step(data).gradient_norm)
+
+    return work
+
+
+def transformers(model="base", batch=8, length=128, bfloat16=False, compiled=False):
+    """A training step of transformers' AlbertForPreTraining, AdamW, on the CPU or a GPU."""
+    import torch
+    from transformers import AlbertConfig, AlbertForPreTraining
+
+    from albert.config import ModelConfig
+
+    ours_config = ModelConfig.from_json_file(model)
+    names = (
+        "vocab_size",
+        "embedding_size",
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "intermediate_size",
+        "max_position_embeddings",
+    )
+    config = AlbertConfig(
+        hidden_act="gelu_new",
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        **{name: getattr(ours_config, name) for name in names},
+    )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = AlbertForPreTraining(config).to(device)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    run = torch.compile(network) if compiled else network
+    data = random_batch(batch, length, max(1, length * 15 // 100))
+    labels = np.full((batch, length), -100)
+    np.put_along_axis(labels, data["masked_lm_positions"], data["masked_lm_ids"], axis=1)
+    inputs = {
+        "input_ids": data["input_ids"],
+        "attention_mask": data["input_mask"],
+        "token_type_ids": data["segment_ids"],
+        "labels": labels,
+        "sentence_order_label": data["sentence_order_labels"],
+    }
+    inputs = {n: torch.as_tensor(v, dtype=torch.long, device=device) for n, v in inputs.items()}
+
+    def work():
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16):
+            loss = run(**inputs).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        float(loss)
+
+    return work
+
+
+MATMUL_SIZE = 2048
+MATMULS = 8
+
+
+def matmuls(bfloat16=False):
+    """Eight matrix products of 2048 x 2048 each: the floor."""
+    from albert.compat import compiled, tf
+
+    matrix = tf.ones([MATMUL_SIZE, MATMUL_SIZE], tf.bfloat16 if bfloat16 else tf.float32)
+
+    def chain(product):
+        for _ in range(MATMULS):
+            product = tf.matmul(matrix, product)
+        return product[0, 0]
+
+    run = compiled(chain)
+
+    def work():
+        float(tf.cast(run(matrix), tf.float32))
+
+    return work
+
+
+def matmul_flops():
+    """Operations of one call of `matmuls`' work."""
+    return MATMULS * 2.0 * MATMUL_SIZE**3

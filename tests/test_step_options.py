@@ -1,0 +1,129 @@
+"""Accumulation, recomputation, XLA and precision change how a step is computed, not what."""
+
+import numpy as np
+import pytest
+from conftest import SIZES, random_batch
+
+from albert.compat import tf
+from albert.config import ModelConfig
+from albert.errors import UsageError
+from albert.model.parameters import initial_values
+from albert.optim.optimizers import OptimizerConfig, make_optimizer
+from albert.optim.schedules import polynomial_with_warmup
+from albert.precision import LossScale, policy
+from albert.training.state import create_state
+from albert.training.step import StepOptions, make_train_step
+
+STEPS = 5
+
+
+def uneven_batch(seed):
+    batch = random_batch(12, seed)
+    batch["masked_lm_weights"][5:, 1:] = 0.0
+    batch["sentence_order_labels"][7:] = -1
+    return batch
+
+
+def train(config, devices, **options):
+    schedule = polynomial_with_warmup(1e-3, 100)
+    values = initial_values(config, seed=1)
+    optimizer = make_optimizer(OptimizerConfig(), schedule, values)
+    precision = options.get("precision", "float32")
+    state = create_state(values, optimizer, devices[0], precision)
+    step = make_train_step(
+        config, state, optimizer, schedule, devices, seed=2, options=StepOptions(**options)
+    )
+    losses = []
+    for number in range(STEPS):
+        sums = step(uneven_batch(number)).sums
+        losses.append(float(sums["masked_lm_loss"].total / sums["masked_lm_loss"].weight))
+    return np.array(losses), state
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"accumulation": 3},
+        {"recompute": True},
+        {"xla": True},
+        {"accumulation": 2, "recompute": True, "xla": True},
+    ],
+    ids=str,
+)
+def test_the_same_model_comes_out(small_config, devices, options):
+    losses, state = train(small_config, devices[:2])
+    other_losses, other = train(small_config, devices[:2], **options)
+    np.testing.assert_allclose(other_losses, losses, rtol=2e-6)
+    for name, variable in state.parameters.items():
+        np.testing.assert_allclose(
+            other.parameters[name].numpy(), variable.numpy(), rtol=0, atol=1e-5, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_follows_float32(small_config, devices, precision):
+    losses, _ = train(small_config, devices[:1])
+    other_losses, state = train(small_config, devices[:1], precision=precision)
+    np.testing.assert_allclose(other_losses, losses, rtol=1e-2)
+    assert int(state.global_step.numpy()) == STEPS
+    for variable in state.variables().values():
+        assert variable.dtype in (tf.float32, tf.int64)
+
+
+def test_dropout_differs_between_micro_batches(devices):
+    config = ModelConfig.from_dict(dict(SIZES, layout="google", hidden_dropout_prob=0.5))
+    schedule = polynomial_with_warmup(0.0, 100)
+    values = initial_values(config, seed=1)
+    optimizer = make_optimizer(OptimizerConfig(), schedule, values)
+    half = {name: value[:1] for name, value in random_batch(2).items()}
+    twice = {name: np.concatenate([value, value]) for name, value in half.items()}
+    losses = []
+    for batch, accumulation in ((half, 1), (twice, 2)):
+        state = create_state(values, optimizer, devices[0])
+        step = make_train_step(
+            config,
+            state,
+            optimizer,
+            schedule,
+            devices[:1],
+            0,
+            StepOptions(accumulation=accumulation),
+        )
+        loss = step(batch).sums["masked_lm_loss"]
+        losses.append(float(loss.total / loss.weight))
+    assert abs(losses[0] - losses[1]) > 1e-4  # equal masks would give equal means
+
+
+def test_loss_scale_grows_and_shrinks():
+    scale = LossScale(tf.constant(8.0), tf.constant(998.0))
+    once = scale.after(True)
+    assert (float(once.scale), float(once.good_steps)) == (8.0, 999.0)
+    assert [float(v) for v in once.after(True)] == [16.0, 0.0]
+    assert [float(v) for v in once.after(False)] == [4.0, 0.0]
+    assert float(LossScale(tf.constant(1.0), tf.constant(0.0)).after(False).scale) == 1.0
+
+
+def test_an_overflow_of_float16_lowers_the_scale_and_changes_nothing(small_config, devices):
+    schedule = polynomial_with_warmup(1e-3, 100)
+    values = initial_values(small_config, seed=1)
+    optimizer = make_optimizer(OptimizerConfig(), schedule, values)
+    state = create_state(values, optimizer, devices[0], "mixed_float16")
+    state.loss_scale["loss_scale"].assign(2.0**40)
+    step = make_train_step(
+        small_config,
+        state,
+        optimizer,
+        schedule,
+        devices[:1],
+        0,
+        StepOptions(precision="mixed_float16"),
+    )
+    assert not bool(step(uneven_batch(0)).applied)
+    assert float(state.loss_scale["loss_scale"].numpy()) == 2.0**39
+    name = "bert/pooler/dense/kernel"
+    np.testing.assert_array_equal(state.parameters[name].numpy(), values[name])
+
+
+def test_unknown_precision_is_refused():
+    with pytest.raises(UsageError, match="must be one of: float32, mixed_bfloat16, mixed_float16"):
+        policy("bf16")
