@@ -60,7 +60,7 @@ flags.DEFINE_bool("use_gpu", None, "GPUs or the CPU; default: GPUs where there a
 flags.DEFINE_integer("num_gpu_cores", 0, "Towers; 0: all GPUs, or one tower on the CPU.")
 flags.DEFINE_enum("precision", "float32", sorted(POLICIES), "In which type towers compute.")
 flags.DEFINE_enum("xla", "auto", XLA_MODES, "Whether XLA compiles the towers.")
-flags.DEFINE_enum("padding", "pack", PADDINGS, "What to do about padding: nothing, cut, or pack.")
+flags.DEFINE_enum("padding", "auto", PADDINGS, "What to do about padding: nothing, cut, or pack.")
 flags.DEFINE_integer("gradient_accumulation_steps", 1, "Micro-batches of a tower's share.")
 flags.DEFINE_bool("recompute", False, "Compute activations twice to save their memory.")
 flags.DEFINE_enum("reduction", "tree", REDUCTIONS, "How gradients of towers are added.")

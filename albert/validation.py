@@ -9,7 +9,6 @@ from albert.checkpoints.manager import latest_checkpoint, read_tensors
 from albert.checkpoints.restore import load_weights
 from albert.compat import tf
 from albert.config import ModelConfig
-from albert.data.packing import row_layout
 from albert.data.pipeline import evaluation_batches
 from albert.data.prefetch import prefetch
 from albert.data.source import log_features, open_data
@@ -82,7 +81,7 @@ def validate(config: ModelConfig, devices: Sequence[str]) -> Dict[str, float]:
     logging.info("***** Running evaluation *****")
     logging.info("  Checkpoint = %s", prefix)
     logging.info("  Batch size = %d", batch_size)
-    layout = row_layout(FLAGS.padding, batch_size, data.shapes.predictions, len(devices))
+    layout = data.layout(FLAGS.padding, batch_size, len(devices))
     batches = evaluation_batches(
         data.dataset, data.shapes, layout, batch_size, FLAGS.max_eval_steps
     )

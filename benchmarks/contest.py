@@ -40,6 +40,12 @@ class Contender:
         self._process.stdin.flush()
         return float(self._answer())
 
+    def note(self) -> float:
+        """The number the work carries as its attribute `note`."""
+        self._process.stdin.write("note\n")
+        self._process.stdin.flush()
+        return float(self._answer())
+
     def close(self) -> None:
         """Ends the process."""
         self._process.stdin.close()
@@ -79,7 +85,10 @@ def _serve(target: str, options: Dict[str, Any]) -> None:
     work = getattr(importlib.import_module(module), function)(**options)
     work()
     print("# ready", flush=True)
-    for _ in sys.stdin:
+    for line in sys.stdin:
+        if line.strip() == "note":
+            print("# {}".format(work.note), flush=True)
+            continue
         start = time.perf_counter()
         work()
         print("# {}".format(time.perf_counter() - start), flush=True)

@@ -24,8 +24,7 @@ from albert.model.flops import training_flops  # noqa: E402
 
 def contenders(model, batch, length, predictions):
     """Name -> (target, options)."""
-    size = {"model": model, "batch": batch, "length": length}
-    mine = dict(size, predictions=predictions)
+    mine = {"model": model, "batch": batch, "length": length, "predictions": predictions}
     table = {
         "matmul f32": ("benchmarks.works:matmuls", {}),
         "matmul bf16": ("benchmarks.works:matmuls", {"bfloat16": True}),
@@ -37,10 +36,10 @@ def contenders(model, batch, length, predictions):
         peer = "benchmarks.works:transformers"
         table.update(
             {
-                "transformers f32": (peer, size),
-                "transformers f32 compile": (peer, dict(size, compiled=True)),
-                "transformers bf16": (peer, dict(size, bfloat16=True)),
-                "transformers bf16 compile": (peer, dict(size, bfloat16=True, compiled=True)),
+                "transformers f32": (peer, mine),
+                "transformers f32 compile": (peer, dict(mine, compiled=True)),
+                "transformers bf16": (peer, dict(mine, bfloat16=True)),
+                "transformers bf16 compile": (peer, dict(mine, bfloat16=True, compiled=True)),
             }
         )
     return table

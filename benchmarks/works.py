@@ -24,18 +24,32 @@ def random_batch(batch, length, predictions, seed=0):
     return arrays
 
 
-def ours(
-    batches=None,
-    model="base",
-    batch=8,
-    length=128,
-    predictions=20,
-    towers=1,
-    gpu=False,
-    optimizer="adamw",
-    **options,
-):
-    """A training step of this project on `towers` devices."""
+def ours(model="base", batch=8, length=128, predictions=20, **options):
+    """A training step of this project on random full rows."""
+    return _our_step(model, random_batch(batch, length, predictions), **options)
+
+
+def ours_on_records(path, model="base", batch=16, padding="pack", **options):
+    """A training step of this project on real records; `note` is its number of real tokens."""
+    from albert.data.packing import row_layout
+
+    data = read_batch(path, batch)
+    layout = row_layout(padding, batch, data["masked_lm_ids"].shape[1], 1)
+    work = _our_step(model, layout(data), **options)
+    work.note = int(data["input_mask"].sum())
+    return work
+
+
+def read_batch(path, batch):
+    """Evenly spaced records of a file as one padded batch."""
+    from albert.data.dataset import RecordDataset, Shapes
+
+    dataset = RecordDataset([path])
+    shapes = Shapes(*(dataset.record_lengths() + (PIECES, 2)))
+    return dataset.read(np.linspace(0, dataset.size - 1, batch).astype(int), shapes)
+
+
+def _our_step(model, data, towers=1, gpu=False, optimizer="adamw", **options):
     from albert.compat import logical_devices
     from albert.config import ModelConfig
     from albert.model.parameters import initial_values
@@ -52,7 +66,6 @@ def ours(
     chosen = StepOptions(**options)
     state = create_state(values, rule, devices[0], chosen.precision)
     step = make_train_step(config, state, rule, schedule, devices, 0, chosen)
-    data = random_batch(batch, length, predictions)
 
     def work():
         float(step(data).gradient_norm)
@@ -60,8 +73,25 @@ def ours(
     return work
 
 
-def transformers(model="base", batch=8, length=128, bfloat16=False, compiled=False):
-    """A training step of transformers' AlbertForPreTraining, AdamW, on the CPU or a GPU."""
+def transformers(model="base", batch=8, length=128, predictions=20, **options):
+    """A training step of transformers' AlbertForPreTraining on random full rows."""
+    return _their_step(model, random_batch(batch, length, predictions), **options)
+
+
+def transformers_on_records(path, model="base", batch=16, longest=False, **options):
+    """The same on real records, padded to their full length or to the longest of the batch."""
+    data = read_batch(path, batch)
+    tokens = int(data["input_mask"].sum())
+    if longest:
+        length = int(data["input_mask"].sum(axis=1).max())
+        for name in ("input_ids", "input_mask", "segment_ids"):
+            data[name] = data[name][:, :length]
+    work = _their_step(model, data, **options)
+    work.note = tokens
+    return work
+
+
+def _their_step(model, data, bfloat16=False, compiled=False):
     import torch
     from transformers import AlbertConfig, AlbertForPreTraining
 
@@ -87,15 +117,15 @@ def transformers(model="base", batch=8, length=128, bfloat16=False, compiled=Fal
     network = AlbertForPreTraining(config).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
     run = torch.compile(network) if compiled else network
-    data = random_batch(batch, length, max(1, length * 15 // 100))
-    labels = np.full((batch, length), -100)
-    np.put_along_axis(labels, data["masked_lm_positions"], data["masked_lm_ids"], axis=1)
+    labels = np.full(data["input_ids"].shape, -100)
+    rows, columns = np.nonzero(data["masked_lm_weights"])
+    labels[rows, data["masked_lm_positions"][rows, columns]] = data["masked_lm_ids"][rows, columns]
     inputs = {
         "input_ids": data["input_ids"],
         "attention_mask": data["input_mask"],
         "token_type_ids": data["segment_ids"],
         "labels": labels,
-        "sentence_order_label": data["sentence_order_labels"],
+        "sentence_order_label": np.maximum(data["sentence_order_labels"], 0),
     }
     inputs = {n: torch.as_tensor(v, dtype=torch.long, device=device) for n, v in inputs.items()}
 
@@ -106,7 +136,7 @@ def transformers(model="base", batch=8, length=128, bfloat16=False, compiled=Fal
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        float(loss)
+        float(loss.detach())
 
     return work
 

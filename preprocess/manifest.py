@@ -46,6 +46,10 @@ def describe(
         "model": model,
         "vocab_size": len(vocabulary.pieces),
         "special_ids": vocabulary.special_ids,
+        # What a random replacement is never drawn from.
+        "reserved_ids": sorted(
+            set(range(len(vocabulary.pieces))) - set(vocabulary.replacements.tolist())
+        ),
         "sentence_task": options.sentence_task,
         "masking": options.masking,
         "max_seq_length": options.max_seq_length,

@@ -9,6 +9,7 @@ from albert.config import ModelConfig
 from albert.data.packing import (
     PackingLimits,
     assign_rows,
+    choose_padding,
     cut_to_longest,
     pack,
     packing_limits,
@@ -92,8 +93,13 @@ def test_empty_examples_take_no_room():
     assert nothing["input_ids"].shape == (LIMITS.rows, CAPACITY)
 
 
+def test_auto_packs_where_much_is_padding():
+    assert [choose_padding("auto", share) for share in (0.31, 0.95)] == ["pack", "none"]
+    assert choose_padding("bucket", 0.31) == "bucket"
+
+
 def test_unknown_padding_is_refused():
-    with pytest.raises(UsageError, match="must be one of: none, bucket, pack"):
+    with pytest.raises(UsageError, match="must be one of: auto, none, bucket, pack"):
         row_layout("some", 8, PREDICTIONS, 1)
 
 

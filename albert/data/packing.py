@@ -16,7 +16,9 @@ from albert.errors import UsageError
 Arrays = Dict[str, np.ndarray]
 Layout = Callable[[Arrays], Arrays]
 
-PADDINGS = ("none", "bucket", "pack")
+PADDINGS = ("auto", "none", "bucket", "pack")
+# Below this share of text, packing saves more than its larger heads and masks cost.
+_WORTH_PACKING = 0.8
 _BUCKETS = 8  # lengths a batch may be cut to
 _EXAMPLES_PER_ROW = 16
 _ROW_STEPS = 16  # numbers of rows are rounded up to this share, so few programs are compiled
@@ -151,6 +153,13 @@ def cut_to_longest(batch: Arrays) -> Arrays:
         name: value[:, :length] if name in ("input_ids", "input_mask", "segment_ids") else value
         for name, value in batch.items()
     }
+
+
+def choose_padding(padding: str, text_share: float) -> str:
+    """What "auto" stands for: packing where much of the records is padding."""
+    if padding != "auto":
+        return padding
+    return "pack" if text_share < _WORTH_PACKING else "none"
 
 
 def row_layout(padding: str, batch_size: int, predictions: int, divisor: int) -> Layout:

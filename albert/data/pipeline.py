@@ -2,34 +2,14 @@
 
 import glob
 import os
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterator, List, Optional
 
 import numpy as np
 
-from albert.compat import tf
-from albert.data.index import load_index
+from albert.data.dataset import Batch, RecordDataset, Shapes
 from albert.data.packing import Layout
-from albert.data.records import (
-    FLOAT_FEATURES,
-    NO_SENTENCE_LABEL,
-    PREDICTION_FEATURES,
-    SENTENCE_LABEL,
-    SEQUENCE_FEATURES,
-    RecordError,
-    decode_example,
-)
+from albert.data.records import NO_SENTENCE_LABEL
 from albert.errors import UsageError
-
-Batch = Dict[str, np.ndarray]
-
-
-class Shapes(NamedTuple):
-    """Fixed lengths of the records and the ranges of what they hold."""
-
-    sequence_length: int  # S
-    predictions: int  # P
-    vocab_size: int  # V
-    type_vocab_size: int
 
 
 def expand_files(patterns: str) -> List[str]:
@@ -49,132 +29,6 @@ def expand_files(patterns: str) -> List[str]:
             )
         files.extend(found)
     return files
-
-
-class RecordDataset:
-    """Random access to the records of some files.
-
-    Attributes:
-      files: The record files.
-      size: Number of records in use.
-    """
-
-    def __init__(self, files: Sequence[str], progress: bool = False) -> None:
-        """Loads or builds the index of each file.
-
-        Raises:
-          RecordError: A file is missing, empty, cut off or damaged.
-        """
-        self.files = list(files)
-        self._indexes = [load_index(path, progress) for path in files]  # type: List[RecordIndex]
-        self._starts = np.cumsum([0] + [len(index.offsets) for index in self._indexes])
-        self._maps = [np.memmap(index.path, np.uint8, "r") for index in self._indexes]
-        self.size = int(self._starts[-1])
-
-    def record_lengths(self) -> Tuple[int, int]:
-        """(S, P) of the first record.
-
-        Raises:
-          RecordError: It is not a pre-training record.
-        """
-        example = self._decode(0)
-        return len(example["input_ids"]), len(example["masked_lm_positions"])
-
-    def read(self, numbers: Sequence[int], shapes: Shapes) -> Batch:
-        """Parses records into one batch.
-
-        Args:
-          numbers: Of the records, counted over all files.
-          shapes: What each record must look like.
-
-        Returns:
-          int32 [B, S] and [B, P] arrays by feature name, float32 masked_lm_weights, and
-          sentence_order_labels int32 [B].
-
-        Raises:
-          RecordError: A record has a wrong length or an id out of range; names file and feature.
-        """
-        spec = {name: (shapes.sequence_length, tf.int64) for name in SEQUENCE_FEATURES}
-        for name in PREDICTION_FEATURES:
-            kind = tf.float32 if name in FLOAT_FEATURES else tf.int64
-            spec[name] = (shapes.predictions, kind)
-        spec[SENTENCE_LABEL] = (1, tf.int64)
-        features = {
-            name: tf.io.FixedLenFeature([length], kind) for name, (length, kind) in spec.items()
-        }
-        try:
-            parsed = tf.io.parse_example([self._payload(number) for number in numbers], features)
-        except tf.errors.InvalidArgumentError:
-            for number in numbers:
-                self._check_lengths(number, {name: length for name, (length, _) in spec.items()})
-            raise
-        batch = {name: value.numpy() for name, value in parsed.items()}
-        self._check_ranges(batch, numbers, shapes)
-        # The name on disk is older than the task; it changes here and nowhere else.
-        batch["sentence_order_labels"] = batch.pop(SENTENCE_LABEL)[:, 0]
-        return {
-            name: value if name in FLOAT_FEATURES else value.astype(np.int32)
-            for name, value in batch.items()
-        }
-
-    def describe(self, number: int) -> str:
-        """File and position of a record, for messages."""
-        at = int(np.searchsorted(self._starts, number, side="right")) - 1
-        return "{} (record {})".format(self.files[at], number - int(self._starts[at]))
-
-    def _payload(self, number: int) -> bytes:
-        at = int(np.searchsorted(self._starts, number, side="right")) - 1
-        index, local = self._indexes[at], number - int(self._starts[at])
-        offset = int(index.offsets[local])
-        return self._maps[at][offset : offset + int(index.lengths[local])].tobytes()
-
-    def _decode(self, number: int) -> Dict[str, np.ndarray]:
-        try:
-            example = decode_example(self._payload(number))
-        except ValueError as error:
-            raise RecordError(
-                "{} is not a tf.train.Example: {}.".format(self.describe(number), error)
-            ) from error
-        for name in SEQUENCE_FEATURES + PREDICTION_FEATURES + (SENTENCE_LABEL,):
-            if name not in example:
-                raise RecordError(
-                    "{} has no feature {}. Build it with create-pretraining-data.py.".format(
-                        self.describe(number), name
-                    )
-                )
-        return example
-
-    def _check_lengths(self, number: int, wanted: Dict[str, int]) -> None:
-        example = self._decode(number)
-        for name, length in wanted.items():
-            got = len(example[name])
-            if got != length:
-                flag = "max_seq_length" if name in SEQUENCE_FEATURES else "max_predictions_per_seq"
-                raise RecordError(
-                    "{}: feature {} has length {}, wanted {}. Pass --{}={} or build the records "
-                    "again.".format(self.describe(number), name, got, length, flag, got)
-                )
-
-    def _check_ranges(self, values: Dict[str, np.ndarray], numbers, shapes: Shapes) -> None:
-        limits = (
-            ("input_ids", shapes.vocab_size, "vocab_size"),
-            ("masked_lm_ids", shapes.vocab_size, "vocab_size"),
-            ("segment_ids", shapes.type_vocab_size, "type_vocab_size"),
-            ("masked_lm_positions", shapes.sequence_length, "sequence length"),
-        )
-        for name, limit, what in limits:
-            if values[name].max() >= limit or values[name].min() < 0:
-                bad = int(np.argmax(((values[name] >= limit) | (values[name] < 0)).any(axis=1)))
-                raise RecordError(
-                    "{}: {} holds {}, but the config's {} is {}. Use the config that belongs to "
-                    "the vocabulary of these records.".format(
-                        self.describe(int(numbers[bad])),
-                        name,
-                        int(values[name][bad].max()),
-                        what,
-                        limit,
-                    )
-                )
 
 
 class BatchOrder:
@@ -228,7 +82,7 @@ def training_batches(
     """Batches number `first`, `first + 1`, ... without end, laid out as rows by `layout`."""
     number = first
     while True:
-        yield layout(dataset.read(order.numbers(number), shapes))
+        yield layout(dataset.read(order.numbers(number), shapes, number))
         number += 1
 
 

@@ -5,7 +5,9 @@ from typing import NamedTuple, Optional
 from absl import logging
 
 from albert.config import ModelConfig
-from albert.data.pipeline import RecordDataset, Shapes, expand_files
+from albert.data.dataset import RecordDataset, Shapes
+from albert.data.packing import Layout, choose_padding, row_layout
+from albert.data.pipeline import expand_files
 from albert.data.records import PREDICTION_FEATURES, SENTENCE_LABEL, SEQUENCE_FEATURES
 from albert.errors import UsageError
 
@@ -15,6 +17,18 @@ class Data(NamedTuple):
 
     dataset: RecordDataset
     shapes: Shapes
+
+    def layout(self, padding: str, batch_size: int, divisor: int) -> Layout:
+        """How batches of these records are laid out as rows; see `packing.row_layout`."""
+        share = self.dataset.text_share(self.shapes)
+        chosen = choose_padding(padding, share)
+        logging.info(
+            "Padding: %s (--padding=%s, %.0f %% of the records is text)",
+            chosen,
+            padding,
+            100 * share,
+        )
+        return row_layout(chosen, batch_size, self.shapes.predictions, divisor)
 
 
 def open_data(

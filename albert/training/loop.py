@@ -10,13 +10,8 @@ from absl import logging
 from tqdm import tqdm
 
 from albert.checkpoints.manager import CheckpointManager, latest_checkpoint
-from albert.data.packing import row_layout
-from albert.data.pipeline import (
-    Batch,
-    BatchOrder,
-    evaluation_batches,
-    training_batches,
-)
+from albert.data.dataset import Batch
+from albert.data.pipeline import BatchOrder, evaluation_batches, training_batches
 from albert.data.prefetch import prefetch
 from albert.data.records import read_manifest
 from albert.data.source import Data, log_features, open_data
@@ -119,13 +114,12 @@ class _Run:
         )
         peak = matmul_peak(devices, policy(options.step.precision).compute_dtype)
         self._interval = Interval(options.model, options.train_batch_size, peak)
-        self._layout, self._eval_layout = (
-            row_layout(options.padding, size, data.shapes.predictions, divisor)
-            for size, divisor in (
-                (options.train_batch_size, len(devices) * options.step.accumulation),
-                (options.eval_batch_size, len(devices)),
+        micro_batches = len(devices) * options.step.accumulation
+        self._layout = data.layout(options.padding, options.train_batch_size, micro_batches)
+        if held_out:
+            self._eval_layout = held_out.layout(
+                options.padding, options.eval_batch_size, len(devices)
             )
-        )
         self._shapes_seen = set()  # type: Set[Tuple[int, ...]]
         self._log = MetricsLog(options.output_dir, self._global_step())
         resumed = options.output_dir and latest_checkpoint(options.output_dir)
@@ -144,9 +138,8 @@ class _Run:
             options.num_train_steps * options.train_batch_size / examples,
         )
         logging.info(
-            "  Precision = %s, padding = %s; matrix products run at %.0f GFLOP/s here",
+            "  Precision = %s; matrix products run at %.0f GFLOP/s here",
             options.step.precision,
-            options.padding,
             peak / 1e9,
         )
 

@@ -1,0 +1,83 @@
+"""Masks drawn while training: every epoch hides other words of the same unmasked records.
+
+RoBERTa (Liu et al., 2019, https://arxiv.org/abs/1907.11692) calls this dynamic masking. The masks
+of an example are a function of (seed, step, example), so a resumed run sees the same ones.
+"""
+
+from typing import Dict, List, Sequence
+
+import numpy as np
+
+from albert.data import counter_rng
+from albert.data.masking import MaskRule, mask_tokens, padded
+from albert.data.records import (
+    PREDICTION_FEATURES,
+    SENTENCE_LABEL,
+    SEQUENCE_FEATURES,
+    TOKEN_BOUNDARY,
+)
+
+Arrays = Dict[str, np.ndarray]
+
+
+class DynamicMasks:
+    """The masking that the manifest of unmasked records asks for.
+
+    Attributes:
+      sequence_length: S of the batches.
+      predictions: P of the batches.
+    """
+
+    def __init__(self, manifest: Dict) -> None:
+        """Reads the rule from a manifest."""
+        options, ids = manifest["options"], manifest["special_ids"]
+        ordinary = np.setdiff1d(np.arange(manifest["vocab_size"]), manifest["reserved_ids"])
+        self.sequence_length = manifest["max_seq_length"]
+        self.predictions = manifest["max_predictions_per_seq"]
+        self._seed = options["random_seed"]
+        self._unmaskable = [ids["cls"], ids["sep"]]
+        self._rule = MaskRule(
+            rate=options["masked_lm_prob"],
+            max_predictions=self.predictions // (2 if options["do_permutation"] else 1),
+            ngram=options["ngram"],
+            favor_shorter_ngram=options["favor_shorter_ngram"],
+            whole_word=options["do_whole_word_mask"],
+            permute=options["do_permutation"],
+            mask_id=ids["mask"],
+            replacements=ordinary,
+        )
+
+    def batch(self, examples: List[Arrays], numbers: Sequence[int], step: int) -> Arrays:
+        """Masks and pads examples.
+
+        Args:
+          examples: Features of unmasked records, of any length.
+          numbers: Of the records.
+          step: Another step hides other words.
+
+        Returns:
+          The features of masked records, [B, S] and [B, P], and next_sentence_labels [B, 1].
+        """
+        lengths = [len(example["input_ids"]) for example in examples]
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        ids = np.concatenate([example["input_ids"] for example in examples])
+        masked = mask_tokens(
+            self._rule,
+            ids,
+            np.concatenate([example[TOKEN_BOUNDARY] for example in examples]),
+            np.isin(ids, self._unmaskable),
+            offsets,
+            counter_rng.combine(self._seed, step, np.asarray(numbers, np.int64)),
+        )
+        segments = np.concatenate([example["segment_ids"] for example in examples])
+        sequences = (masked.input_ids, np.ones_like(ids), segments)
+        weights = np.ones(len(masked.labels), np.float32)
+        predictions = (masked.positions, masked.labels, weights)
+        batch = {
+            name: padded(value, offsets, self.sequence_length)
+            for name, value in zip(SEQUENCE_FEATURES, sequences)
+        }
+        for name, value in zip(PREDICTION_FEATURES, predictions):
+            batch[name] = padded(value, masked.offsets, self.predictions)
+        batch[SENTENCE_LABEL] = np.stack([example[SENTENCE_LABEL] for example in examples])
+        return batch

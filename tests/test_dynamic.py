@@ -1,0 +1,99 @@
+"""Masks drawn while training: the static rule, new words at every step, the same on resuming."""
+
+import numpy as np
+import preprocess_corpus as corpus
+import pytest
+
+from albert.data import packing
+from albert.data.dataset import RecordDataset, Shapes
+from albert.data.pipeline import BatchOrder, training_batches
+from albert.data.records import RecordError, manifest_path, read_manifest
+from preprocess.options import Execution, RecordOptions
+from preprocess.pipeline import write_records
+
+LENGTH = 64
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The same text as static and as unmasked records."""
+    folder = tmp_path_factory.mktemp("dynamic")
+    text = corpus.write_text(folder / "a.txt", corpus.documents())
+    model = corpus.model()
+    files = {}
+    for masking in ("static", "dynamic"):
+        files[masking] = str(folder / (masking + ".tfrecord"))
+        options = RecordOptions(
+            text, files[masking], model, masking=masking, max_seq_length=LENGTH, dupe_factor=1
+        )
+        write_records(options, Execution(num_workers=1, tqdm_off=True))
+    return files
+
+
+def open_records(path):
+    dataset = RecordDataset([path])
+    vocabulary = read_manifest(path)["vocab_size"]
+    return dataset, Shapes(*(dataset.record_lengths() + (vocabulary, 2)))
+
+
+def original(batch):
+    ids = batch["input_ids"].copy()
+    for row, position, label, weight in zip(
+        np.repeat(np.arange(len(ids)), batch["masked_lm_ids"].shape[1]),
+        batch["masked_lm_positions"].ravel(),
+        batch["masked_lm_ids"].ravel(),
+        batch["masked_lm_weights"].ravel(),
+    ):
+        if weight:
+            ids[row, position] = label
+    return ids
+
+
+def test_a_step_and_an_example_decide_the_masks(built):
+    dataset, shapes = open_records(built["dynamic"])
+    numbers = np.arange(40)
+    first, again = (dataset.read(numbers, shapes, step=3) for _ in range(2))
+    other = dataset.read(numbers, shapes, step=4)
+    for name in first:
+        np.testing.assert_array_equal(first[name], again[name])
+    np.testing.assert_array_equal(original(first), original(other))
+    assert (first["masked_lm_positions"] != other["masked_lm_positions"]).any(axis=1).mean() > 0.9
+    alone = dataset.read(numbers[7:8], shapes, step=3)
+    np.testing.assert_array_equal(alone["input_ids"][0], first["input_ids"][7])
+
+
+def test_shapes_and_statistics_are_those_of_static_records(built):
+    batches = {}
+    for masking, path in built.items():
+        dataset, shapes = open_records(path)
+        batches[masking] = dataset.read(np.arange(min(dataset.size, 400)), shapes)
+    static, dynamic = batches["static"], batches["dynamic"]
+    assert {n: (v.shape[1:], v.dtype) for n, v in static.items()} == {
+        n: (v.shape[1:], v.dtype) for n, v in dynamic.items()
+    }
+    for batch in batches.values():
+        share = batch["masked_lm_weights"].sum() / batch["input_mask"].sum()
+        assert share == pytest.approx(0.15, abs=0.01)
+    mask = read_manifest(built["dynamic"])["special_ids"]["mask"]
+    hidden = (dynamic["input_ids"] == mask).sum() / dynamic["masked_lm_weights"].sum()
+    assert hidden == pytest.approx(0.8, abs=0.03)
+
+
+def test_training_batches_resume_with_the_same_masks_and_pack(built):
+    dataset, shapes = open_records(built["dynamic"])
+    order = BatchOrder(dataset.size, 8, seed=0)
+    layout = packing.row_layout("pack", 8, shapes.predictions, 2)
+    stream = training_batches(dataset, order, shapes, layout, first=0)
+    batches = [next(stream) for _ in range(4)]
+    resumed = next(training_batches(dataset, order, shapes, layout, first=3))
+    for name, value in batches[3].items():
+        np.testing.assert_array_equal(resumed[name], value)
+
+
+def test_unmasked_records_without_their_manifest_are_refused(built, tmp_path):
+    lonely = tmp_path / "lonely.tfrecord"
+    with open(built["dynamic"], "rb") as source:
+        lonely.write_bytes(source.read())
+    with pytest.raises(RecordError, match="lonely.tfrecord.*Keep the manifest"):
+        RecordDataset([str(lonely)])
+    assert manifest_path(str(lonely)) == str(lonely) + ".manifest.json"
