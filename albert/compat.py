@@ -41,7 +41,7 @@ if _LEGACY:
 else:
     tf = _tensorflow
 
-__all__ = ["compiled", "logical_devices", "physical_gpus", "runtime_name", "tf"]
+__all__ = ["compiled", "fused", "logical_devices", "physical_gpus", "runtime_name", "tf"]
 
 
 def runtime_name() -> str:
@@ -57,6 +57,14 @@ def compiled(function: Callable, xla: bool = False) -> Callable:
     """
     option = "experimental_compile" if _LEGACY else "jit_compile"
     return tf.function(function, autograph=False, **({option: True} if xla else {}))
+
+
+def fused(function: Callable) -> Callable:
+    """Makes elementwise operations one pass over memory, where XLA can be called for that alone.
+
+    TensorFlow 1.15 runs them one by one.
+    """
+    return function if _LEGACY else compiled(function, xla=True)
 
 
 def physical_gpus() -> List[str]:

@@ -21,7 +21,7 @@ _RECIPE = os.path.join("albert_config", "recipes", "cpu-minutes.flags")
 _VALID_FRACTION = 0.1
 _SEQUENCE = 64
 _TOWERS = 2
-_STEPS = 1600
+_STEPS = 1400
 _BYTES_PER_PIECE = 400  # text this long keeps a piece of the vocabulary in use
 _PIECES = (200, 4000)
 # Enough masks for a few hundred thousand examples from a small text, no more from a large one.

@@ -3,7 +3,7 @@
 import math
 from typing import Callable, Optional
 
-from albert.compat import tf
+from albert.compat import fused, tf
 from albert.model.parameters import Dense, Norm
 
 LAYER_NORM_EPSILON = 1e-12  # of the originals
@@ -34,21 +34,42 @@ def layer_norm(inputs: tf.Tensor, parameters: Norm) -> tf.Tensor:
     Statistics are float32 whatever the input (Ba et al., 2016, https://arxiv.org/abs/1607.06450).
     """
     values = tf.cast(inputs, tf.float32)
-    mean = tf.reduce_mean(values, axis=-1, keepdims=True)
-    centered = values - mean
+    centered = values - tf.reduce_mean(values, axis=-1, keepdims=True)
     variance = tf.reduce_mean(tf.square(centered), axis=-1, keepdims=True)
     normal = centered * tf.math.rsqrt(variance + LAYER_NORM_EPSILON)
     gamma, beta = tf.cast(parameters.gamma, tf.float32), tf.cast(parameters.beta, tf.float32)
     return tf.cast(normal * gamma + beta, inputs.dtype)
 
 
-def gelu(inputs: tf.Tensor) -> tf.Tensor:
+_GELU_SCALE = math.sqrt(2.0 / math.pi)
+_GELU_CUBIC = 0.044715
+
+
+def _gelu_value(inputs: tf.Tensor) -> tf.Tensor:
+    inner = _GELU_SCALE * (inputs + _GELU_CUBIC * inputs * inputs * inputs)
+    return 0.5 * inputs * (1.0 + tf.tanh(inner))
+
+
+def _gelu_gradient(inputs: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
+    square = inputs * inputs
+    tanh = tf.tanh(_GELU_SCALE * (inputs + _GELU_CUBIC * inputs * square))
+    inner_slope = _GELU_SCALE * (1.0 + 3.0 * _GELU_CUBIC * square)
+    return upstream * 0.5 * (1.0 + tanh + inputs * (1.0 - tanh * tanh) * inner_slope)
+
+
+_fused_gelu_value = fused(_gelu_value)
+_fused_gelu_gradient = fused(_gelu_gradient)
+
+
+@tf.custom_gradient
+def gelu(inputs: tf.Tensor):
     """Gaussian error linear unit in its tanh form, which both originals use ("gelu_new").
 
-    Hendrycks and Gimpel, 2016, https://arxiv.org/abs/1606.08415.
+    Hendrycks and Gimpel, 2016, https://arxiv.org/abs/1606.08415. A dozen elementwise operations
+    on the widest activation would take as long as the matrix products around them, so value and
+    gradient are one fused pass each, and only the input is kept for the gradient.
     """
-    inner = math.sqrt(2.0 / math.pi) * (inputs + 0.044715 * inputs * inputs * inputs)
-    return 0.5 * inputs * (1.0 + tf.tanh(inner))
+    return _fused_gelu_value(inputs), lambda upstream: _fused_gelu_gradient(inputs, upstream)
 
 
 ACTIVATIONS = {"gelu": gelu, "relu": tf.nn.relu, "tanh": tf.tanh, "linear": tf.identity}

@@ -3,7 +3,7 @@
 import functools
 from typing import Callable, Dict, List, NamedTuple, Sequence
 
-from albert.compat import compiled, tf
+from albert.compat import compiled, fused, tf
 from albert.config import ModelConfig
 from albert.errors import UsageError
 from albert.losses import WeightedSum, pretraining_sums
@@ -102,10 +102,11 @@ def make_train_step(
     check_reduction(options.reduction, devices)
     run_towers = _make_towers(config, state, devices, seed, options)
     parameter_device = devices[0]
+    update = fused(optimizer.update)  # elementwise, over every weight and slot
 
     def apply(gradients: Tensors) -> tf.Tensor:
         parameters, slots = _read(state.parameters), _read(state.slots)
-        updates, new_slots = optimizer.update(gradients, slots, parameters, state.global_step)
+        updates, new_slots = update(gradients, slots, parameters, tf.identity(state.global_step))
         for name, variable in state.parameters.items():
             variable.assign_add(updates[name])
         for name, variable in state.slots.items():
