@@ -1,6 +1,5 @@
 """The training run: the only function with side effects on files, clock and terminal."""
 
-import datetime
 import os
 import sys
 import time
@@ -21,7 +20,7 @@ from albert.precision import policy
 from albert.results import log_results, read_result, write_results
 from albert.runtime import matmul_peak
 from albert.training.interval import Interval
-from albert.training.metrics_log import MetricsLog, draw_curves
+from albert.training.metrics_log import MetricsLog, draw_curves, format_line
 from albert.training.options import TrainingOptions
 from albert.training.setup import claim_directory, prepare_state
 from albert.training.signals import stop_on_signal
@@ -280,27 +279,3 @@ class _Run:
         if self._options.output_dir and completed:
             manifest = read_manifest(self._data.dataset.files[0]) or {}
             draw_curves(self._options.output_dir, manifest.get("unigram_entropy"))
-
-
-def format_line(step: int, total: int, values: Dict[str, float], seconds_left: float) -> str:
-    """One log line: step, losses with accuracies, rate, gradient norm, speed, time left."""
-    parts = ["step {}/{}".format(step, total), "loss {:.4f}".format(values["loss"])]  # type: List[str]
-    for task, label in (("masked_lm", "mlm"), ("sentence_order", "sop")):
-        if task + "_loss" in values:
-            parts.append(
-                "{} {:.4f} ({:.4f})".format(
-                    label, values[task + "_loss"], values[task + "_accuracy"]
-                )
-            )
-    parts += [
-        "rate {:.3g}".format(values["learning_rate"]),
-        "|g| {:.3g}".format(values["gradient_norm"]),
-        "{:.1f} seq/s".format(values["sequences_per_second"]),
-        "{:.0f} tok/s".format(values["tokens_per_second"]),
-        "MFU {:.2f}".format(values["mfu"]),
-        "wait {:.0%}".format(values["input_wait"]),
-        "ETA {}".format(datetime.timedelta(seconds=int(seconds_left))),
-    ]
-    if values["skipped_steps"]:
-        parts.append("skipped {}".format(values["skipped_steps"]))
-    return "  ".join(parts)

@@ -1,5 +1,6 @@
 """What a run reports while it goes: a log line, `metrics.jsonl`, TensorBoard, learning curves."""
 
+import datetime
 import json
 import os
 from typing import Dict, List, Mapping, Optional
@@ -74,6 +75,30 @@ def _add_scalars(writer, kind: str, step: int, values: Mapping[str, float]) -> N
         for name, value in values.items()
     ]
     writer.add_event(event_pb2.Event(step=step, summary=summary_pb2.Summary(value=scalars)))
+
+
+def format_line(step: int, total: int, values: Dict[str, float], seconds_left: float) -> str:
+    """One log line: step, losses with accuracies, rate, gradient norm, speed, time left."""
+    parts = ["step {}/{}".format(step, total), "loss {:.4f}".format(values["loss"])]  # type: List[str]
+    for task, label in (("masked_lm", "mlm"), ("sentence_order", "sop")):
+        if task + "_loss" in values:
+            parts.append(
+                "{} {:.4f} ({:.4f})".format(
+                    label, values[task + "_loss"], values[task + "_accuracy"]
+                )
+            )
+    parts += [
+        "rate {:.3g}".format(values["learning_rate"]),
+        "|g| {:.3g}".format(values["gradient_norm"]),
+        "{:.1f} seq/s".format(values["sequences_per_second"]),
+        "{:.0f} tok/s".format(values["tokens_per_second"]),
+        "MFU {:.2f}".format(values["mfu"]),
+        "wait {:.0%}".format(values["input_wait"]),
+        "ETA {}".format(datetime.timedelta(seconds=int(seconds_left))),
+    ]
+    if values["skipped_steps"]:
+        parts.append("skipped {}".format(values["skipped_steps"]))
+    return "  ".join(parts)
 
 
 def draw_curves(directory: str, unigram_entropy: Optional[float] = None) -> Optional[str]:
