@@ -4,9 +4,10 @@ from typing import List, Sequence
 
 from absl import flags
 
+from albert import command_line
 from albert.errors import UsageError
 from albert.files import atomic_write
-from preprocess import cli, dedup, extract, sentences
+from preprocess import dedup, extract, sentences
 from preprocess.records_command import define_execution_flags, execution_from_flags
 
 USAGE = """Cleans files of many formats into documents: a sentence a line, a blank line between.
@@ -94,4 +95,4 @@ def main(positional: List[str]) -> int:
 
 def run(argv: Sequence[str]) -> None:
     """The whole command, from arguments to exit code."""
-    cli.run(argv, USAGE, define_flags, main)
+    command_line.run(argv, USAGE, define_flags, main)

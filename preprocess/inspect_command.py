@@ -5,8 +5,8 @@ from typing import Iterator, List, Sequence
 
 from absl import flags
 
+from albert import command_line
 from albert.errors import UsageError
-from preprocess import cli
 
 USAGE = """Validates record files, shows samples as text, exits with 1 if something is off.
 
@@ -152,4 +152,4 @@ def main(positional: List[str]) -> int:
 
 def run(argv: Sequence[str]) -> None:
     """The whole command, from arguments to exit code."""
-    cli.run(argv, USAGE, define_flags, main)
+    command_line.run(argv, USAGE, define_flags, main)

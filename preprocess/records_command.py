@@ -5,8 +5,8 @@ from typing import List, Sequence
 
 from absl import flags, logging
 
+from albert import command_line
 from albert.errors import UsageError
-from preprocess import cli
 from preprocess.options import COMPRESSIONS, ENGINES, MASKINGS, SENTENCE_TASKS
 
 USAGE = """Builds ALBERT pre-training records (TFRecords) from text.
@@ -150,4 +150,4 @@ def main(positional: List[str]) -> int:
 
 def run(argv: Sequence[str]) -> None:
     """The whole command, from arguments to exit code."""
-    cli.run(argv, USAGE, define_flags, main)
+    command_line.run(argv, USAGE, define_flags, main)

@@ -4,8 +4,8 @@ from typing import List, Sequence
 
 from absl import flags
 
+from albert import command_line
 from albert.errors import UsageError
-from preprocess import cli
 
 USAGE = """Trains a SentencePiece model for ALBERT and reports how well it fits.
 
@@ -64,4 +64,4 @@ def main(positional: List[str]) -> int:
 
 def run(argv: Sequence[str]) -> None:
     """The whole command, from arguments to exit code."""
-    cli.run(argv, USAGE, define_flags, main)
+    command_line.run(argv, USAGE, define_flags, main)

@@ -30,7 +30,7 @@ def imports(path):
 
 PRODUCT = sources("albert/**/*.py", "preprocess/**/*.py", "*.py")
 # What the record builder may use of the trainer: nothing that loads TensorFlow.
-SHARED = ("albert", "albert.errors", "albert.files", "albert.flags_parsing")
+SHARED = ("albert", "albert.command_line", "albert.errors", "albert.files", "albert.flags_parsing")
 SHARED_DATA = ("albert.data", "albert.data.records", "albert.data.masking")
 
 

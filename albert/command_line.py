@@ -1,9 +1,10 @@
-"""What the commands of this package share: flags, help, logging, one-sentence errors."""
+"""What all sub-commands share: dispatch, flags, help, logging, one-sentence errors."""
 
 import contextlib
 import errno
+import importlib
 import sys
-from typing import Callable, Iterator, List, Sequence
+from typing import Callable, Dict, Iterator, List, Sequence
 
 from absl import flags, logging
 
@@ -11,6 +12,30 @@ from albert import flags_parsing
 from albert.errors import UsageError, exit_on_usage_error
 
 _HELP = ("-h", "-help", "--help", "--helpfull", "--helpshort")
+
+
+def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequence[str]) -> None:
+    """Runs one command of a program of several.
+
+    Only the module of the chosen command is imported, so `--help` is quick.
+
+    Args:
+      program: What the user typed, "python -m albert".
+      modules: Where a command's module is, with `{}` for its name: "albert.commands.{}".
+      commands: What each command does, by name.
+      argv: Name of the program and its arguments.
+    """
+    command = argv[1] if len(argv) > 1 else ""
+    if command not in commands:
+        lines = ["usage: {} COMMAND --help".format(program), ""]
+        lines += ["  {:10} {}".format(name, what) for name, what in commands.items()]
+        asked = command in ("", "-h", "--help", "help")
+        if not asked:
+            lines.insert(0, "ERROR: There is no command {!r}.".format(command))
+        print("\n".join(lines), file=sys.stdout if asked else sys.stderr)
+        sys.exit(0 if asked else 2)
+    module = importlib.import_module(modules.format(command))
+    module.run(["{} {}".format(program, command)] + list(argv[2:]))
 
 
 def run(
