@@ -1,18 +1,23 @@
 """Accumulation, recomputation, XLA and precision change how a step is computed, not what."""
 
+import functools
+
 import numpy as np
 import pytest
-from conftest import SIZES, random_batch
+from conftest import PREDICTIONS, SIZES, random_batch
 
-from albert.compat import tf
+from albert.compat import compiled, tf
 from albert.config import ModelConfig
+from albert.data.packing import row_layout
 from albert.errors import UsageError
+from albert.model import attention
 from albert.model.parameters import initial_values
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.precision import LossScale, policy
 from albert.training.state import create_state
 from albert.training.step import StepOptions, make_train_step
+from albert.training.towers import loss_denominators, tower_gradients
 
 STEPS = 5
 
@@ -57,6 +62,30 @@ def test_the_same_model_comes_out(small_config, devices, options):
     for name, variable in state.parameters.items():
         np.testing.assert_allclose(
             other.parameters[name].numpy(), variable.numpy(), rtol=0, atol=1e-5, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("options", [{}, {"recompute": True}, {"xla": True}], ids=str)
+@pytest.mark.parametrize("padding", ["none", "pack"])
+def test_blockwise_attention_is_attention(small_config, devices, monkeypatch, options, padding):
+    layout = row_layout(padding, 12, PREDICTIONS, 1)
+    batch = layout(uneven_batch(0))
+    results = []
+    for block in (1000, 5):  # 17 tokens: three blocks and a rest
+        monkeypatch.setattr(attention, "QUERY_BLOCK", block)
+        values = initial_values(small_config, seed=1)
+        denominators = loss_denominators(batch)
+        function = functools.partial(
+            tower_gradients, small_config, recompute=options.get("recompute", False)
+        )
+        tower = compiled(function, options.get("xla", False))
+        with tf.device(devices[0]):
+            tensors = {name: tf.constant(value) for name, value in values.items()}
+            results.append(tower(tensors, batch, denominators)[0])
+    for name, gradient in results[0].items():
+        scale = max(1e-2, float(tf.reduce_max(tf.abs(gradient))))
+        np.testing.assert_allclose(
+            results[1][name].numpy(), gradient.numpy(), rtol=0, atol=2e-6 * scale, err_msg=name
         )
 
 

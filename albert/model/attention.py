@@ -2,12 +2,14 @@
 
 import math
 
-from albert.compat import tf
+from albert.compat import fused, tf
 from albert.model.layers import DropoutFunction, dense
 from albert.model.parameters import Block
 
 # What the originals add to the logit of a masked key: enough to vanish, finite in every dtype.
 MASKED_LOGIT = -10000.0
+# Queries that attend together where all of them would need too much memory.
+QUERY_BLOCK = 128
 
 
 def padding_bias(mask: tf.Tensor) -> tf.Tensor:
@@ -39,6 +41,9 @@ def softmax_attention(
 ) -> tf.Tensor:
     """Attends over the key axis.
 
+    Without dropout, long sequences attend a block of queries at a time, and the backward pass
+    computes each block's weights again, so that no [B, N, S, S'] tensor is ever in memory.
+
     Args:
       query: [B, N, S, H].
       key: [B, N, S', H].
@@ -50,10 +55,67 @@ def softmax_attention(
     Returns:
       [B, N, S, H] in the dtype of `query`; logits and softmax run in float32.
     """
-    scale = 1.0 / math.sqrt(query.shape[-1])
-    logits = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32) * scale  # [B, N, S, S']
-    weights = dropout(tf.nn.softmax(logits + bias), dropout_rate)
+    query *= 1.0 / math.sqrt(query.shape[-1])  # rather than the logits, of which there are more
+    if dropout_rate == 0.0 and query.shape[2] > QUERY_BLOCK:
+        return _blockwise_attention(query, key, value, bias)
+    weights = dropout(_attention_weights(query, key, bias), dropout_rate)
     return tf.matmul(tf.cast(weights, value.dtype), value)
+
+
+def _attention_weights(query: tf.Tensor, key: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    logits = tf.cast(tf.matmul(query, key, transpose_b=True), tf.float32)  # [B, N, S, S']
+    return tf.nn.softmax(logits + bias)
+
+
+@tf.custom_gradient
+def _blockwise_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor):
+    """Blocks of queries over all keys, after Rabe and Staats, 2021, https://arxiv.org/abs/2112.05682.
+
+    The sum in softmax's gradient is taken over the head size instead of the keys, as in
+    FlashAttention (Dao et al., 2022, https://arxiv.org/abs/2205.14135).
+    """
+    length = query.shape[2]
+    blocks = [
+        slice(start, min(start + QUERY_BLOCK, length)) for start in range(0, length, QUERY_BLOCK)
+    ]
+
+    def rows(block):
+        own_bias = bias if bias.shape[2] == 1 else bias[:, :, block]
+        return _attention_weights(query[:, :, block], key, own_bias)
+
+    outputs = [tf.matmul(tf.cast(rows(block), value.dtype), value) for block in blocks]
+    output = tf.concat(outputs, axis=2)
+
+    def gradient(upstream):
+        query_gradients, key_gradients, value_gradients = [], [], []
+        after = upstream  # one block after the other: all at once would be the whole tensor again
+        for block in blocks:
+            with tf.control_dependencies([after]):
+                weights, above = rows(block), upstream[:, :, block]
+            weights_gradient = tf.matmul(above, value, transpose_b=True)
+            along = tf.cast(above, tf.float32) * tf.cast(output[:, :, block], tf.float32)
+            along = tf.reduce_sum(along, axis=-1, keepdims=True)
+            logits_gradient = _softmax_gradient(weights, weights_gradient, along)
+            query_gradients.append(tf.matmul(logits_gradient, key))
+            key_gradients.append(tf.matmul(logits_gradient, query[:, :, block], transpose_a=True))
+            value_gradients.append(
+                tf.matmul(tf.cast(weights, value.dtype), above, transpose_a=True)
+            )
+            after = key_gradients[-1]
+        return (
+            tf.concat(query_gradients, axis=2),
+            tf.add_n(key_gradients),
+            tf.add_n(value_gradients),
+            tf.zeros_like(bias),
+        )
+
+    return output, gradient
+
+
+@fused
+def _softmax_gradient(weights, weights_gradient, along):
+    gradient = weights * (tf.cast(weights_gradient, tf.float32) - along)
+    return tf.cast(gradient, weights_gradient.dtype)
 
 
 def self_attention(
