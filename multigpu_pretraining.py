@@ -5,13 +5,18 @@ import os
 import sys
 from typing import Sequence
 
+from absl import logging
+
 from albert import flags as albert_flags
+from albert.checkpoints.restore import without_absent_final_norm
+from albert.config import ModelConfig
 from albert.errors import UsageError, exit_on_usage_error
 from albert.flags_parsing import parse
 from albert.optim.optimizers import OptimizerConfig
+from albert.optim.rates import rate_warning, suggested_rate
 from albert.runtime import choose_devices, choose_xla
 from albert.training.loop import train
-from albert.training.options import TrainingOptions, default_learning_rate
+from albert.training.options import TrainingOptions
 from albert.training.step import StepOptions
 from albert.validation import validate
 
@@ -19,14 +24,28 @@ FLAGS = albert_flags.FLAGS
 _DEFAULT_WARMUP_SHARE = 0.1
 
 
+def _learning_rate(model: ModelConfig) -> float:
+    suggested = suggested_rate(
+        FLAGS.optimizer, model, FLAGS.train_batch_size, FLAGS.num_train_steps
+    )
+    if FLAGS.learning_rate == "auto":
+        logging.info("Learning rate %.3g (--learning_rate=auto)", suggested)
+        return suggested
+    warning = rate_warning(FLAGS.learning_rate, suggested)
+    if warning:
+        logging.warning(warning)
+    return FLAGS.learning_rate
+
+
 def _training_options(devices: Sequence[str]) -> TrainingOptions:
     model = albert_flags.model_config()
+    if FLAGS.init_checkpoint:
+        model = without_absent_final_norm(model, FLAGS.init_checkpoint)
     default_trust = "all" if model.layout == "brightmart" else "decayed"
     warmup = FLAGS.num_warmup_steps
     computed = {
         "model": model,
-        "learning_rate": FLAGS.learning_rate
-        or default_learning_rate(FLAGS.optimizer, FLAGS.train_batch_size),
+        "learning_rate": _learning_rate(model),
         "num_warmup_steps": int(_DEFAULT_WARMUP_SHARE * FLAGS.num_train_steps)
         if warmup is None
         else warmup,

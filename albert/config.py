@@ -26,8 +26,15 @@ _DEAD_BRIGHTMART_KEYS = (
     "pooler_type",
 )
 # A config file does not name its system; these keys give it away.
-_GOOGLE_KEYS = _DEAD_GOOGLE_KEYS + ("num_hidden_groups", "inner_group_num")
-_BRIGHTMART_KEYS = _DEAD_BRIGHTMART_KEYS + ("ln_type", "shared_type")
+_BRIGHTMART_FIELDS = (
+    "ln_type",
+    "shared_type",
+    "final_layer_norm",
+    "projection_initializer_range",
+)
+_GOOGLE_FIELDS = ("num_hidden_groups", "inner_group_num")
+_GOOGLE_KEYS = _DEAD_GOOGLE_KEYS + _GOOGLE_FIELDS
+_BRIGHTMART_KEYS = _DEAD_BRIGHTMART_KEYS + _BRIGHTMART_FIELDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +61,10 @@ class ModelConfig:
       ln_type: brightmart: "preln", or "postln" for albert_zh's later models. Nothing in a
         checkpoint tells them apart.
       shared_type: brightmart: which sub-layers share weights over the depth.
+      final_layer_norm: brightmart, preln: whether the output of the stack is normalised. The
+        published models have none, and a third of their pooler saturates from the start.
+      projection_initializer_range: brightmart: standard deviation of the new projection from E to
+        D; 0 for `initializer_range`, which leaves words at a fifth of the scale of positions.
     """
 
     vocab_size: int
@@ -73,6 +84,8 @@ class ModelConfig:
     inner_group_num: int = 1
     ln_type: str = "preln"
     shared_type: str = "all"
+    final_layer_norm: bool = False
+    projection_initializer_range: float = 0.0
 
     def __post_init__(self) -> None:
         _check_values(self)
@@ -154,9 +167,7 @@ def find_config(path: str) -> str:
 
 
 def _other_layout_fields(layout: str):
-    if layout == "google":
-        return ("ln_type", "shared_type")
-    return ("num_hidden_groups", "inner_group_num")
+    return _BRIGHTMART_FIELDS if layout == "google" else _GOOGLE_FIELDS
 
 
 def _infer_layout(values: Dict[str, Any], source: str) -> str:
@@ -201,7 +212,7 @@ def _check_values(config: ModelConfig) -> None:
             )
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if isinstance(value, int) and value < 1:
+        if type(value) is int and value < 1:
             raise UsageError("{} must be at least 1. Received {}.".format(field.name, value))
         if field.name.endswith("_prob") and not 0.0 <= value < 1.0:
             raise UsageError("{} must be in [0, 1). Received {}.".format(field.name, value))
@@ -214,6 +225,11 @@ def _check_values(config: ModelConfig) -> None:
                 config.num_attention_heads,
                 ", ".join(str(n) for n in heads if n <= 64),
             )
+        )
+    if config.final_layer_norm and (config.layout, config.ln_type) != ("brightmart", "preln"):
+        raise UsageError(
+            "final_layer_norm is for the brightmart layout with ln_type preln, whose stack ends "
+            "without one. Received layout={}, ln_type={}.".format(config.layout, config.ln_type)
         )
     if config.layout == "google" and config.num_hidden_groups > config.num_hidden_layers:
         raise UsageError(

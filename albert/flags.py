@@ -28,6 +28,19 @@ _INERT = (
 )
 _NOT_HERE = ("masked_lm_prob",)  # chosen when records are built
 
+
+class _RateParser(flags.FloatParser):
+    """A number, or "auto"."""
+
+    def convert(self, argument):
+        """Returns the number, or the word."""
+        return argument if argument == "auto" else super().convert(argument)
+
+    def is_outside_bounds(self, value):
+        """Tells whether a number is negative; the word never is."""
+        return value != "auto" and super().is_outside_bounds(value)
+
+
 # The model.
 flags.DEFINE_string("albert_config_file", None, "Model config, JSON; also by bare name.")
 flags.DEFINE_alias("bert_config_file", "albert_config_file")
@@ -71,7 +84,13 @@ flags.DEFINE_string("checkpoint", None, "Validation: a checkpoint; default: the 
 
 # The optimizer.
 flags.DEFINE_enum("optimizer", "lamb", sorted(OPTIMIZERS), "Optimizer.")
-flags.DEFINE_float("learning_rate", None, "Peak rate; default: from optimizer and batch size.")
+flags.DEFINE(
+    _RateParser(),
+    "learning_rate",
+    "auto",
+    "Peak rate; auto: from optimizer, model, batch size and number of updates.",
+    serializer=flags.ArgumentSerializer(),
+)
 flags.DEFINE_float("poly_power", 1.0, "Power of the polynomial decay.")
 flags.DEFINE_integer("num_warmup_steps", None, "Updates of warm-up; default: a tenth of all.")
 flags.DEFINE_integer("start_warmup_step", 0, "Update at which warm-up begins.")

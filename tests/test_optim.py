@@ -1,5 +1,6 @@
 """Optimizers and schedule against the recorded runs and the NumPy oracle."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -12,8 +13,8 @@ from albert.config import ModelConfig
 from albert.errors import UsageError
 from albert.optim import transforms
 from albert.optim.optimizers import OptimizerConfig, describe, excluded_names, make_optimizer
+from albert.optim.rates import rate_warning, suggested_rate
 from albert.optim.schedules import polynomial_with_warmup
-from albert.training.options import default_learning_rate
 from albert.training.state import create_state
 from albert.training.step import make_train_step
 from albert.training.towers import loss_denominators, tower_gradients
@@ -206,5 +207,28 @@ def test_an_optimizer_that_cannot_be_meant_is_refused(change, message):
         make_optimizer(OptimizerConfig(**change), constant(1.0), NAMES)
 
 
-def test_default_rate_scales_with_the_root_of_the_batch():
-    assert default_learning_rate("lamb", 1024) == pytest.approx(0.88e-3)
+BASE = ModelConfig(vocab_size=30000)
+
+
+def test_lamb_follows_the_root_of_the_batch_and_short_runs_go_faster():
+    assert suggested_rate("lamb", BASE, 4096, 125000) == pytest.approx(1.76e-3)
+    assert suggested_rate("lamb", BASE, 1024, 125000) == pytest.approx(0.88e-3)
+    assert suggested_rate("lamb", BASE, 64, 2000) > 10 * suggested_rate("lamb", BASE, 64, 10**6)
+
+
+def test_adamw_follows_width_depth_and_batch():
+    base = suggested_rate("adamw", BASE, 256, 100000)
+    assert 1e-4 <= base <= 3e-4  # the field's 1e-4 for post-LN encoders at this batch
+    large = dataclasses.replace(BASE, hidden_size=1024, num_attention_heads=16)
+    assert suggested_rate("adamw", large, 256, 100000) < base
+    assert suggested_rate("adamw", BASE, 64, 100000) == pytest.approx(base / 2)
+
+
+def test_only_a_rate_far_from_the_suggested_one_is_warned_about():
+    suggested = suggested_rate("lamb", BASE, 120, 10**6)
+    seed = rate_warning(2e-5, suggested)  # the Malay project's published command
+    assert "below the workable band" in seed and "stay on the plateau" in seed
+    assert "{:.2g}".format(suggested) in seed
+    assert "above the workable band" in rate_warning(suggested * 10, suggested)
+    assert rate_warning(suggested * 2, suggested) is None
+    assert rate_warning(suggested / 2, suggested) is None

@@ -1,5 +1,6 @@
 """From a checkpoint's tensors to a run's state: exact resume, or weights only."""
 
+import dataclasses
 import re
 from typing import Dict, List, Mapping, NamedTuple
 
@@ -11,7 +12,7 @@ from albert.checkpoints.names import check_layout, find_slot, is_slot
 from albert.compat import tf
 from albert.config import ModelConfig
 from albert.errors import UsageError
-from albert.model.parameters import parameter_specs
+from albert.model.parameters import FINAL_NORM, parameter_specs
 from albert.training.state import GLOBAL_STEP, SKIPPED_STEPS, TrainState
 
 
@@ -117,6 +118,17 @@ def initialise_from(
     for name in found.unused:
         logging.warning("  unused from the checkpoint: %s", name)
     return loaded
+
+
+def without_absent_final_norm(config: ModelConfig, prefix: str) -> ModelConfig:
+    """The config for going on from a checkpoint that may be older than `final_layer_norm`.
+
+    A norm that its weights were not trained with would change what every layer's output means.
+    """
+    if not config.final_layer_norm or FINAL_NORM + "/gamma" in read_tensors(prefix):
+        return config
+    logging.info("%s has no final layer norm, so this run has none either", prefix)
+    return dataclasses.replace(config, final_layer_norm=False)
 
 
 def _check_complete(config: ModelConfig, tensors: Mapping[str, np.ndarray], prefix: str) -> None:

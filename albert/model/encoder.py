@@ -55,7 +55,7 @@ def encode(
         run = functools.partial(_run_block, config, RESIDUAL_ORDERS[order], block, seed)
         weights = tf.nest.flatten(block)  # as arguments: a recomputed function must not capture
         hidden = (tf.recompute_grad(run) if recompute else run)(hidden, bias, *weights)
-    return hidden
+    return layer_norm(hidden, parameters.final_norm) if parameters.final_norm else hidden
 
 
 def _run_block(config, residual, structure, seed, hidden, bias, *weights) -> tf.Tensor:

@@ -13,14 +13,22 @@ import numpy as np
 
 from albert.config import ModelConfig
 
+FINAL_NORM = "bert/encoder/LayerNorm"
+
 
 @dataclasses.dataclass(frozen=True)
 class ParameterSpec:
-    """One weight: its name in a checkpoint, shape and initial value (normal, zeros or ones)."""
+    """One weight: its name in a checkpoint, shape and initial value.
+
+    Attributes:
+      initial: "normal", "zeros" or "ones".
+      deviation: Standard deviation of normal values; None for the config's.
+    """
 
     name: str
     shape: Tuple[int, ...]
     initial: str
+    deviation: Optional[float] = None
 
 
 class Dense(NamedTuple):
@@ -83,6 +91,7 @@ class Parameters(NamedTuple):
 
     embeddings: Embeddings
     blocks: Tuple[Block, ...]
+    final_norm: Optional[Norm]
     pooler: Dense
     masked_lm: MaskedLmHead
     sentence_order: SentenceHead
@@ -97,6 +106,7 @@ def parameter_tree(config: ModelConfig) -> Parameters:
     return Parameters(
         embeddings=_embeddings(config, inner),
         blocks=_google_blocks(config) if google else _brightmart_blocks(config),
+        final_norm=_norm(FINAL_NORM, hidden) if config.final_layer_norm else None,
         pooler=_dense("bert/pooler/dense", hidden, hidden),
         masked_lm=MaskedLmHead(
             transform=_dense("cls/predictions/transform/dense", hidden, inner),
@@ -140,7 +150,8 @@ def initial_values(config: ModelConfig, seed: int) -> Dict[str, np.ndarray]:
     for name, spec in parameter_specs(config).items():
         if spec.initial == "normal":
             random = np.random.RandomState([seed & 0x7FFFFFFF, zlib.crc32(name.encode())])
-            value = config.initializer_range * _truncated_normal(random, spec.shape)
+            deviation = spec.deviation or config.initializer_range
+            value = deviation * _truncated_normal(random, spec.shape)
         else:
             value = np.full(spec.shape, 1.0 if spec.initial == "ones" else 0.0)
         values[name] = value.astype(np.float32)
@@ -187,7 +198,9 @@ def _embeddings(config: ModelConfig, width: int) -> Embeddings:
         projection = _dense("bert/encoder/embedding_hidden_mapping_in", *shape)
         projection = projection if shape[0] != shape[1] else None
     else:
-        projection = Dense(ParameterSpec(scope + "word_embeddings_2", shape, "normal"), None)
+        deviation = config.projection_initializer_range or None
+        kernel = ParameterSpec(scope + "word_embeddings_2", shape, "normal", deviation)
+        projection = Dense(kernel, None)
     return Embeddings(
         word=ParameterSpec(
             scope + "word_embeddings", (config.vocab_size, config.embedding_size), "normal"

@@ -1,27 +1,12 @@
 """What one training run is told to do."""
 
 import dataclasses
-import math
 from typing import Optional
 
 from albert.config import ModelConfig
 from albert.optim.optimizers import OptimizerConfig
 from albert.optim.schedules import Schedule, polynomial_with_warmup
 from albert.training.step import StepOptions
-
-# LAMB: the ALBERT paper's 1.76e-3 at batch 4096, scaled by the square root of the batch
-# (You et al., 2019). AdamW: 1e-4 at batch 256, the field's rate for post-LN encoders.
-_BASE_RATES = {"lamb": (1.76e-3, 4096), "adamw": (1e-4, 256)}
-
-
-def default_learning_rate(optimizer: str, batch_size: int) -> float:
-    """The rate for a batch size when none is given.
-
-    >>> default_learning_rate("lamb", 4096)
-    0.00176
-    """
-    rate, batch = _BASE_RATES[optimizer]
-    return rate * math.sqrt(batch_size / batch)
 
 
 @dataclasses.dataclass(frozen=True)
