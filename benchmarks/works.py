@@ -91,13 +91,10 @@ def transformers_on_records(path, model="base", batch=16, longest=False, **optio
     return work
 
 
-def _their_step(model, data, bfloat16=False, compiled=False):
-    import torch
+def albert_for_pretraining(ours):
+    """Transformers' model of the sizes of one of our configs."""
     from transformers import AlbertConfig, AlbertForPreTraining
 
-    from albert.config import ModelConfig
-
-    ours_config = ModelConfig.from_json_file(model)
     names = (
         "vocab_size",
         "embedding_size",
@@ -111,23 +108,39 @@ def _their_step(model, data, bfloat16=False, compiled=False):
         hidden_act="gelu_new",
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
-        **{name: getattr(ours_config, name) for name in names},
+        **{name: getattr(ours, name) for name in names},
     )
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = AlbertForPreTraining(config).to(device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
-    run = torch.compile(network) if compiled else network
+    return AlbertForPreTraining(config)
+
+
+def torch_inputs(data, device):
+    """A batch of ours as arguments of AlbertForPreTraining."""
+    import torch
+
     labels = np.full(data["input_ids"].shape, -100)
     rows, columns = np.nonzero(data["masked_lm_weights"])
     labels[rows, data["masked_lm_positions"][rows, columns]] = data["masked_lm_ids"][rows, columns]
+    order = data["sentence_order_labels"]
     inputs = {
         "input_ids": data["input_ids"],
         "attention_mask": data["input_mask"],
         "token_type_ids": data["segment_ids"],
         "labels": labels,
-        "sentence_order_label": np.maximum(data["sentence_order_labels"], 0),
+        "sentence_order_label": np.where(order < 0, -100, order),
     }
-    inputs = {n: torch.as_tensor(v, dtype=torch.long, device=device) for n, v in inputs.items()}
+    return {n: torch.as_tensor(v, dtype=torch.long, device=device) for n, v in inputs.items()}
+
+
+def _their_step(model, data, bfloat16=False, compiled=False):
+    import torch
+
+    from albert.config import ModelConfig
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = albert_for_pretraining(ModelConfig.from_json_file(model)).to(device)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    run = torch.compile(network) if compiled else network
+    inputs = torch_inputs(data, device)
 
     def work():
         with torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16):

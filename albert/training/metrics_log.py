@@ -3,6 +3,7 @@
 import datetime
 import json
 import os
+import time
 from typing import Dict, List, Mapping, Optional
 
 from absl import logging
@@ -33,11 +34,15 @@ class MetricsLog:
             self._events = _event_writer(directory)
 
     def write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
-        """Appends one line {"kind": "train" | "eval", "step": ..., ...} and TensorBoard scalars."""
+        """Appends one line and TensorBoard scalars.
+
+        The line is {"kind": "train" | "eval", "step": ..., "wall_time": seconds since 1970, ...}.
+        """
         if self._path is None:
             return
         with open(self._path, "a", encoding="utf-8") as handle:
-            handle.write(json.dumps(dict(values, kind=kind, step=step)) + "\n")
+            line = dict(values, kind=kind, step=step, wall_time=time.time())
+            handle.write(json.dumps(line) + "\n")
         _add_scalars(self._events, kind, step, values)
 
     def close(self) -> None:
