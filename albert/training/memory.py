@@ -9,6 +9,7 @@ from typing import Mapping, NamedTuple
 import numpy as np
 
 from albert.config import ModelConfig
+from albert.model.attention import QUERY_BLOCK
 from albert.model.parameters import parameter_specs, parameter_tree
 from albert.training.step import StepOptions
 
@@ -17,8 +18,6 @@ _SLOTS = 2  # both optimizers keep two moments
 # A tape adds up the gradients of a shared weight when they are this large together, or at the end.
 _AGGREGATE_BYTES = 128 * 2**20
 _AGGREGATE_COUNT = 4
-# Queries that attend at a time where attention without dropout is longer (`model.attention`).
-_QUERY_BLOCK = 128
 # TensorFlow itself, its compiled kernels, the graph of a step and what the allocator holds back.
 _PROGRAM = 750 * 10**6
 
@@ -125,7 +124,7 @@ def _kept_of_a_block(config: ModelConfig, shape: StepShape, width: int) -> int:
     weights = config.num_attention_heads * shape.length
     if config.attention_probs_dropout_prob:
         return kept + weights * (3 * _FLOAT + (width if width < _FLOAT else 0))
-    if shape.length > _QUERY_BLOCK:
+    if shape.length > QUERY_BLOCK:
         return kept + width * config.hidden_size  # the heads' output instead of the weights
     return kept + weights * (_FLOAT + (width if width < _FLOAT else 0))
 
@@ -135,7 +134,7 @@ def _working(config: ModelConfig, shape: StepShape, width: int) -> int:
     tokens = shape.rows * shape.length
     keys = shape.length
     if not config.attention_probs_dropout_prob:
-        keys = min(keys, _QUERY_BLOCK)
+        keys = min(keys, QUERY_BLOCK)
     scores = 3 * _FLOAT * config.num_attention_heads * keys
     bias = _FLOAT * shape.length if shape.packed else 0
     linear = width * (4 * config.hidden_size + 2 * config.intermediate_size)
