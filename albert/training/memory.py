@@ -19,7 +19,7 @@ _SLOTS = 2  # both optimizers keep two moments
 _AGGREGATE_BYTES = 128 * 2**20
 _AGGREGATE_COUNT = 4
 # TensorFlow itself, its compiled kernels, the graph of a step and what the allocator holds back.
-_PROGRAM = 750 * 10**6
+_PROGRAM = 850 * 10**6
 
 
 class StepShape(NamedTuple):
@@ -75,7 +75,10 @@ def estimate_memory(
     """
     weights = _FLOAT * sum(int(np.prod(spec.shape)) for spec in parameter_specs(config).values())
     width = _FLOAT if options.precision == "float32" else 2
-    gradients = weights + _waiting_gradients(config, width)
+    waiting = _waiting_gradients(config, width)
+    # `tf.recompute_grad` adds a zero to what it computes with again: a copy of a block's weights
+    # for each use, which measured peaks hold as well.
+    gradients = weights + waiting * (2 if options.recompute else 1)
     if options.precision != "float32":
         gradients += weights // 2  # the weights cast for computing
     if options.accumulation > 1:

@@ -67,9 +67,9 @@ def check_memory(
         "Memory: a step takes about %.2f GB, %.0f %% of it activations; %s%s",
         estimate.total / 1e9,
         100 * estimate.activations / estimate.total,
-        "there is no telling how much is free"
+        "how much there is cannot be told"
         if available is None
-        else "{:.2f} GB are free".format(available / 1e9),
+        else "there is {:.2f} GB".format(available / 1e9),
         " on each GPU" if machine.on_gpu else "",
     )
     if available is None or estimate.total <= _WARNED_ABOVE * available:
@@ -77,7 +77,7 @@ def check_memory(
     remedy = _remedy(options, batch, machine)
     if estimate.total > _REFUSED_ABOVE * available:
         raise UsageError(
-            "A step of this run takes about {:.2f} GB of memory, but {:.2f} GB are free. "
+            "A step of this run takes about {:.2f} GB of memory, but there is {:.2f} GB. "
             "{}.".format(estimate.total / 1e9, available / 1e9, remedy)
         )
     logging.warning("Memory may not suffice. %s", remedy)
