@@ -164,9 +164,13 @@ def run(arguments):
         return multigpu_pretraining.main(arguments)
 
 
+# Deep enough for recomputation to save memory even of one example.
+DEEP = dict(SIZES, layout="google", num_hidden_layers=48)
+
+
 def limit_for(rows, **options):
     """GB that are enough for some rows by the estimate, on two towers of the CPU."""
-    config = ModelConfig.from_dict(dict(SIZES, layout="google"))
+    config = ModelConfig.from_dict(DEEP)
     shape = StepShape(rows, SEQUENCE, PREDICTIONS)
     return estimate(config, shape, towers=2, on_gpu=False, **options).total / 1e9
 
@@ -195,8 +199,10 @@ def no_margin(monkeypatch):
 def test_what_does_not_fit_is_refused_with_the_flag_to_change(
     tmp_path, capsys, no_margin, limit, advice
 ):
+    arguments = flags(tmp_path, memory_limit_gb=limit + 1e-6)
+    (tmp_path / "small.json").write_text(json.dumps(DEEP))
     with pytest.raises(SystemExit) as ended:
-        run(flags(tmp_path, memory_limit_gb=limit + 1e-6))
+        run(arguments)
     assert ended.value.code == 2
     (error,) = [s for s in capsys.readouterr().err.splitlines() if s.startswith("ERROR: ")]
     assert "A step of this run takes about" in error
