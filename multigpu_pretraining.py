@@ -15,6 +15,7 @@ from albert.flags_parsing import parse
 from albert.optim.optimizers import OptimizerConfig
 from albert.optim.rates import rate_warning, suggested_rate
 from albert.runtime import choose_devices, choose_xla
+from albert.training.find_batch_size import find_batch_size
 from albert.training.loop import train
 from albert.training.options import TrainingOptions
 from albert.training.step import StepOptions
@@ -90,6 +91,8 @@ def main(argv) -> int:
             FLAGS.output_dir = os.path.join("runs", now.strftime("pretrain-%Y%m%d_%H%M%S"))
         devices = choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv)
         options = _training_options(devices)
+        if FLAGS.find_batch_size:
+            return find_batch_size(options, devices)
         code = train(options, devices, albert_flags.flags_text()) if FLAGS.do_train else 0
         if FLAGS.do_eval and code == 0:
             validate(options.model, devices)

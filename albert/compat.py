@@ -6,7 +6,7 @@ No other file imports tensorflow or asks for its version.
 import contextlib
 import logging as _python_logging
 import os
-from typing import Callable, Iterator, List
+from typing import Callable, Iterator, List, Optional
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _QUIET = os.environ.setdefault(_LOG_LEVEL, "3") == "3"  # what fails in there also raises here
@@ -41,7 +41,15 @@ if _LEGACY:
 else:
     tf = _tensorflow
 
-__all__ = ["compiled", "fused", "logical_devices", "physical_gpus", "runtime_name", "tf"]
+__all__ = [
+    "compiled",
+    "fused",
+    "logical_devices",
+    "peak_bytes",
+    "physical_gpus",
+    "runtime_name",
+    "tf",
+]
 
 
 def runtime_name() -> str:
@@ -70,6 +78,12 @@ def fused(function: Callable) -> Callable:
 def physical_gpus() -> List[str]:
     """Names of the GPUs TensorFlow can use, in stable order."""
     return [device.name for device in tf.config.experimental.list_physical_devices("GPU")]
+
+
+def peak_bytes(device: str) -> Optional[int]:
+    """Most memory that was in use on a GPU; None of a CPU, and where TensorFlow does not count."""
+    count = getattr(tf.config.experimental, "get_memory_info", None)
+    return count(device)["peak"] if count and "GPU" in device else None
 
 
 def logical_devices(kind: str, count: int) -> List[str]:

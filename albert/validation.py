@@ -5,8 +5,8 @@ from typing import Dict, Optional, Sequence
 
 from absl import flags, logging
 
-from albert.checkpoints.manager import latest_checkpoint, read_tensors
-from albert.checkpoints.restore import load_weights
+from albert.checkpoints.manager import latest_checkpoint
+from albert.checkpoints.restore import load_model
 from albert.compat import tf
 from albert.config import ModelConfig
 from albert.data.pipeline import evaluation_batches
@@ -16,7 +16,6 @@ from albert.errors import UsageError
 from albert.evaluation import evaluate
 from albert.results import log_results, write_results
 from albert.runtime import choose_xla
-from albert.training.state import GLOBAL_STEP
 from albert.training.step import make_eval_step
 from albert.training.towers import check_batch_size
 
@@ -76,8 +75,9 @@ def validate(config: ModelConfig, devices: Sequence[str]) -> Dict[str, float]:
         not FLAGS.tqdm_off,
     )
     log_features(data.shapes, batch_size)
+    saved = load_model(config, prefix)
     with tf.device(devices[0]):
-        weights = {k: tf.Variable(v) for k, v in load_weights(config, prefix).items()}
+        weights = {name: tf.Variable(value) for name, value in saved.weights.items()}
     logging.info("***** Running evaluation *****")
     logging.info("  Checkpoint = %s", prefix)
     logging.info("  Batch size = %d", batch_size)
@@ -88,8 +88,7 @@ def validate(config: ModelConfig, devices: Sequence[str]) -> Dict[str, float]:
     xla = choose_xla(FLAGS.xla, devices, FLAGS.precision)
     eval_step = make_eval_step(config, weights, devices, FLAGS.precision, xla)
     results = evaluate(eval_step, prefetch(batches))
-    step = int(read_tensors(prefix).get(GLOBAL_STEP, 0))
-    log_results(results, step)
+    log_results(results, saved.global_step)
     if not FLAGS.no_save:
-        write_results(results, step, FLAGS.output_dir or os.path.dirname(prefix))
+        write_results(results, saved.global_step, FLAGS.output_dir or os.path.dirname(prefix))
     return results

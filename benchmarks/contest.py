@@ -14,7 +14,7 @@ import statistics
 import subprocess
 import sys
 import time
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -41,7 +41,7 @@ class Contender:
         return float(self._answer())
 
     def note(self) -> float:
-        """The number the work carries as its attribute `note`."""
+        """The number the work carries as its attribute `note`; 0 without one."""
         self._process.stdin.write("note\n")
         self._process.stdin.flush()
         return float(self._answer())
@@ -58,13 +58,47 @@ class Contender:
         raise RuntimeError("a contender ended; what it said is above")
 
 
-def compete(contenders: Dict[str, Contender], rounds: int) -> Dict[str, List[float]]:
-    """Seconds of each round for each contender."""
-    times = {name: [] for name in contenders}  # type: Dict[str, List[float]]
+def compete(
+    table: Dict[str, Tuple[str, Dict[str, Any]]], rounds: int
+) -> Tuple[Dict[str, List[float]], Dict[str, float]]:
+    """Runs contenders in turns.
+
+    Args:
+      table: Target and options of each contender by name.
+      rounds: How often each does its work.
+
+    Returns:
+      Seconds of each round, and the note, of each contender.
+    """
+    running = {name: Contender(*entry) for name, entry in table.items()}
+    times = {name: [] for name in running}  # type: Dict[str, List[float]]
     for _ in range(rounds):
-        for name, contender in contenders.items():
+        for name, contender in running.items():
             times[name].append(contender.run())
-    return times
+    notes = {name: contender.note() for name, contender in running.items()}
+    for contender in running.values():
+        contender.close()
+    return times, notes
+
+
+def add_flags(parser: argparse.ArgumentParser, rounds: int) -> None:
+    """Adds the flags that every contest has."""
+    parser.add_argument("--rounds", type=int, default=rounds)
+    add_json_flag(parser)
+
+
+def add_json_flag(parser: argparse.ArgumentParser) -> None:
+    """Adds --json."""
+    parser.add_argument("--json", action="store_true", help="raw numbers instead of the table")
+
+
+def report(as_json: bool, raw: Dict[str, Any], header: List[str], rows: List[List[str]]) -> None:
+    """Prints what was measured: a Markdown table, or with --json the raw numbers."""
+    if as_json:
+        print(json.dumps(raw))
+        return
+    for line in [header, ["---"] * len(header)] + rows:
+        print("| {} |".format(" | ".join(line)))
 
 
 def median_and_spread(values: List[float]) -> str:
@@ -87,7 +121,7 @@ def _serve(target: str, options: Dict[str, Any]) -> None:
     print("# ready", flush=True)
     for line in sys.stdin:
         if line.strip() == "note":
-            print("# {}".format(work.note), flush=True)
+            print("# {}".format(getattr(work, "note", 0)), flush=True)
             continue
         start = time.perf_counter()
         work()

@@ -1,8 +1,9 @@
-"""How much memory does a training step take, with and without recomputation?
+"""How much memory does a training step take, and how good is the estimate of it?
 
-  python benchmarks/memory.py [--model=large --batch=8 --length=512]
+  python benchmarks/memory.py [--model=large --batch=8 --length=512] [--json]
 
-Peak resident memory of a process that makes one step, less that of one that only builds the model.
+Peak resident memory of a process that makes two steps, beside `albert.training.memory`'s estimate;
+and the step's share of it: the peak less that of a process that only builds the model.
 """
 
 import argparse
@@ -11,7 +12,23 @@ import os
 import subprocess
 import sys
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from contest import ROOT, add_json_flag, report  # noqa: E402
+
+from albert.config import ModelConfig  # noqa: E402
+from albert.training.memory import StepShape, estimate_memory  # noqa: E402
+from albert.training.step import StepOptions  # noqa: E402
+
+_STEPS = 2  # the second meets what the first left behind
+_VARIANTS = {
+    "plain": {},
+    "recompute": {"recompute": True},
+    "accumulation 4": {"accumulation": 4},
+    "both": {"recompute": True, "accumulation": 4},
+    "bfloat16": {"precision": "mixed_bfloat16"},
+}
 
 _PROGRAM = """
 import json, resource, sys
@@ -37,6 +54,13 @@ def peak(**options):
     return int(done.stdout.split()[-1])
 
 
+def estimate(model, batch, length, predictions, **options):
+    """Estimated peak bytes of the same process."""
+    chosen = StepOptions(**options)
+    shape = StepShape(-(-batch // chosen.accumulation), length, predictions)
+    return estimate_memory(ModelConfig.from_json_file(model), shape, chosen, 1, False).total
+
+
 def main():
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -44,21 +68,28 @@ def main():
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--length", type=int, default=512)
     parser.add_argument("--predictions", type=int, default=77)
+    parser.add_argument("--only", default=",".join(_VARIANTS), help="comma list of variants")
+    add_json_flag(parser)
     a = parser.parse_args()
-    work = vars(a)
-    base = peak(steps=0, **work)
-    print("| | step's memory, GB | of the plain step |")
-    print("|---|---|---|")
-    plain = None
-    for name, options in (
-        ("plain", {}),
-        ("recompute", {"recompute": True}),
-        ("accumulation 4", {"accumulation": 4}),
-        ("both", {"recompute": True, "accumulation": 4}),
-    ):
-        used = peak(steps=1, **dict(work, **options)) - base
-        plain = plain or used
-        print("| {} | {:.2f} | {:.2f} |".format(name, used / 1e9, used / plain), flush=True)
+    work = {name: getattr(a, name) for name in ("model", "batch", "length", "predictions")}
+    built = peak(steps=0, **work)
+    raw, rows = {"built": built, "peak": {}, "estimate": {}}, []
+    for name in a.only.split(","):
+        options = dict(work, **_VARIANTS[name])
+        used = raw["peak"][name] = peak(steps=_STEPS, **options)
+        expected = raw["estimate"][name] = estimate(**options)
+        first = next(iter(raw["peak"].values()))
+        rows.append(
+            [
+                name,
+                "{:.2f}".format(used / 1e9),
+                "{:.2f} ({:+.0f} %)".format(expected / 1e9, 100 * (expected / used - 1)),
+                "{:.2f}".format((used - built) / 1e9),
+                "{:.2f}".format((used - built) / (first - built)),
+            ]
+        )
+    header = ["", "peak, GB", "estimate, GB", "step's memory, GB", "of the plain step"]
+    report(a.json, raw, header, rows)
 
 
 if __name__ == "__main__":

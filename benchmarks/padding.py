@@ -1,6 +1,6 @@
 """How much does not computing on padding gain on real records?
 
-  python benchmarks/padding.py --input_file=train.tfrecord [--model=base --batch=16]
+  python benchmarks/padding.py --input_file=train.tfrecord [--model=base --batch=16] [--json]
 
 Real (non-padding) tokens a second of the padded, cut and packed batch in turns, and of
 transformers where it is installed: padded to the full length, and to the longest of the batch.
@@ -13,7 +13,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from contest import Contender, available, compete, median_and_spread  # noqa: E402
+from contest import add_flags, available, compete, median_and_spread, report  # noqa: E402
 
 
 def main():
@@ -22,7 +22,7 @@ def main():
     parser.add_argument("--input_file", required=True)
     parser.add_argument("--model", default="base")
     parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--rounds", type=int, default=5)
+    add_flags(parser, rounds=5)
     a = parser.parse_args()
     work = {"path": os.path.abspath(a.input_file), "model": a.model, "batch": a.batch}
     table = {
@@ -36,18 +36,16 @@ def main():
         for name, longest in (("full length", False), ("longest", True)):
             peer = "benchmarks.works:transformers_on_records"
             table["transformers, " + name] = (peer, dict(work, longest=longest))
-    running = {name: Contender(*entry) for name, entry in table.items()}
-    times = compete(running, a.rounds)
-    tokens = {name: contender.note() for name, contender in running.items()}
-    for contender in running.values():
-        contender.close()
+    times, tokens = compete(table, a.rounds)
     full = times.get("transformers, full length", times["ours, padding=none"])
-    print("| | real tokens/s | beside the padded {} |".format("peer" if len(times) > 3 else "run"))
-    print("|---|---|---|")
+    rows = []
     for name, seconds in times.items():
         rates = [tokens[name] / value for value in seconds]
         ratio = statistics.median(base / mine for base, mine in zip(full, seconds))
-        print("| {} | {} | {:.2f} |".format(name, median_and_spread(rates), ratio))
+        rows.append([name, median_and_spread(rates), "{:.2f}".format(ratio)])
+    header = ["", "real tokens/s"]
+    header.append("beside the padded {}".format("peer" if len(times) > 3 else "run"))
+    report(a.json, {"tokens": tokens, "seconds": times}, header, rows)
 
 
 if __name__ == "__main__":

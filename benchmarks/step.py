@@ -7,7 +7,6 @@ transformers takes part where torch and transformers are installed.
 """
 
 import argparse
-import json
 import os
 import statistics
 import sys
@@ -15,7 +14,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from contest import Contender, available, compete, median_and_spread  # noqa: E402
+from contest import add_flags, available, compete, median_and_spread, report  # noqa: E402
 from works import matmul_flops  # noqa: E402
 
 from albert.config import ModelConfig  # noqa: E402
@@ -52,27 +51,19 @@ def main():
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--length", type=int, default=128)
     parser.add_argument("--predictions", type=int, default=20)
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", default="", help="comma list of contenders")
-    parser.add_argument("--json", action="store_true")
+    add_flags(parser, rounds=5)
     a = parser.parse_args()
     table = contenders(a.model, a.batch, a.length, a.predictions)
     if a.only:
         table = {name: table[name] for name in a.only.split(",")}
-    running = {name: Contender(*entry) for name, entry in table.items()}
-    times = compete(running, a.rounds)
-    for contender in running.values():
-        contender.close()
+    times, _ = compete(table, a.rounds)
     flops = training_flops(ModelConfig.from_json_file(a.model), a.batch, a.length, a.predictions)
     rates = {}
     for name, values in times.items():
         work = matmul_flops() if name.startswith("matmul") else flops
         rates[name] = [work / seconds / 1e9 for seconds in values]
-    if a.json:
-        print(json.dumps({"flops": flops, "seconds": times}))
-        return
-    print("| | GFLOP/s | sequences/s | of the matmul peak |")
-    print("|---|---|---|---|")
+    rows = []
     for name, values in rates.items():
         peak = "matmul bf16" if "bf16" in name else "matmul f32"
         share = sequences = ""
@@ -80,7 +71,9 @@ def main():
             share = "{:.2f}".format(statistics.median(v / p for v, p in zip(values, rates[peak])))
         if not name.startswith("matmul"):
             sequences = "{:.2f}".format(a.batch / statistics.median(times[name]))
-        print("| {} | {} | {} | {} |".format(name, median_and_spread(values), sequences, share))
+        rows.append([name, median_and_spread(values), sequences, share])
+    header = ["", "GFLOP/s", "sequences/s", "of the matmul peak"]
+    report(a.json, {"flops": flops, "seconds": times}, header, rows)
 
 
 if __name__ == "__main__":

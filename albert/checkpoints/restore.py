@@ -41,15 +41,28 @@ def compare(config: ModelConfig, tensors: Mapping[str, np.ndarray]) -> Compariso
     )
 
 
-def load_weights(config: ModelConfig, prefix: str) -> Dict[str, np.ndarray]:
-    """All weights of a model, float32, for evaluation.
+class SavedModel(NamedTuple):
+    """What evaluation needs of a checkpoint."""
+
+    weights: Dict[str, np.ndarray]  # float32
+    global_step: int  # 0 where the checkpoint does not say
+
+
+def load_model(config: ModelConfig, prefix: str) -> SavedModel:
+    """All weights of a model and its step, for evaluation.
 
     Raises:
       UsageError: The checkpoint is of another layout, or a weight is missing or has another shape.
     """
     tensors = read_tensors(prefix)
     _check_complete(config, tensors, prefix)
-    return {name: tensors[name].astype(np.float32) for name in parameter_specs(config)}
+    weights = {name: tensors[name].astype(np.float32) for name in parameter_specs(config)}
+    return SavedModel(weights, int(tensors.get(GLOBAL_STEP, 0)))
+
+
+def load_weights(config: ModelConfig, prefix: str) -> Dict[str, np.ndarray]:
+    """The weights of `load_model` alone."""
+    return load_model(config, prefix).weights
 
 
 def resume(config: ModelConfig, state: TrainState, prefix: str) -> None:

@@ -2,10 +2,11 @@
 
 from typing import NamedTuple, Optional
 
+import numpy as np
 from absl import logging
 
 from albert.config import ModelConfig
-from albert.data.dataset import RecordDataset, Shapes
+from albert.data.dataset import Batch, RecordDataset, Shapes
 from albert.data.packing import Layout, choose_padding, row_layout
 from albert.data.pipeline import expand_files
 from albert.data.records import PREDICTION_FEATURES, SENTENCE_LABEL, SEQUENCE_FEATURES
@@ -17,6 +18,11 @@ class Data(NamedTuple):
 
     dataset: RecordDataset
     shapes: Shapes
+
+    def sample(self, batch_size: int) -> Batch:
+        """Evenly spaced records as one padded batch, to see what batches look like."""
+        numbers = np.linspace(0, self.dataset.size - 1, batch_size)
+        return self.dataset.read(numbers.astype(np.int64), self.shapes)
 
     def layout(self, padding: str, batch_size: int, divisor: int) -> Layout:
         """How batches of these records are laid out as rows; see `packing.row_layout`."""

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from albert.checkpoints.manager import CheckpointManager, latest_checkpoint
 from albert.data.dataset import Batch
+from albert.data.packing import Layout
 from albert.data.pipeline import BatchOrder, evaluation_batches, training_batches
 from albert.data.prefetch import prefetch
 from albert.data.records import read_manifest
@@ -20,6 +21,7 @@ from albert.precision import policy
 from albert.results import log_results, read_result, write_results
 from albert.runtime import matmul_peak
 from albert.training.interval import Interval
+from albert.training.memory_check import check_memory, machine_of
 from albert.training.metrics_log import MetricsLog, draw_curves, format_line
 from albert.training.options import TrainingOptions
 from albert.training.setup import claim_directory, prepare_state
@@ -54,12 +56,15 @@ def train(options: TrainingOptions, devices: Sequence[str], flags_text: str) -> 
     held_out = (
         _open(options, options.eval_file, "eval_file", progress) if options.eval_file else None
     )
+    layout = data.layout(options.padding, options.train_batch_size, micro_batches)
+    sample = layout(data.sample(options.train_batch_size))
+    check_memory(options, sample, machine_of(devices, options.memory_limit_gb))
     if options.output_dir:
         claim_directory(options.output_dir, options.model, flags_text)
     else:
         logging.warning("--no_save: nothing of this run will be written")
     log_features(data.shapes, options.train_batch_size)
-    return _Run(options, devices, data, held_out, progress).go()
+    return _Run(options, devices, data, layout, held_out, progress).go()
 
 
 def _open(options: TrainingOptions, patterns: str, flag: str, progress: bool) -> Data:
@@ -81,11 +86,12 @@ class _Run:
         options: TrainingOptions,
         devices: Sequence[str],
         data: Data,
+        layout: Layout,
         held_out: Optional[Data],
         progress: bool,
     ) -> None:
         self._options = options
-        self._data, self._held_out = data, held_out
+        self._data, self._layout, self._held_out = data, layout, held_out
         self._progress = progress
         self._state, optimizer = prepare_state(options, devices[0])
         self._step = make_train_step(
@@ -113,8 +119,6 @@ class _Run:
         )
         peak = matmul_peak(devices, policy(options.step.precision).compute_dtype)
         self._interval = Interval(options.model, options.train_batch_size, peak)
-        micro_batches = len(devices) * options.step.accumulation
-        self._layout = data.layout(options.padding, options.train_batch_size, micro_batches)
         if held_out:
             self._eval_layout = held_out.layout(
                 options.padding, options.eval_batch_size, len(devices)

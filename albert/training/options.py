@@ -37,6 +37,7 @@ class TrainingOptions:
       random_seed: Of weights, data order and dropout.
       padding: What to do about padding: "none", "bucket" or "pack".
       tqdm_off: Whether progress bars stay off.
+      memory_limit_gb: Memory that the towers of one device may take, or None for what is free.
       step: How a step is computed.
     """
 
@@ -63,6 +64,7 @@ class TrainingOptions:
     random_seed: int
     padding: str
     tqdm_off: bool
+    memory_limit_gb: Optional[float]
     step: StepOptions
     optimizer: OptimizerConfig
     model: ModelConfig

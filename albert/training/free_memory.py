@@ -1,0 +1,80 @@
+"""How much memory there is: of the machine or its container, of GPUs, of a running process."""
+
+import os
+import subprocess
+from typing import Dict, Optional, Sequence
+
+_CGROUPS = (  # where a container's limit is: version 2, version 1
+    ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    (
+        "/sys/fs/cgroup/memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
+)
+
+
+def available_bytes(devices: Sequence[str]) -> Optional[int]:
+    """Bytes that the towers on one device may take, with what this program has already.
+
+    Towers on the CPU share one memory. Of several GPUs the fullest counts.
+
+    Returns:
+      None where nothing tells.
+    """
+    if "GPU" in devices[0]:
+        return _free_on_gpus(len(devices))
+    free = [value for value in (_free_in_machine(), _free_in_container()) if value is not None]
+    return min(free) + resident_bytes(os.getpid()) if free else None
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory of a process that is in use now; 0 if it has ended or the system does not tell."""
+    return _kilobytes("/proc/{}/status".format(pid)).get("VmRSS", 0)
+
+
+def _free_in_machine() -> Optional[int]:
+    return _kilobytes("/proc/meminfo").get("MemAvailable")
+
+
+def _kilobytes(path: str) -> Dict[str, int]:
+    """The lines "Name:  123 kB" of a file of /proc, in bytes."""
+    found = {}
+    try:
+        with open(path) as handle:
+            for line in handle:
+                fields = line.split()
+                if len(fields) == 3 and fields[2] == "kB":
+                    found[fields[0].rstrip(":")] = 1024 * int(fields[1])
+    except OSError:
+        pass
+    return found
+
+
+def _free_in_container(cgroups=_CGROUPS) -> Optional[int]:
+    for directory, limit_file, usage_file, reclaimable in cgroups:
+        try:
+            limit = int(_text(directory, limit_file))  # "max" where there is none
+            used = int(_text(directory, usage_file))
+            stat = dict(line.split() for line in _text(directory, "memory.stat").splitlines())
+        except (OSError, ValueError):
+            continue
+        return limit - used + int(stat.get(reclaimable, 0))
+    return None
+
+
+def _text(directory: str, name: str) -> str:
+    with open(os.path.join(directory, name)) as handle:
+        return handle.read().strip()
+
+
+def _free_on_gpus(count: int) -> Optional[int]:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    command += ["--id=" + visible] if visible else []
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        return min(int(line) for line in done.stdout.split("\n")[:count]) * 2**20
+    except (OSError, ValueError, subprocess.CalledProcessError):
+        return None

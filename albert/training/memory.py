@@ -1,0 +1,150 @@
+"""How much memory a training step will take, estimated before it runs.
+
+Counts what the backward pass keeps of each layer; docs/performance.md compares it with measured
+peaks.
+"""
+
+from typing import Mapping, NamedTuple
+
+import numpy as np
+
+from albert.config import ModelConfig
+from albert.model.attention import QUERY_BLOCK
+from albert.model.parameters import parameter_specs, parameter_tree
+from albert.training.step import StepOptions
+
+_FLOAT = 4  # bytes of float32
+_SLOTS = 2  # both optimizers keep two moments
+# A tape adds up the gradients of a shared weight when they are this large together, or at the end.
+_AGGREGATE_BYTES = 128 * 2**20
+_AGGREGATE_COUNT = 4
+# TensorFlow itself, its compiled kernels, the graph of a step and what the allocator holds back.
+_PROGRAM = 850 * 10**6
+
+
+class StepShape(NamedTuple):
+    """What one tower computes on at a time: one micro-batch."""
+
+    rows: int
+    length: int
+    predictions: int
+    packed: bool = False
+
+
+class Estimate(NamedTuple):
+    """Bytes on one device, for all towers there.
+
+    Attributes:
+      program: TensorFlow and the graph; none on a GPU.
+      state: Weights and slots.
+      gradients: Of every tower, with those of shared weights that wait to be added up.
+      activations: What the backward pass keeps, and what it works with.
+      update: Gradients beside the second copy of weights and slots; activations are gone then.
+    """
+
+    program: int
+    state: int
+    gradients: int
+    activations: int
+    update: int
+
+    @property
+    def total(self) -> int:
+        """The peak."""
+        return self.program + self.state + max(self.gradients + self.activations, self.update)
+
+
+def step_shape(batch: Mapping[str, np.ndarray], parts: int) -> StepShape:
+    """The shape of a micro-batch when a batch, laid out as rows, is divided into `parts`."""
+    rows, length = batch["input_ids"].shape
+    predictions = batch["masked_lm_ids"].shape[1]
+    return StepShape(-(-rows // parts), length, predictions, "position_ids" in batch)
+
+
+def estimate_memory(
+    config: ModelConfig, shape: StepShape, options: StepOptions, towers: int, on_gpu: bool
+) -> Estimate:
+    """Estimates the peak of a step.
+
+    Args:
+      config: The model.
+      shape: Of one micro-batch.
+      options: How the step is computed.
+      towers: Towers that share the memory of one device.
+      on_gpu: Whether that is a GPU's, where the program itself is not.
+    """
+    weights = _FLOAT * sum(int(np.prod(spec.shape)) for spec in parameter_specs(config).values())
+    width = _FLOAT if options.precision == "float32" else 2
+    waiting = _waiting_gradients(config, width)
+    # `tf.recompute_grad` adds a zero to what it computes with again: a copy of a block's weights
+    # for each use, which measured peaks hold as well.
+    gradients = weights + waiting * (2 if options.recompute else 1)
+    if options.precision != "float32":
+        gradients += weights // 2  # the weights cast for computing
+    if options.accumulation > 1:
+        gradients += 2 * weights  # the sum so far, and the next
+    return Estimate(
+        program=0 if on_gpu else _PROGRAM,
+        state=(1 + _SLOTS) * weights,
+        gradients=towers * gradients,
+        activations=towers * _activations(config, shape, width, options.recompute),
+        update=(towers + 1 + 1 + _SLOTS) * weights,
+    )
+
+
+def _waiting_gradients(config: ModelConfig, width: int) -> int:
+    """Bytes of gradients of shared weights, one for each use, that are not added up yet."""
+    uses = {}
+    for block in parameter_tree(config).blocks:
+        for part in block:
+            for spec in part:
+                uses.setdefault(spec.name, [0, width * int(np.prod(spec.shape))])[0] += 1
+    total = 0
+    for count, size in uses.values():
+        most = max(_AGGREGATE_COUNT, _AGGREGATE_BYTES // size) + 1
+        total += min(count, most) * size if count > 1 else 0
+    return total
+
+
+def _activations(config: ModelConfig, shape: StepShape, width: int, recompute: bool) -> int:
+    tokens = shape.rows * shape.length
+    blocks = len(parameter_tree(config).blocks)
+    kept = tokens * _kept_of_a_block(config, shape, width)
+    if recompute:
+        kept += blocks * tokens * config.hidden_size * width  # each block's input
+    else:
+        kept *= blocks
+    embedded = tokens * width * (4 * config.embedding_size + config.hidden_size)
+    return kept + embedded + max(_head(config, shape, width), _working(config, shape, width))
+
+
+def _kept_of_a_block(config: ModelConfig, shape: StepShape, width: int) -> int:
+    """Bytes a token that the backward pass of one block needs."""
+    # Input, query, key, value, joined heads, middle; what each norm needs. GELU's input and output.
+    kept = width * (8 * config.hidden_size + 2 * config.intermediate_size)
+    if config.hidden_dropout_prob:
+        kept += width * 2 * config.hidden_size
+    weights = config.num_attention_heads * shape.length
+    if config.attention_probs_dropout_prob:
+        return kept + weights * (3 * _FLOAT + (width if width < _FLOAT else 0))
+    if shape.length > QUERY_BLOCK:
+        return kept + width * config.hidden_size  # the heads' output instead of the weights
+    return kept + weights * (_FLOAT + (width if width < _FLOAT else 0))
+
+
+def _working(config: ModelConfig, shape: StepShape, width: int) -> int:
+    """Bytes the backward pass of a block needs for a moment."""
+    tokens = shape.rows * shape.length
+    keys = shape.length
+    if not config.attention_probs_dropout_prob:
+        keys = min(keys, QUERY_BLOCK)
+    scores = 3 * _FLOAT * config.num_attention_heads * keys
+    bias = _FLOAT * shape.length if shape.packed else 0
+    linear = width * (4 * config.hidden_size + 2 * config.intermediate_size)
+    return tokens * (max(scores, linear) + bias)
+
+
+def _head(config: ModelConfig, shape: StepShape, width: int) -> int:
+    """Bytes of the scores over the vocabulary: their softmax and its gradient, float32."""
+    copies = 2 * _FLOAT + (2 * width if width < _FLOAT else 0)
+    return shape.rows * shape.predictions * config.vocab_size * copies
