@@ -1,11 +1,14 @@
 """The flags of the training and validation commands, under the field's names."""
 
+import dataclasses
 from typing import List
 
 from absl import flags, logging
 
 from albert.config import ModelConfig
 from albert.data.packing import PADDINGS
+from albert.data.pipeline import expand_files
+from albert.data.records import read_manifest
 from albert.errors import UsageError
 from albert.flags_parsing import describe
 from albert.optim.optimizers import OPTIMIZERS, TRUST_RATIOS
@@ -44,7 +47,7 @@ class _RateParser(flags.FloatParser):
 # The model.
 flags.DEFINE_string("albert_config_file", None, "Model config, JSON; also by bare name.")
 flags.DEFINE_alias("bert_config_file", "albert_config_file")
-flags.DEFINE_string("model", None, "Preset of albert_config/ instead of a config file.")
+flags.DEFINE_string("model", None, "Preset of albert_config/; its vocab_size is the records'.")
 flags.DEFINE_string("init_checkpoint", None, "Start from the weights of this checkpoint.")
 flags.DEFINE_bool("init_from_group0", False, "Copy group 0 of the checkpoint to new groups.")
 
@@ -151,4 +154,15 @@ def model_config() -> ModelConfig:
             "Pass one of --albert_config_file=albert_config/base.json and --model=base. Received "
             "{}.".format("both" if FLAGS.model else "neither")
         )
-    return ModelConfig.from_json_file(FLAGS.albert_config_file or FLAGS.model)
+    if FLAGS.albert_config_file:
+        return ModelConfig.from_json_file(FLAGS.albert_config_file)
+    return _with_vocabulary_of_records(ModelConfig.from_json_file(FLAGS.model))
+
+
+def _with_vocabulary_of_records(preset: ModelConfig) -> ModelConfig:
+    """A preset is sizes; how many pieces there are is a fact about the records."""
+    manifest = read_manifest(expand_files(FLAGS.input_file)[0]) if FLAGS.input_file else None
+    size = (manifest or {}).get("vocab_size", preset.vocab_size)
+    if size != preset.vocab_size:
+        logging.info("vocab_size = %d as in the records, instead of the preset's", size)
+    return dataclasses.replace(preset, vocab_size=size)

@@ -1,5 +1,6 @@
 """Checkpoints: whole or absent, readable by name, resumed exactly, refused when they do not fit."""
 
+import dataclasses
 import os
 
 import numpy as np
@@ -16,7 +17,13 @@ from albert.checkpoints.manager import (
     write_tensors,
 )
 from albert.checkpoints.names import find_slot, is_slot, layout_of
-from albert.checkpoints.restore import compare, initialise_from, load_weights, resume
+from albert.checkpoints.restore import (
+    compare,
+    initialise_from,
+    load_weights,
+    resume,
+    without_absent_final_norm,
+)
 from albert.compat import tf
 from albert.config import ModelConfig
 from albert.errors import UsageError
@@ -195,3 +202,12 @@ def test_new_groups_can_start_as_group_0(tmp_path):
     np.testing.assert_array_equal(
         other.parameters[name.format(1)].numpy(), state.parameters[name.format(0)].numpy()
     )
+
+
+def test_a_checkpoint_without_final_norm_is_gone_on_from_without_one(tmp_path, devices):
+    wanted = ModelConfig.from_dict(dict(SIZES, layout="brightmart", final_layer_norm=True))
+    for has_one in (False, True):
+        config = dataclasses.replace(wanted, final_layer_norm=has_one)
+        values = {n: tf.Variable(v) for n, v in initial_values(config, 1).items()}
+        prefix = CheckpointManager(str(tmp_path / str(has_one)), 1).save(values, 1)
+        assert without_absent_final_norm(wanted, prefix) == config

@@ -15,7 +15,9 @@ from conftest import ROOT, SIZES, write_record_file
 from oracles import goldens
 
 import multigpu_pretraining
+from albert import flags as albert_flags
 from albert.checkpoints.manager import latest_checkpoint, read_tensors, saved_steps
+from albert.flags_parsing import parse
 from albert.training.metrics_log import read_metrics
 
 TRAIN, VALIDATE = "multigpu_pretraining.py", "validation.py"
@@ -264,10 +266,17 @@ def test_unknown_and_inert_flags_are_warnings(work):
     done = run(
         TRAIN,
         *training_flags(
-            work, steps=2, use_tpu=False, num_tpu_cores=8, lerning_rate=3, masked_lm_prob=0.15
+            work,
+            steps=2,
+            use_tpu=False,
+            num_tpu_cores=8,
+            lerning_rate=3,
+            masked_lm_prob=0.15,
+            learning_rate=2e-5,  # the Malay project's
         ),
     )
     assert done.returncode == 0, done.output
+    assert done.stderr.count("is below the workable band") == 1
     assert (
         "--lerning_rate is not known and does nothing; did you mean --learning_rate?" in done.stderr
     )
@@ -331,3 +340,11 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(work, number, capsys):
     assert ended.value.code == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ERROR: ")]
     assert len(errors) == 1 and re.search(message, errors[0]), errors
+
+
+def test_a_preset_takes_the_vocabulary_of_the_records(work):
+    manifest = {"files": [{"name": "train.tfrecord"}], "vocab_size": SIZES["vocab_size"]}
+    (work / "train.tfrecord.manifest.json").write_text(json.dumps(manifest))
+    with flagsaver.flagsaver():
+        parse(["train", "--input_file={}".format(work / "train.tfrecord"), "--model=nano"])
+        assert albert_flags.model_config().vocab_size == SIZES["vocab_size"]

@@ -1,5 +1,6 @@
 """Config files: strict, and the presets are the published models."""
 
+import dataclasses
 import glob
 import json
 import os
@@ -66,6 +67,7 @@ def test_config_is_found_without_its_folder():
         ({"vocab_size": 0}, "vocab_size must be at least 1. Received 0"),
         ({"hidden_dropout_prob": 1.5}, r"must be in \[0, 1\). Received 1.5"),
         ({"ln_type": "preln", "num_hidden_groups": 1}, "mixes keys of two layouts"),
+        ({"ln_type": "postln", "final_layer_norm": True}, "final_layer_norm is for"),
         ({"layout": "google", "num_hidden_groups": 99}, "must not exceed num_hidden_layers"),
     ],
 )
@@ -91,3 +93,12 @@ def test_initial_weights_depend_on_seed_and_name_only(small_config):
     # Two standard deviations, as the originals' truncated normal.
     assert abs(values[name]).max() <= 2 * small_config.initializer_range
     assert values[name].std() == pytest.approx(0.88 * small_config.initializer_range, rel=0.05)
+
+
+def test_brightmart_words_start_at_the_scale_of_positions():
+    """Of the sum that enters the encoder, not a fifth of it as in the published models."""
+    config = ModelConfig.from_json_file("base-brightmart")
+    values = initial_values(dataclasses.replace(config, vocab_size=2000), seed=1)
+    words = values["bert/embeddings/word_embeddings"] @ values["bert/embeddings/word_embeddings_2"]
+    ratio = words.std() / values["bert/embeddings/position_embeddings"].std()
+    assert ratio == pytest.approx(0.9, abs=0.15)

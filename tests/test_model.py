@@ -24,6 +24,7 @@ VARIANTS = [
     {"layout": "google", "embedding_size": SIZES["hidden_size"]},
     {"layout": "brightmart"},
     {"layout": "brightmart", "ln_type": "postln"},
+    {"layout": "brightmart", "final_layer_norm": True},
     {"layout": "brightmart", "shared_type": "attention"},
     {"layout": "brightmart", "shared_type": "ffn"},
     {"layout": "brightmart", "shared_type": "none"},

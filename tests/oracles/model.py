@@ -63,6 +63,8 @@ def encode(config: Config, weights: Arrays, batch: Arrays) -> np.ndarray:
             hidden = _dense(weights, "bert/encoder/embedding_hidden_mapping_in", hidden)
     for scope in scopes:
         hidden = _block(weights, scope, hidden, mask, heads, pre_norm)
+    if config.get("final_layer_norm"):
+        hidden = _norm(weights, "bert/encoder/LayerNorm", hidden)
     return hidden
 
 
