@@ -41,7 +41,15 @@ if _LEGACY:
 else:
     tf = _tensorflow
 
-__all__ = ["compiled", "fused", "logical_devices", "physical_gpus", "runtime_name", "tf"]
+__all__ = [
+    "compiled",
+    "fused",
+    "logical_devices",
+    "physical_gpus",
+    "plain_operations",
+    "runtime_name",
+    "tf",
+]
 
 
 def runtime_name() -> str:
@@ -62,9 +70,25 @@ def compiled(function: Callable, xla: bool = False) -> Callable:
 def fused(function: Callable) -> Callable:
     """Makes elementwise operations one pass over memory, where XLA can be called for that alone.
 
-    TensorFlow 1.15 runs them one by one.
+    TensorFlow 1.15 runs them one by one, and so does what is traced within `plain_operations`.
     """
-    return function if _LEGACY else compiled(function, xla=True)
+    if _LEGACY:
+        return function
+    one_pass = compiled(function, xla=True)
+    return lambda *inputs: (function if _PLAIN else one_pass)(*inputs)
+
+
+_PLAIN = []  # type: List[bool]
+
+
+@contextlib.contextmanager
+def plain_operations() -> Iterator[None]:
+    """Traces graphs without XLA, which a server of models may lack."""
+    _PLAIN.append(True)
+    try:
+        yield
+    finally:
+        _PLAIN.pop()
 
 
 def physical_gpus() -> List[str]:

@@ -3,7 +3,7 @@
 import math
 
 from albert.compat import tf
-from albert.model.layers import DropoutFunction, dense
+from albert.model.layers import DropoutFunction, dense, sizes
 from albert.model.parameters import Block
 
 # What the originals add to the logit of a masked key: enough to vanish, finite in every dtype.
@@ -77,7 +77,7 @@ def self_attention(
     Returns:
       [B, S, D].
     """
-    batch, length, width = inputs.shape.as_list()
+    batch, length, width = sizes(inputs)
 
     def heads(projected: tf.Tensor) -> tf.Tensor:
         split = tf.reshape(projected, [batch, length, num_heads, width // num_heads])

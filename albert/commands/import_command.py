@@ -1,0 +1,128 @@
+"""The command that makes a run folder of a checkpoint made elsewhere."""
+
+import os
+import tarfile
+import tempfile
+from typing import List, Optional, Sequence
+
+from absl import flags, logging
+
+from albert import command_line
+from albert.errors import UsageError
+
+USAGE = """Reads a model made elsewhere and writes it as a checkpoint to go on from.
+
+  python -m albert import --source=my-albert --output_dir=imported
+  python3 multigpu_pretraining.py --init_checkpoint=imported/model.ckpt-0 \\
+    --albert_config_file=imported/albert_config.json ...
+
+The source is a folder of transformers (.safetensors, or .bin, read as weights only), a folder or
+checkpoint of Google, brightmart or the Malay project, a .tar.gz of one, or the URL of that.
+"""
+
+
+def define_flags() -> None:
+    """Defines the flags of the command."""
+    flags.DEFINE_string("source", None, "Folder, checkpoint, .tar.gz or URL.")
+    flags.DEFINE_string("sha256", None, "What the file behind a URL must have.")
+    flags.DEFINE_string("output_dir", None, "Where to write; a new or empty folder.")
+    flags.DEFINE_string("albert_config_file", None, "Default: the one beside the checkpoint.")
+    flags.DEFINE_enum(
+        "ln_type", None, ("preln", "postln"), "brightmart: where layers are normalised."
+    )
+
+
+def main(positional: List[str]) -> int:
+    """Imports as the flags say."""
+    from albert.files import ensure_writable_directory
+
+    f = flags.FLAGS
+    source = f.source or (positional[0] if len(positional) == 1 else None)
+    if not source or not f.output_dir:
+        raise UsageError(
+            "Pass what to read and where to write: python -m albert import --source=my-albert "
+            "--output_dir=imported"
+        )
+    if os.path.isdir(f.output_dir) and os.listdir(f.output_dir):
+        raise UsageError(
+            "--output_dir={} is not empty. Choose a new folder, or empty it.".format(f.output_dir)
+        )
+    ensure_writable_directory(f.output_dir, "--output_dir")
+    with tempfile.TemporaryDirectory(prefix=".import-", dir=f.output_dir) as scratch:
+        _import(_local(source, f.sha256, scratch))
+    return 0
+
+
+def _local(source: str, sha256: Optional[str], scratch: str) -> str:
+    """The source as a folder or checkpoint on this machine."""
+    if source.startswith(("http://", "https://")):
+        from albert.bundle.download import fetch
+
+        name = os.path.basename(source.split("?")[0]) or "download"
+        source = fetch(source, os.path.join(scratch, name), sha256)
+    if os.path.isfile(source) and tarfile.is_tarfile(source):
+        from albert.bundle.tarball import unpack
+
+        folder = os.path.join(scratch, "unpacked")
+        unpack(source, folder)
+        source = folder
+    while os.path.isdir(source):
+        inside = [os.path.join(source, name) for name in os.listdir(source)]
+        if len(inside) != 1 or not os.path.isdir(inside[0]):
+            break
+        source = inside[0]  # archives hold one folder
+    return source
+
+
+def _import(source: str) -> None:
+    from albert.checkpoints.manager import PREFIX, write_tensors
+    from albert.huggingface.folder import is_folder, read_folder
+    from albert.optim.transforms import FIRST_MOMENT
+    from albert.original_folder import copy_tokenizer, find_prefix, finish_folder, read_original
+    from albert.training.state import GLOBAL_STEP
+
+    f = flags.FLAGS
+    prefix = find_prefix(source)
+    if prefix:
+        found = read_original(prefix, f.albert_config_file, f.ln_type)
+        config, tensors, step, spm = found
+    elif is_folder(source):
+        config, tensors, spm = read_folder(source)
+        step = 0
+    else:
+        raise UsageError(
+            "{} is neither a checkpoint (PREFIX.index), nor a folder with one, nor a folder of "
+            "transformers (config.json and model.safetensors).".format(f.source or source)
+        )
+    name = PREFIX + str(step)
+    write_tensors(os.path.join(f.output_dir, name), dict(tensors, **{GLOBAL_STEP: _int64(step)}))
+    finish_folder(f.output_dir, config, name)
+    if spm:
+        copy_tokenizer(spm, f.output_dir, "tokenizer")
+    else:
+        logging.warning("The source has no SentencePiece model; records need its own tokenizer.")
+    slots = any(key.endswith(FIRST_MOMENT) for key in tensors)
+    _say_how_to_go_on(os.path.join(f.output_dir, name), slots)
+
+
+def _int64(step: int):
+    import numpy as np
+
+    return np.int64(step)
+
+
+def _say_how_to_go_on(prefix: str, slots: bool) -> None:
+    logging.info("Wrote %s", prefix)
+    folder = os.path.dirname(prefix)
+    print(
+        "Start from it: --init_checkpoint={} --albert_config_file={}".format(
+            prefix, os.path.join(folder, "albert_config.json")
+        )
+    )
+    if slots:
+        print("It has its optimizer's state: --output_dir={} continues it.".format(folder))
+
+
+def run(argv: Sequence[str]) -> None:
+    """The whole command, from arguments to exit code."""
+    command_line.run(argv, USAGE, define_flags, main)
