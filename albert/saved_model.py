@@ -1,10 +1,12 @@
 """SavedModels: a model as functions of any batch, served by TensorFlow without this package."""
 
+import contextlib
 import os
 import shutil
-from typing import Callable, Dict, Mapping, NamedTuple
+from typing import Callable, Dict, Iterator, Mapping, NamedTuple
 
 import numpy as np
+from absl import logging
 
 from albert.compat import plain_operations, tf
 from albert.config import ModelConfig
@@ -79,11 +81,23 @@ def write_saved_model(
             name: _served(module, signature).get_concrete_function()
             for name, signature in signatures.items()
         }
-        tf.saved_model.save(module, directory, signatures=served)
+        with _quiet():
+            tf.saved_model.save(module, directory, signatures=served)
     folder = os.path.join(directory, "assets.extra")
     os.makedirs(folder, exist_ok=True)
     for name, path in extra.items():
         shutil.copyfile(path, os.path.join(folder, name))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Drops TensorFlow's notes on its own progress and on names nobody sees."""
+    kept = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(kept)
 
 
 def _served(module: tf.Module, signature: Signature) -> Callable[..., Tensors]:

@@ -15,6 +15,10 @@ _SHOWN_SIZES = (
     "intermediate_size",
     "max_position_embeddings",
 )
+# sentence_order_* stand in the file a second time, as next_sentence_*.
+_SHOWN_RESULTS = ("loss",) + tuple(
+    task + what for task in ("masked_lm_", "sentence_order_") for what in ("loss", "accuracy")
+)
 _SHOWN_FLAGS = (
     "optimizer",
     "learning_rate",
@@ -69,8 +73,9 @@ def model_card(
     text += _USE.format(folder=folder, remote=", trust_remote_code=True" if remote else "")
     if remote:
         text += _REMOTE.format(module=REMOTE_CODE_FILE)
-    text += _table("Held-out results", checkpoint.results)
-    if not checkpoint.results:
+    results = {k: v for k, v in checkpoint.results.items() if k in _SHOWN_RESULTS}
+    text += _table("Held-out results", results)
+    if not results:
         text += "\n## Held-out results\n\nThis checkpoint was not evaluated.\n"
     text += _table("Training", {k: flags[k] for k in _SHOWN_FLAGS if k in flags})
     text += _table("Data", _data(tokenization.manifest))
