@@ -4,7 +4,9 @@ import json
 import os
 import re
 import shutil
+import sys
 import tarfile
+import types
 
 import numpy as np
 import pytest
@@ -15,9 +17,13 @@ from oracles import goldens
 
 from albert.__main__ import run
 from albert.checkpoints.manager import latest_checkpoint, read_tensors, write_tensors
+from albert.checkpoints.restore import initialise_from, resume
 from albert.compat import tf
 from albert.config import ModelConfig
 from albert.model.parameters import initial_values
+from albert.optim.optimizers import OptimizerConfig, make_optimizer
+from albert.optim.schedules import polynomial_with_warmup
+from albert.training.state import create_state
 
 LAYOUTS = ("google", "brightmart")
 
@@ -210,6 +216,27 @@ def test_published_folders_are_imported(layout, prefix, config_name, slots, tmp_
     assert ("continues it" in output) == bool(slots)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_training_goes_on_from_an_import(layout, tmp_path):
+    slots = ("/AdamWeightDecayOptimizer", "/AdamWeightDecayOptimizer_1")
+    folder, golden = published(tmp_path, layout, "model.ckpt-400000", "config.json", slots)
+    imported(tmp_path, folder)
+    config = ModelConfig.from_json_file(str(tmp_path / "back" / "albert_config.json"))
+    values = initial_values(config, seed=5)
+    optimizer = make_optimizer(OptimizerConfig(), polynomial_with_warmup(1.0, 9), values)
+    prefix = latest_checkpoint(str(tmp_path / "back"))
+    resumed = create_state(values, optimizer, "/device:CPU:0")
+    resume(config, resumed, prefix)
+    assert int(resumed.global_step.numpy()) == 400000
+    name = "bert/pooler/dense/kernel"
+    second = resumed.slots[name + "/adam_v"].numpy()
+    np.testing.assert_array_equal(second, golden.parameters[name] + 2)
+    started = create_state(values, optimizer, "/device:CPU:0")
+    assert len(initialise_from(config, started.parameters, prefix)) == len(values)
+    np.testing.assert_array_equal(started.parameters[name].numpy(), golden.parameters[name])
+    assert not started.slots[name + "/adam_v"].numpy().any()
+
+
 def test_the_weights_tell_the_layout_that_a_config_does_not(tmp_path):
     folder, golden = published(
         tmp_path, "brightmart", "model.ckpt", "config.json", drop=("directionality",)
@@ -238,6 +265,22 @@ def test_unclear_sources_are_refused(tmp_path, capsys):
     (tmp_path / "old" / "file").write_text("x")
     assert albert("import", folder, "--output_dir={}".format(tmp_path / "old")) == 2
     assert "is not empty" in capsys.readouterr().err
+
+
+def test_an_address_is_fetched_with_its_checksum(tmp_path, monkeypatch):
+    folder, golden = published(tmp_path, "google", "model.ckpt-best", "albert_config.json")
+    asked = []
+
+    def fetch(url, destination, sha256=None):
+        asked.append((url, sha256))
+        return str(folder)
+
+    download = types.ModuleType("albert.bundle.download")
+    download.fetch = fetch
+    monkeypatch.setitem(sys.modules, "albert.bundle", types.ModuleType("albert.bundle"))
+    monkeypatch.setitem(sys.modules, "albert.bundle.download", download)
+    imported(tmp_path, "https://example.org/albert_base.tar.gz?x=1", "--sha256=ab")
+    assert asked == [("https://example.org/albert_base.tar.gz?x=1", "ab")]
 
 
 def test_archives_are_imported(tmp_path):

@@ -12,6 +12,7 @@ from preprocess_corpus import folder
 
 from albert.compat import tf
 from albert.config import ModelConfig
+from albert.errors import UsageError
 from albert.huggingface import config as config_json
 from albert.huggingface import names, spiece
 from albert.huggingface.folder import read_folder, write_folder, write_model, write_tokenizer
@@ -192,3 +193,23 @@ def test_what_transformers_saves_is_read_back(tmp_path):
         assert set(found.weights) == set(weights)
         for name, value in weights.items():
             assert found.weights[name].tobytes() == value.tobytes(), name
+
+
+class Hostile:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_a_bin_file_runs_no_code(tmp_path):
+    config = ModelConfig.from_dict(dict(SIZES, layout="google"))
+    values = config_json.to_huggingface(config, IDS)
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    torch.save({"x": Hostile(str(tmp_path / "hacked"))}, str(tmp_path / "pytorch_model.bin"))
+    with pytest.raises(UsageError, match="does not hold weights alone"):
+        read_folder(str(tmp_path))
+    assert not (tmp_path / "hacked").exists()
