@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import types
 from typing import Callable, Dict, Iterator, Mapping, NamedTuple
 
 import numpy as np
@@ -58,6 +59,16 @@ def pretraining_signatures(config: ModelConfig) -> Dict[str, Signature]:
         "fill_mask": Signature(fill_mask, dict(_IDS, **{_POSITIONS: (None, None)})),
         "sentence_order": Signature(sentence_order, _IDS),
     }
+
+
+def write_pretraining_model(
+    directory: str,
+    config: ModelConfig,
+    weights: Mapping[str, np.ndarray],
+    extra: Mapping[str, str] = types.MappingProxyType({}),
+) -> None:
+    """Writes a SavedModel of a whole pre-training model; see `write_saved_model`."""
+    write_saved_model(directory, weights, pretraining_signatures(config), extra)
 
 
 def write_saved_model(

@@ -33,7 +33,7 @@ def define_flags() -> None:
 
 def main(positional: List[str]) -> int:
     """Exports as the flags say."""
-    from albert.files import ensure_writable_directory
+    from albert.files import ensure_new_directory
     from albert.run_folder import open_checkpoint
 
     f = flags.FLAGS
@@ -42,12 +42,8 @@ def main(positional: List[str]) -> int:
             "Pass the run and where to write: python -m albert export --format=hf "
             "--output_dir=pretraining_output --export_dir=my-albert"
         )
-    if os.path.isdir(f.export_dir) and os.listdir(f.export_dir):
-        raise UsageError(
-            "--export_dir={} is not empty. Choose a new folder, or empty it.".format(f.export_dir)
-        )
     checkpoint = open_checkpoint(f.output_dir, f.checkpoint, f.albert_config_file)
-    ensure_writable_directory(f.export_dir, "--export_dir")
+    ensure_new_directory(f.export_dir, "--export_dir")
     run = f.output_dir or os.path.dirname(checkpoint.prefix)
     {"hf": _huggingface, "savedmodel": _saved_model, "tf1": _weights}[f.format](checkpoint, run)
     names = sorted(os.listdir(f.export_dir))
@@ -82,15 +78,11 @@ def _huggingface(checkpoint, run: str) -> None:
 
 def _saved_model(checkpoint, run: str) -> None:
     from albert.huggingface.folder import SPIECE_FILE
-    from albert.saved_model import pretraining_signatures, write_saved_model
+    from albert.saved_model import write_pretraining_model
 
     spm = _tokenizer_if_any(run)
-    write_saved_model(
-        flags.FLAGS.export_dir,
-        checkpoint.weights,
-        pretraining_signatures(checkpoint.config),
-        {SPIECE_FILE: spm} if spm else {},
-    )
+    extra = {SPIECE_FILE: spm} if spm else {}
+    write_pretraining_model(flags.FLAGS.export_dir, checkpoint.config, checkpoint.weights, extra)
 
 
 def _weights(checkpoint, run: str) -> None:

@@ -34,7 +34,7 @@ def define_flags() -> None:
 
 def main(positional: List[str]) -> int:
     """Imports as the flags say."""
-    from albert.files import ensure_writable_directory
+    from albert.files import ensure_new_directory
 
     f = flags.FLAGS
     source = f.source or (positional[0] if len(positional) == 1 else None)
@@ -43,11 +43,7 @@ def main(positional: List[str]) -> int:
             "Pass what to read and where to write: python -m albert import --source=my-albert "
             "--output_dir=imported"
         )
-    if os.path.isdir(f.output_dir) and os.listdir(f.output_dir):
-        raise UsageError(
-            "--output_dir={} is not empty. Choose a new folder, or empty it.".format(f.output_dir)
-        )
-    ensure_writable_directory(f.output_dir, "--output_dir")
+    ensure_new_directory(f.output_dir, "--output_dir")
     with tempfile.TemporaryDirectory(prefix=".import-", dir=f.output_dir) as scratch:
         _import(_local(source, f.sha256, scratch))
     return 0
