@@ -216,6 +216,22 @@ def test_published_folders_are_imported(layout, prefix, config_name, slots, tmp_
     assert ("continues it" in output) == bool(slots)
 
 
+def test_how_text_was_prepared_is_not_lost(tmp_path, capsys):
+    small_run(tmp_path / "run", "google")
+    out = export_run(tmp_path, "hf", "--do_lower_case", "--nokeep_accents")
+    imported(tmp_path, out)
+    assert "with --do_lower_case --nokeep_accents\n" in capsys.readouterr().out
+    shutil.rmtree(str(tmp_path / "back"))
+    (out / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "AlbertTokenizer"}))
+    imported(tmp_path, out)
+    assert "with --do_lower_case --nokeep_accents\n" in capsys.readouterr().out
+    shutil.rmtree(str(tmp_path / "back"))
+    settings = {"tokenizer_class": "AlbertTokenizer", "do_lower_case": False, "keep_accents": True}
+    (out / "tokenizer_config.json").write_text(json.dumps(settings))
+    imported(tmp_path, out)
+    assert "records" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_training_goes_on_from_an_import(layout, tmp_path):
     slots = ("/AdamWeightDecayOptimizer", "/AdamWeightDecayOptimizer_1")

@@ -5,6 +5,7 @@ import tarfile
 import tempfile
 from typing import List, Optional, Sequence
 
+import numpy as np
 from absl import flags, logging
 
 from albert import command_line
@@ -82,8 +83,9 @@ def _import(source: str) -> None:
     if prefix:
         found = read_original(prefix, f.albert_config_file, f.ln_type)
         config, tensors, step, spm = found
+        text_flags = ""
     elif is_folder(source):
-        config, tensors, spm = read_folder(source)
+        config, tensors, spm, text_flags = read_folder(source)
         step = 0
     else:
         raise UsageError(
@@ -91,23 +93,17 @@ def _import(source: str) -> None:
             "transformers (config.json and model.safetensors).".format(f.source or source)
         )
     name = PREFIX + str(step)
-    write_tensors(os.path.join(f.output_dir, name), dict(tensors, **{GLOBAL_STEP: _int64(step)}))
+    write_tensors(os.path.join(f.output_dir, name), dict(tensors, **{GLOBAL_STEP: np.int64(step)}))
     finish_folder(f.output_dir, config, name)
     if spm:
         copy_tokenizer(spm, f.output_dir, "tokenizer")
     else:
         logging.warning("The source has no SentencePiece model; records need its own tokenizer.")
     slots = any(key.endswith(FIRST_MOMENT) for key in tensors)
-    _say_how_to_go_on(os.path.join(f.output_dir, name), slots)
+    _say_how_to_go_on(os.path.join(f.output_dir, name), slots, text_flags)
 
 
-def _int64(step: int):
-    import numpy as np
-
-    return np.int64(step)
-
-
-def _say_how_to_go_on(prefix: str, slots: bool) -> None:
+def _say_how_to_go_on(prefix: str, slots: bool, text_flags: str) -> None:
     logging.info("Wrote %s", prefix)
     folder = os.path.dirname(prefix)
     print(
@@ -117,6 +113,8 @@ def _say_how_to_go_on(prefix: str, slots: bool) -> None:
     )
     if slots:
         print("It has its optimizer's state: --output_dir={} continues it.".format(folder))
+    if text_flags:
+        print("Make its records, and export it, with {}".format(text_flags))
 
 
 def run(argv: Sequence[str]) -> None:

@@ -21,15 +21,24 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 TORCH_FILE = "pytorch_model.bin"
 SPIECE_FILE = "spiece.model"
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 _REMOTE_CODE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "remote_code")
 
 
 class Folder(NamedTuple):
-    """What a transformers folder holds, in our terms."""
+    """What a transformers folder holds, in our terms.
+
+    Attributes:
+      config: The model.
+      weights: By our names, float32; the heads may be absent.
+      spm_model_file: The tokenizer, if it is there.
+      text_flags: How text must be prepared, as flags; empty if it needs none.
+    """
 
     config: ModelConfig
     weights: Dict[str, np.ndarray]
     spm_model_file: Optional[str]
+    text_flags: str
 
 
 def write_folder(
@@ -81,7 +90,7 @@ def write_tokenizer(
     shutil.copyfile(tokenization.model_file, os.path.join(directory, SPIECE_FILE))
     how = (pieces, tokenization.lower_case, tokenization.keep_accents)
     _write_json(directory, "tokenizer.json", tokenizer.tokenizer_json(*how))
-    _write_json(directory, "tokenizer_config.json", tokenizer.tokenizer_config(*how, longest))
+    _write_json(directory, TOKENIZER_CONFIG_FILE, tokenizer.tokenizer_config(*how, longest))
 
 
 def is_folder(directory: str) -> bool:
@@ -97,11 +106,7 @@ def read_folder(directory: str) -> Folder:
       UsageError: The files cannot be read, or hold a model that has no equal here.
     """
     path = os.path.join(directory, CONFIG_FILE)
-    try:
-        with open(path, encoding="utf-8") as handle:
-            values = json.load(handle)
-    except (OSError, ValueError) as error:
-        raise UsageError("Cannot read {}: {}.".format(path, error)) from error
+    values = _read_json(path)
     config = config_json.from_huggingface(values, path)
     tensors = _read_tensors(directory)
     for key in names.unused_keys(config, tensors):
@@ -111,7 +116,25 @@ def read_folder(directory: str) -> Folder:
         config,
         names.from_huggingface(config, tensors, directory),
         spm if os.path.isfile(spm) else None,
+        _text_flags(os.path.join(directory, TOKENIZER_CONFIG_FILE)),
     )
+
+
+def _text_flags(path: str) -> str:
+    settings = _read_json(path) if os.path.isfile(path) else {}
+    # Older folders leave them out where they are as in transformers' AlbertTokenizer.
+    missing = settings.get("tokenizer_class", "").startswith("AlbertTokenizer")
+    flags = ["--do_lower_case"] if settings.get("do_lower_case", missing) else []
+    flags += [] if settings.get("keep_accents", not missing) else ["--nokeep_accents"]
+    return " ".join(flags)
+
+
+def _read_json(path: str) -> Dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as handle:
+            return json.load(handle)
+    except (OSError, ValueError) as error:
+        raise UsageError("Cannot read {}: {}.".format(path, error)) from error
 
 
 def _read_tensors(directory: str) -> Dict[str, np.ndarray]:
