@@ -288,15 +288,17 @@ def test_an_address_is_fetched_with_its_checksum(tmp_path, monkeypatch):
     asked = []
 
     def fetch(url, destination, sha256=None):
-        asked.append((url, sha256))
+        asked.append((url, os.path.basename(destination), sha256))
         return str(folder)
 
     download = types.ModuleType("albert.bundle.download")
     download.fetch = fetch
     monkeypatch.setitem(sys.modules, "albert.bundle", types.ModuleType("albert.bundle"))
     monkeypatch.setitem(sys.modules, "albert.bundle.download", download)
-    imported(tmp_path, "https://example.org/albert_base.tar.gz?x=1", "--sha256=ab")
-    assert asked == [("https://example.org/albert_base.tar.gz?x=1", "ab")]
+    address = "https://example.org/albert_base.tar.gz?x=1"
+    imported(tmp_path, address, "--sha256=ab")
+    assert asked == [(address, "albert_base.tar.gz", "ab")]
+    assert not (tmp_path / "back.download").exists()
 
 
 def test_archives_are_imported(tmp_path):

@@ -1,6 +1,7 @@
 """The command that makes a run folder of a checkpoint made elsewhere."""
 
 import os
+import shutil
 import tarfile
 import tempfile
 from typing import List, Optional, Sequence
@@ -45,18 +46,26 @@ def main(positional: List[str]) -> int:
             "--output_dir=imported"
         )
     ensure_new_directory(f.output_dir, "--output_dir")
+    # Kept when something fails, so that the same command goes on with the part that came.
+    downloads = os.path.abspath(f.output_dir) + ".download"
+    if source.startswith(("http://", "https://")):
+        source = _download(source, downloads, f.sha256)
     with tempfile.TemporaryDirectory(prefix=".import-", dir=f.output_dir) as scratch:
-        _import(_local(source, f.sha256, scratch))
+        _import(_unpacked(source, scratch))
+    shutil.rmtree(downloads, ignore_errors=True)
     return 0
 
 
-def _local(source: str, sha256: Optional[str], scratch: str) -> str:
-    """The source as a folder or checkpoint on this machine."""
-    if source.startswith(("http://", "https://")):
-        from albert.bundle.download import fetch
+def _download(url: str, folder: str, sha256: Optional[str]) -> str:
+    from albert.bundle.download import fetch
 
-        name = os.path.basename(source.split("?")[0]) or "download"
-        source = fetch(source, os.path.join(scratch, name), sha256)
+    os.makedirs(folder, exist_ok=True)
+    name = os.path.basename(url.split("?")[0]) or "archive"
+    return fetch(url, os.path.join(folder, name), sha256)
+
+
+def _unpacked(source: str, scratch: str) -> str:
+    """The source as a folder or checkpoint."""
     if os.path.isfile(source) and tarfile.is_tarfile(source):
         from albert.bundle.tarball import unpack
 
