@@ -11,10 +11,13 @@ from albert import flags as albert_flags
 from albert.checkpoints.restore import without_absent_final_norm
 from albert.config import ModelConfig
 from albert.errors import UsageError, exit_on_usage_error
+from albert.files import ensure_new_directory
 from albert.flags_parsing import parse
 from albert.optim.optimizers import OptimizerConfig
 from albert.optim.rates import rate_warning, suggested_rate
+from albert.run_folder import open_checkpoint
 from albert.runtime import choose_devices, choose_xla
+from albert.saved_model import write_pretraining_model
 from albert.training.find_batch_size import find_batch_size
 from albert.training.loop import train
 from albert.training.options import TrainingOptions
@@ -79,6 +82,13 @@ def _training_options(devices: Sequence[str]) -> TrainingOptions:
     return TrainingOptions(**dict(named, **computed))
 
 
+def _check_export() -> None:
+    """Says before a long training what would only fail after it."""
+    if FLAGS.no_save:
+        raise UsageError("--export_dir writes what a run has saved; leave out --no_save.")
+    ensure_new_directory(FLAGS.export_dir, "--export_dir")
+
+
 def main(argv) -> int:
     """Runs the command; returns its exit code."""
     with exit_on_usage_error():
@@ -89,6 +99,8 @@ def main(argv) -> int:
         if not FLAGS.output_dir and not FLAGS.no_save:
             now = datetime.datetime.now()
             FLAGS.output_dir = os.path.join("runs", now.strftime("pretrain-%Y%m%d_%H%M%S"))
+        if FLAGS.export_dir:
+            _check_export()
         devices = choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv)
         options = _training_options(devices)
         if FLAGS.find_batch_size:
@@ -96,6 +108,9 @@ def main(argv) -> int:
         code = train(options, devices, albert_flags.flags_text()) if FLAGS.do_train else 0
         if FLAGS.do_eval and code == 0:
             validate(options.model, devices)
+        if FLAGS.export_dir and code == 0:
+            checkpoint = open_checkpoint(FLAGS.output_dir)
+            write_pretraining_model(FLAGS.export_dir, checkpoint.config, checkpoint.weights)
         return code
 
 

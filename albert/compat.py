@@ -47,6 +47,7 @@ __all__ = [
     "logical_devices",
     "peak_bytes",
     "physical_gpus",
+    "plain_operations",
     "runtime_name",
     "tf",
 ]
@@ -70,9 +71,25 @@ def compiled(function: Callable, xla: bool = False) -> Callable:
 def fused(function: Callable) -> Callable:
     """Makes elementwise operations one pass over memory, where XLA can be called for that alone.
 
-    TensorFlow 1.15 runs them one by one.
+    TensorFlow 1.15 runs them one by one, and so does what is traced within `plain_operations`.
     """
-    return function if _LEGACY else compiled(function, xla=True)
+    if _LEGACY:
+        return function
+    one_pass = compiled(function, xla=True)
+    return lambda *inputs: (function if _PLAIN else one_pass)(*inputs)
+
+
+_PLAIN = []  # type: List[bool]
+
+
+@contextlib.contextmanager
+def plain_operations() -> Iterator[None]:
+    """Traces graphs without XLA, which a server of models may lack."""
+    _PLAIN.append(True)
+    try:
+        yield
+    finally:
+        _PLAIN.pop()
 
 
 def physical_gpus() -> List[str]:

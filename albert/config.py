@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import json
 import os
-from typing import Any, Dict
+from typing import Any, Dict, Tuple
 
 from albert.errors import UsageError
 
@@ -142,7 +142,7 @@ class ModelConfig:
     def to_json(self) -> str:
         """The config as JSON text, only with the keys of its layout."""
         values = dataclasses.asdict(self)
-        for key in _other_layout_fields(self.layout):
+        for key in other_layout_fields(self.layout):
             del values[key]
         return json.dumps(values, indent=2) + "\n"
 
@@ -166,7 +166,8 @@ def find_config(path: str) -> str:
     )
 
 
-def _other_layout_fields(layout: str):
+def other_layout_fields(layout: str) -> Tuple[str, ...]:
+    """The fields that mean something in the other layout only."""
     return _BRIGHTMART_FIELDS if layout == "google" else _GOOGLE_FIELDS
 
 

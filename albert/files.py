@@ -56,3 +56,14 @@ def ensure_writable_directory(path: str, flag: str) -> None:
                 flag, path, error.strerror
             )
         ) from error
+
+
+def ensure_new_directory(path: str, flag: str) -> None:
+    """Creates a directory that holds nothing yet, so that old and new files are never mixed.
+
+    Raises:
+      UsageError: It holds something, or cannot be written.
+    """
+    if os.path.isdir(path) and os.listdir(path):
+        raise UsageError("{}={} is not empty. Choose a new folder, or empty it.".format(flag, path))
+    ensure_writable_directory(path, flag)

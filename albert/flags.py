@@ -84,6 +84,7 @@ flags.DEFINE_bool("find_batch_size", False, "Try micro-batches, print the larges
 flags.DEFINE_enum("reduction", "tree", REDUCTIONS, "How gradients of towers are added.")
 flags.DEFINE_integer("random_seed", 12345, "Of weights, data order and dropout.")
 flags.DEFINE_bool("no_save", False, "Write nothing at all.")
+flags.DEFINE_string("export_dir", None, "Write a SavedModel here after the training.")
 flags.DEFINE_bool("tqdm_off", False, "No progress bars.")
 flags.DEFINE_string("checkpoint", None, "Validation: a checkpoint; default: the latest.")
 

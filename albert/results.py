@@ -1,7 +1,7 @@
 """The eval block of the field: logged, written to `eval_results.txt`, read back."""
 
 import os
-from typing import Mapping, Optional
+from typing import Dict, Mapping, Optional
 
 from absl import logging
 
@@ -32,11 +32,16 @@ def write_results(results: Mapping[str, float], global_step: int, directory: str
         handle.write(format_results(results, global_step))
 
 
-def read_result(directory: str, name: str) -> Optional[float]:
-    """One value of a directory's `eval_results.txt`, or None."""
+def read_results(directory: str) -> Dict[str, float]:
+    """All values of a directory's `eval_results.txt`; empty if it has none."""
     path = os.path.join(directory, RESULTS_FILE)
     if not os.path.isfile(path):
-        return None
+        return {}
     with open(path, encoding="utf-8") as handle:
         pairs = dict(line.strip().split(" = ", 1) for line in handle if " = " in line)
-    return float(pairs[name]) if name in pairs else None
+    return {name: float(value) for name, value in pairs.items()}
+
+
+def read_result(directory: str, name: str) -> Optional[float]:
+    """One value of a directory's `eval_results.txt`, or None."""
+    return read_results(directory).get(name)

@@ -83,6 +83,7 @@ def test_training_leaves_everything_a_run_should(work):
             eval_steps=15,
             keep_checkpoint_max=2,
             do_eval=True,
+            export_dir=work / "served",
         ),
     )
     assert done.returncode == 0, done.output
@@ -99,6 +100,7 @@ def test_training_leaves_everything_a_run_should(work):
         "eval_results.txt",
     } <= names
     assert any(name.startswith("events.out.tfevents") for name in names)
+    assert (work / "served" / "saved_model.pb").is_file()
     assert (out / "learning_curves.png").read_bytes()[:4] == b"\x89PNG"
     lines = read_metrics(str(out))
     assert [line["step"] for line in lines if line["kind"] == "train"] == [10, 20, 30, 40]
@@ -328,11 +330,13 @@ def mistakes(work):
         (dict(exclude_from_weight_decay="layer_norm"), "'layer_norm' matches no parameter"),
         (dict(init_checkpoint=work / "no.ckpt"), "Cannot read checkpoint"),
         (dict(model="base"), "Pass one of"),
+        (dict(export_dir=work / "served", no_save=True), "leave out --no_save"),
+        (dict(export_dir=other), "--export_dir=.* is not empty"),
         (dict(reduction="nccl"), "needs a GPU of its own"),
     ]
 
 
-@pytest.mark.parametrize("number", range(16))
+@pytest.mark.parametrize("number", range(18))
 def test_a_mistake_is_one_sentence_and_exit_code_2(work, number, capsys):
     change, message = mistakes(work)[number]
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:

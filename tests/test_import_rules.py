@@ -65,7 +65,8 @@ LAYERS = (
     ("compat", "config", "errors", "files", "flags_parsing", "results"),
     ("model", "optim", "losses", "data", "runtime"),
     ("checkpoints", "training", "evaluation"),
-    ("validation", "flags", "quickstart"),
+    ("validation", "flags", "quickstart", "saved_model"),
+    ("run_folder", "run_tokenizer", "original_folder", "huggingface"),
 )
 # The trainer reads checkpoints, and a checkpoint fills the trainer's state: one room, two doors.
 

@@ -213,7 +213,7 @@ BASE = ModelConfig(vocab_size=30000)
 def test_lamb_follows_the_root_of_the_batch_and_short_runs_go_faster():
     assert suggested_rate("lamb", BASE, 4096, 125000) == pytest.approx(1.76e-3)
     assert suggested_rate("lamb", BASE, 1024, 125000) == pytest.approx(0.88e-3)
-    assert suggested_rate("lamb", BASE, 64, 2000) > 10 * suggested_rate("lamb", BASE, 64, 10**6)
+    assert suggested_rate("lamb", BASE, 64, 2000) > 5 * suggested_rate("lamb", BASE, 64, 10**6)
 
 
 def test_adamw_follows_width_depth_and_batch():

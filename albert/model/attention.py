@@ -3,7 +3,7 @@
 import math
 
 from albert.compat import fused, tf
-from albert.model.layers import DropoutFunction, dense
+from albert.model.layers import DropoutFunction, dense, sizes
 from albert.model.parameters import Block
 
 # What the originals add to the logit of a masked key: enough to vanish, finite in every dtype.
@@ -56,7 +56,8 @@ def softmax_attention(
       [B, N, S, H] in the dtype of `query`; logits and softmax run in float32.
     """
     query *= 1.0 / math.sqrt(query.shape[-1])  # rather than the logits, of which there are more
-    if dropout_rate == 0.0 and query.shape[2] > QUERY_BLOCK:
+    length = query.shape[2]  # None where a server decides
+    if dropout_rate == 0.0 and length is not None and length > QUERY_BLOCK:
         return _blockwise_attention(query, key, value, bias)
     weights = dropout(_attention_weights(query, key, bias), dropout_rate)
     return tf.matmul(tf.cast(weights, value.dtype), value)
@@ -139,7 +140,7 @@ def self_attention(
     Returns:
       [B, S, D].
     """
-    batch, length, width = inputs.shape.as_list()
+    batch, length, width = sizes(inputs)
 
     def heads(projected: tf.Tensor) -> tf.Tensor:
         split = tf.reshape(projected, [batch, length, num_heads, width // num_heads])

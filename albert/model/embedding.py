@@ -4,7 +4,7 @@ from typing import Optional
 
 from albert.compat import tf
 from albert.config import ModelConfig
-from albert.model.layers import DropoutFunction, dense, layer_norm
+from albert.model.layers import DropoutFunction, dense, layer_norm, sizes
 from albert.model.parameters import Embeddings
 
 
@@ -29,7 +29,7 @@ def embed(
     Returns:
       [B, S, D].
     """
-    batch, length = input_ids.shape.as_list()
+    batch, length = sizes(input_ids)
     words = tf.gather(parameters.word, tf.reshape(input_ids, [-1]))  # [B * S, E]
     words = tf.reshape(words, [batch, length, config.embedding_size])
     # Differs by layout, 2 of 3: brightmart projects to D inside the lookup, google after the norm.
@@ -42,7 +42,7 @@ def embed(
         tf.matmul(
             tf.reshape(segments, [batch * length, config.type_vocab_size]), parameters.token_type
         ),
-        words.shape,
+        sizes(words),
     )
     if position_ids is None:
         positions = parameters.position[:length]

@@ -4,17 +4,17 @@ from typing import Optional
 
 from albert.compat import tf
 from albert.config import ModelConfig
-from albert.model.layers import ACTIVATIONS, dense, layer_norm
+from albert.model.layers import ACTIVATIONS, dense, layer_norm, sizes
 from albert.model.parameters import Dense, Parameters, SentenceHead
 
 
 def gather_positions(sequence: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
     """Hidden states at some positions of each row: [B, S, D] and [B, P] -> [B, P, D]."""
-    batch, length, width = sequence.shape.as_list()
+    batch, length, width = sizes(sequence)
     offsets = tf.range(batch)[:, tf.newaxis] * length
     flat = tf.reshape(sequence, [batch * length, width])
     gathered = tf.gather(flat, tf.reshape(positions + offsets, [-1]))
-    return tf.reshape(gathered, positions.shape.as_list() + [width])
+    return tf.reshape(gathered, sizes(positions) + [width])
 
 
 def pool(sequence: tf.Tensor, positions: Optional[tf.Tensor], pooler: Dense) -> tf.Tensor:

@@ -1,12 +1,21 @@
 """Leaf computations: linear map, layer normalisation, activations, dropout."""
 
 import math
-from typing import Callable, Optional
+from typing import Callable, List, Optional, Union
 
 from albert.compat import fused, tf
 from albert.model.parameters import Dense, Norm
 
 LAYER_NORM_EPSILON = 1e-12  # of the originals
+
+
+def sizes(tensor: tf.Tensor) -> List[Union[int, tf.Tensor]]:
+    """The shape, an int for each axis known while tracing; training knows all, a server few."""
+    known = tensor.shape.as_list()
+    if None not in known:
+        return known
+    running = tf.shape(tensor)
+    return [running[axis] if size is None else size for axis, size in enumerate(known)]
 
 
 def dense(inputs: tf.Tensor, parameters: Dense, transpose: bool = False) -> tf.Tensor:
@@ -25,7 +34,7 @@ def dense(inputs: tf.Tensor, parameters: Dense, transpose: bool = False) -> tf.T
     outputs = tf.matmul(flat, parameters.kernel, transpose_b=transpose)
     if parameters.bias is not None:
         outputs = tf.nn.bias_add(outputs, parameters.bias)
-    return tf.reshape(outputs, inputs.shape[:-1].as_list() + [outputs.shape[-1]])
+    return tf.reshape(outputs, sizes(inputs)[:-1] + [outputs.shape[-1]])
 
 
 def layer_norm(inputs: tf.Tensor, parameters: Norm) -> tf.Tensor:
@@ -36,7 +45,7 @@ def layer_norm(inputs: tf.Tensor, parameters: Norm) -> tf.Tensor:
     own kernels do better than fused ones; only the input and two numbers a row are kept.
     """
     flat = tf.reshape(inputs, [-1, inputs.shape[-1]])
-    return tf.reshape(_normalised(flat, parameters.gamma, parameters.beta), inputs.shape)
+    return tf.reshape(_normalised(flat, parameters.gamma, parameters.beta), sizes(inputs))
 
 
 @tf.custom_gradient

@@ -10,8 +10,9 @@ from albert.config import ModelConfig
 _LAMB_RATE, _LAMB_BATCH = 1.76e-3, 4096
 # A weight moves by rate x its own norm an update. Rates that add up to less than this over a run
 # leave it near where it began: short runs need a higher rate than the paper's 125,000 updates.
-_LAMB_TRAVEL = 16.0
-_LAMB_HIGHEST = 2e-2
+# Above the highest, biases and norms, which have no trust ratio, break a post-LN encoder.
+_LAMB_TRAVEL = 2.0
+_LAMB_HIGHEST = 5e-3
 # AdamW: 2e-3 at batch 64 is the best rate of a shared encoder of width 128 and depth 4; it falls
 # with the path through the network, which agrees with the field's 1e-4 for base at batch 256.
 _ADAMW_RATE, _ADAMW_BATCH, _ADAMW_PATH = 2e-3, 64, 128 * 4

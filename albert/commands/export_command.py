@@ -1,0 +1,100 @@
+"""The command that writes a checkpoint in the formats of others."""
+
+import os
+from typing import List, Sequence
+
+from absl import flags, logging
+
+from albert import command_line
+from albert.errors import UsageError
+
+FORMATS = ("hf", "savedmodel", "tf1")
+USAGE = """Writes a checkpoint of a run in a format that others read.
+
+  python -m albert export --format=hf --output_dir=pretraining_output --export_dir=my-albert
+
+  hf          a folder for transformers: AutoModelForPreTraining, AutoTokenizer
+  savedmodel  functions encode, fill_mask and sentence_order for plain TensorFlow
+  tf1         weights alone under the original names, as the published archives hold them
+"""
+
+
+def define_flags() -> None:
+    """Defines the flags of the command."""
+    flags.DEFINE_enum("format", "hf", FORMATS, "What to write.")
+    flags.DEFINE_string("output_dir", None, "The folder of the run.")
+    flags.DEFINE_string("checkpoint", None, "Which one; default: the best, else the latest.")
+    flags.DEFINE_string("export_dir", None, "Where to write; a new or empty folder.")
+    flags.DEFINE_string("albert_config_file", None, "Default: the run's albert_config.json.")
+    flags.DEFINE_string("spm_model_file", None, "Default: that of the run's records.")
+    flags.DEFINE_bool("do_lower_case", None, "Default: as in the run's records, else False.")
+    flags.DEFINE_bool("keep_accents", None, "Default: as in the run's records, else True.")
+
+
+def main(positional: List[str]) -> int:
+    """Exports as the flags say."""
+    from albert.files import ensure_new_directory
+    from albert.run_folder import open_checkpoint
+
+    f = flags.FLAGS
+    if positional or not f.export_dir or not (f.output_dir or f.checkpoint):
+        raise UsageError(
+            "Pass the run and where to write: python -m albert export --format=hf "
+            "--output_dir=pretraining_output --export_dir=my-albert"
+        )
+    checkpoint = open_checkpoint(f.output_dir, f.checkpoint, f.albert_config_file)
+    ensure_new_directory(f.export_dir, "--export_dir")
+    run = f.output_dir or os.path.dirname(checkpoint.prefix)
+    {"hf": _huggingface, "savedmodel": _saved_model, "tf1": _weights}[f.format](checkpoint, run)
+    names = sorted(os.listdir(f.export_dir))
+    logging.info("Wrote %s: %s", f.export_dir, ", ".join(names))
+    return 0
+
+
+def _tokenization(run: str):
+    from albert.run_tokenizer import find_tokenization
+
+    f = flags.FLAGS
+    return find_tokenization(run, f.spm_model_file, f.do_lower_case, f.keep_accents)
+
+
+def _tokenizer_if_any(run: str):
+    """The tokenizer file; weights are of use without one."""
+    try:
+        return _tokenization(run).model_file
+    except UsageError as error:
+        if flags.FLAGS.spm_model_file:
+            raise
+        logging.warning("Exported without a tokenizer. %s", error)
+        return None
+
+
+def _huggingface(checkpoint, run: str) -> None:
+    from albert.huggingface.folder import write_folder
+    from albert.run_folder import read_flags
+
+    write_folder(flags.FLAGS.export_dir, checkpoint, _tokenization(run), read_flags(run))
+
+
+def _saved_model(checkpoint, run: str) -> None:
+    from albert.huggingface.folder import SPIECE_FILE
+    from albert.saved_model import write_pretraining_model
+
+    spm = _tokenizer_if_any(run)
+    extra = {SPIECE_FILE: spm} if spm else {}
+    write_pretraining_model(flags.FLAGS.export_dir, checkpoint.config, checkpoint.weights, extra)
+
+
+def _weights(checkpoint, run: str) -> None:
+    from albert.original_folder import copy_tokenizer, write_weights
+
+    f = flags.FLAGS
+    spm = _tokenizer_if_any(run)
+    write_weights(f.export_dir, checkpoint.config, checkpoint.weights)
+    if spm:
+        copy_tokenizer(spm, f.export_dir, os.path.splitext(os.path.basename(spm))[0])
+
+
+def run(argv: Sequence[str]) -> None:
+    """The whole command, from arguments to exit code."""
+    command_line.run(argv, USAGE, define_flags, main)

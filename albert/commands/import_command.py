@@ -1,0 +1,131 @@
+"""The command that makes a run folder of a checkpoint made elsewhere."""
+
+import os
+import shutil
+import tarfile
+import tempfile
+from typing import List, Optional, Sequence
+
+import numpy as np
+from absl import flags, logging
+
+from albert import command_line
+from albert.errors import UsageError
+
+USAGE = """Reads a model made elsewhere and writes it as a checkpoint to go on from.
+
+  python -m albert import --source=my-albert --output_dir=imported
+  python3 multigpu_pretraining.py --init_checkpoint=imported/model.ckpt-0 \\
+    --albert_config_file=imported/albert_config.json ...
+
+The source is a folder of transformers (.safetensors, or .bin, read as weights only), a folder or
+checkpoint of Google, brightmart or the Malay project, a .tar.gz of one, or the URL of that.
+"""
+
+
+def define_flags() -> None:
+    """Defines the flags of the command."""
+    flags.DEFINE_string("source", None, "Folder, checkpoint, .tar.gz or URL.")
+    flags.DEFINE_string("sha256", None, "What the file behind a URL must have.")
+    flags.DEFINE_string("output_dir", None, "Where to write; a new or empty folder.")
+    flags.DEFINE_string("albert_config_file", None, "Default: the one beside the checkpoint.")
+    flags.DEFINE_enum(
+        "ln_type", None, ("preln", "postln"), "brightmart: where layers are normalised."
+    )
+
+
+def main(positional: List[str]) -> int:
+    """Imports as the flags say."""
+    from albert.files import ensure_new_directory
+
+    f = flags.FLAGS
+    source = f.source or (positional[0] if len(positional) == 1 else None)
+    if not source or not f.output_dir:
+        raise UsageError(
+            "Pass what to read and where to write: python -m albert import --source=my-albert "
+            "--output_dir=imported"
+        )
+    ensure_new_directory(f.output_dir, "--output_dir")
+    # Kept when something fails, so that the same command goes on with the part that came.
+    downloads = os.path.abspath(f.output_dir) + ".download"
+    if source.startswith(("http://", "https://")):
+        source = _download(source, downloads, f.sha256)
+    with tempfile.TemporaryDirectory(prefix=".import-", dir=f.output_dir) as scratch:
+        _import(_unpacked(source, scratch))
+    shutil.rmtree(downloads, ignore_errors=True)
+    return 0
+
+
+def _download(url: str, folder: str, sha256: Optional[str]) -> str:
+    from albert.bundle.download import fetch
+
+    os.makedirs(folder, exist_ok=True)
+    name = os.path.basename(url.split("?")[0]) or "archive"
+    return fetch(url, os.path.join(folder, name), sha256)
+
+
+def _unpacked(source: str, scratch: str) -> str:
+    """The source as a folder or checkpoint."""
+    if os.path.isfile(source) and tarfile.is_tarfile(source):
+        from albert.bundle.tarball import unpack
+
+        folder = os.path.join(scratch, "unpacked")
+        unpack(source, folder)
+        source = folder
+    while os.path.isdir(source):
+        inside = [os.path.join(source, name) for name in os.listdir(source)]
+        if len(inside) != 1 or not os.path.isdir(inside[0]):
+            break
+        source = inside[0]  # archives hold one folder
+    return source
+
+
+def _import(source: str) -> None:
+    from albert.checkpoints.manager import PREFIX, write_tensors
+    from albert.huggingface.folder import is_folder, read_folder
+    from albert.optim.transforms import FIRST_MOMENT
+    from albert.original_folder import copy_tokenizer, find_prefix, finish_folder, read_original
+    from albert.training.state import GLOBAL_STEP
+
+    f = flags.FLAGS
+    prefix = find_prefix(source)
+    if prefix:
+        found = read_original(prefix, f.albert_config_file, f.ln_type)
+        config, tensors, step, spm = found
+        text_flags = ""
+    elif is_folder(source):
+        config, tensors, spm, text_flags = read_folder(source)
+        step = 0
+    else:
+        raise UsageError(
+            "{} is neither a checkpoint (PREFIX.index), nor a folder with one, nor a folder of "
+            "transformers (config.json and model.safetensors).".format(f.source or source)
+        )
+    name = PREFIX + str(step)
+    write_tensors(os.path.join(f.output_dir, name), dict(tensors, **{GLOBAL_STEP: np.int64(step)}))
+    finish_folder(f.output_dir, config, name)
+    if spm:
+        copy_tokenizer(spm, f.output_dir, "tokenizer")
+    else:
+        logging.warning("The source has no SentencePiece model; records need its own tokenizer.")
+    slots = any(key.endswith(FIRST_MOMENT) for key in tensors)
+    _say_how_to_go_on(os.path.join(f.output_dir, name), slots, text_flags)
+
+
+def _say_how_to_go_on(prefix: str, slots: bool, text_flags: str) -> None:
+    logging.info("Wrote %s", prefix)
+    folder = os.path.dirname(prefix)
+    print(
+        "Start from it: --init_checkpoint={} --albert_config_file={}".format(
+            prefix, os.path.join(folder, "albert_config.json")
+        )
+    )
+    if slots:
+        print("It has its optimizer's state: --output_dir={} continues it.".format(folder))
+    if text_flags:
+        print("Make its records, and export it, with {}".format(text_flags))
+
+
+def run(argv: Sequence[str]) -> None:
+    """The whole command, from arguments to exit code."""
+    command_line.run(argv, USAGE, define_flags, main)

@@ -1,0 +1,106 @@
+"""The model card: what the model is, how it was trained and how good it is, in its own numbers."""
+
+from typing import Dict, Mapping, Optional
+
+from albert.huggingface.config import REMOTE_CODE_FILE
+from albert.run_folder import Checkpoint
+from albert.run_tokenizer import Tokenization
+
+_SHOWN_SIZES = (
+    "vocab_size",
+    "embedding_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+)
+# sentence_order_* stand in the file a second time, as next_sentence_*.
+_SHOWN_RESULTS = ("loss",) + tuple(
+    task + what for task in ("masked_lm_", "sentence_order_") for what in ("loss", "accuracy")
+)
+_SHOWN_FLAGS = (
+    "optimizer",
+    "learning_rate",
+    "num_train_steps",
+    "num_warmup_steps",
+    "train_batch_size",
+    "weight_decay",
+    "precision",
+    "random_seed",
+)
+_HEADER = """---
+library_name: transformers
+pipeline_tag: fill-mask
+tags:
+- albert
+---
+
+# ALBERT
+
+Pre-trained with masked-word and sentence-order prediction; {steps:,} updates.
+"""
+_USE = """
+## Use
+
+```python
+from transformers import AutoModelForPreTraining, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained("{folder}")
+model = AutoModelForPreTraining.from_pretrained("{folder}"{remote})
+```
+"""
+_REMOTE = """
+The layers are ordered as in brightmart's ALBERT, for which transformers has no class:
+`{module}` in this folder holds it, and `trust_remote_code=True` runs that file.
+"""
+
+
+def model_card(
+    checkpoint: Checkpoint, tokenization: Tokenization, flags: Mapping[str, str], folder: str
+) -> str:
+    """The text of README.md.
+
+    Args:
+      checkpoint: The model and its evaluation.
+      tokenization: How text becomes ids.
+      flags: Of the training run, if it is known.
+      folder: What the model is called when it is loaded.
+    """
+    config = checkpoint.config
+    text = _HEADER.format(steps=checkpoint.step)
+    remote = config.layout == "brightmart"
+    text += _USE.format(folder=folder, remote=", trust_remote_code=True" if remote else "")
+    if remote:
+        text += _REMOTE.format(module=REMOTE_CODE_FILE)
+    results = {k: v for k, v in checkpoint.results.items() if k in _SHOWN_RESULTS}
+    text += _table("Held-out results", results)
+    if not results:
+        text += "\n## Held-out results\n\nThis checkpoint was not evaluated.\n"
+    text += _table("Training", {k: flags[k] for k in _SHOWN_FLAGS if k in flags})
+    text += _table("Data", _data(tokenization.manifest))
+    text += _table("Sizes", {key: getattr(config, key) for key in _SHOWN_SIZES})
+    text += "\nText is {}lower-cased and keeps {}accents.\n".format(
+        "" if tokenization.lower_case else "not ", "its " if tokenization.keep_accents else "no "
+    )
+    return text
+
+
+def _data(manifest: Optional[dict]) -> Dict[str, object]:
+    if not manifest:
+        return {}
+    names = ("documents", "examples", "tokens", "max_seq_length", "masking", "sentence_task")
+    shown = {name: manifest[name] for name in names if name in manifest}
+    if "unigram_entropy" in manifest:
+        shown["loss of a model that knows word frequencies alone"] = manifest["unigram_entropy"]
+    return shown
+
+
+def _table(title: str, values: Mapping[str, object]) -> str:
+    if not values:
+        return ""
+    lines = ["", "## " + title, "", "| | |", "|---|---|"]  # type: List[str]
+    for name, value in values.items():
+        shown = "{:.4f}".format(value) if isinstance(value, float) else value
+        lines.append("| {} | {} |".format(name, shown))
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,181 @@
+"""A transformers folder as a whole: written from a checkpoint, read back as one."""
+
+import json
+import os
+import shutil
+from typing import Any, Dict, Mapping, NamedTuple, Optional
+
+import numpy as np
+from absl import logging
+
+from albert.config import ModelConfig
+from albert.errors import UsageError
+from albert.files import atomic_write
+from albert.huggingface import config as config_json
+from albert.huggingface import names, spiece, tokenizer
+from albert.huggingface.card import model_card
+from albert.run_folder import Checkpoint
+from albert.run_tokenizer import Tokenization
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+TORCH_FILE = "pytorch_model.bin"
+SPIECE_FILE = "spiece.model"
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+_REMOTE_CODE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "remote_code")
+
+
+class Folder(NamedTuple):
+    """What a transformers folder holds, in our terms.
+
+    Attributes:
+      config: The model.
+      weights: By our names, float32; the heads may be absent.
+      spm_model_file: The tokenizer, if it is there.
+      text_flags: How text must be prepared, as flags; empty if it needs none.
+    """
+
+    config: ModelConfig
+    weights: Dict[str, np.ndarray]
+    spm_model_file: Optional[str]
+    text_flags: str
+
+
+def write_folder(
+    directory: str, checkpoint: Checkpoint, tokenization: Tokenization, flags: Mapping[str, str]
+) -> None:
+    """Writes weights, config, tokenizer, model card and, for brightmart's layout, the class.
+
+    Args:
+      directory: An existing folder.
+      checkpoint: The model.
+      tokenization: Its tokenizer.
+      flags: Of the training run, for the card.
+
+    Raises:
+      UsageError: Tokenizer and model differ in size, or transformers has no equal of either.
+    """
+    config = checkpoint.config
+    pieces = spiece.read(tokenization.model_file)
+    _check_vocabulary(config, len(pieces.pieces), tokenization.model_file)
+    write_model(
+        directory,
+        config_json.to_huggingface(config, pieces.special_ids),
+        names.to_huggingface(config, checkpoint.weights),
+    )
+    write_tokenizer(directory, pieces, tokenization, config.max_position_embeddings)
+    with atomic_write(os.path.join(directory, "README.md")) as handle:
+        name = os.path.basename(os.path.abspath(directory))
+        handle.write(model_card(checkpoint, tokenization, flags, name))
+
+
+def write_model(
+    directory: str, values: Mapping[str, Any], tensors: Mapping[str, np.ndarray]
+) -> None:
+    """Writes `config.json` and `model.safetensors`, and the class if transformers has none."""
+    from safetensors.numpy import save
+
+    if values["model_type"] == config_json.BRIGHTMART_TYPE:
+        name = config_json.REMOTE_CODE_FILE
+        shutil.copyfile(os.path.join(_REMOTE_CODE, name), os.path.join(directory, name))
+    _write_json(directory, CONFIG_FILE, values)
+    with atomic_write(os.path.join(directory, WEIGHTS_FILE), "wb") as handle:
+        handle.write(save(dict(tensors), metadata={"format": "pt"}))
+
+
+def write_tokenizer(
+    directory: str, pieces: spiece.SentencePiece, tokenization: Tokenization, longest: int
+) -> None:
+    """Writes `spiece.model`, `tokenizer.json` and `tokenizer_config.json`."""
+    shutil.copyfile(tokenization.model_file, os.path.join(directory, SPIECE_FILE))
+    how = (pieces, tokenization.lower_case, tokenization.keep_accents)
+    _write_json(directory, "tokenizer.json", tokenizer.tokenizer_json(*how))
+    _write_json(directory, TOKENIZER_CONFIG_FILE, tokenizer.tokenizer_config(*how, longest))
+
+
+def is_folder(directory: str) -> bool:
+    """Whether a directory is a model folder of transformers."""
+    files = [os.path.join(directory, name) for name in (WEIGHTS_FILE, TORCH_FILE)]
+    return os.path.isfile(os.path.join(directory, CONFIG_FILE)) and any(map(os.path.isfile, files))
+
+
+def read_folder(directory: str) -> Folder:
+    """Reads config and weights; `.safetensors` if there is one, else `.bin`.
+
+    Raises:
+      UsageError: The files cannot be read, or hold a model that has no equal here.
+    """
+    path = os.path.join(directory, CONFIG_FILE)
+    values = _read_json(path)
+    config = config_json.from_huggingface(values, path)
+    tensors = _read_tensors(directory)
+    for key in names.unused_keys(config, tensors):
+        logging.warning("  unused from %s: %s", directory, key)
+    spm = os.path.join(directory, SPIECE_FILE)
+    return Folder(
+        config,
+        names.from_huggingface(config, tensors, directory),
+        spm if os.path.isfile(spm) else None,
+        _text_flags(os.path.join(directory, TOKENIZER_CONFIG_FILE)),
+    )
+
+
+def _text_flags(path: str) -> str:
+    settings = _read_json(path) if os.path.isfile(path) else {}
+    # Older folders leave them out where they are as in transformers' AlbertTokenizer.
+    missing = settings.get("tokenizer_class", "").startswith("AlbertTokenizer")
+    flags = ["--do_lower_case"] if settings.get("do_lower_case", missing) else []
+    flags += [] if settings.get("keep_accents", not missing) else ["--nokeep_accents"]
+    return " ".join(flags)
+
+
+def _read_json(path: str) -> Dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as handle:
+            return json.load(handle)
+    except (OSError, ValueError) as error:
+        raise UsageError("Cannot read {}: {}.".format(path, error)) from error
+
+
+def _read_tensors(directory: str) -> Dict[str, np.ndarray]:
+    path = os.path.join(directory, WEIGHTS_FILE)
+    if os.path.isfile(path):
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            return load_file(path)
+        except (OSError, SafetensorError, TypeError, KeyError) as error:
+            raise UsageError("Cannot read {}: {!r}.".format(path, error)) from error
+    path = os.path.join(directory, TORCH_FILE)
+    try:
+        import torch
+    except ImportError as error:
+        raise UsageError(
+            "Reading {} needs `pip install torch`; a folder with {} does not.".format(
+                path, WEIGHTS_FILE
+            )
+        ) from error
+    # A pickle may run any code; weights_only unpickles nothing but tensors.
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises several kinds for one broken or hostile file
+        reason = str(error).splitlines()[0]
+        raise UsageError("{} does not hold weights alone: {}".format(path, reason)) from error
+    return {name: tensor.float().numpy() for name, tensor in tensors.items()}
+
+
+def _check_vocabulary(config: ModelConfig, pieces: int, path: str) -> None:
+    if pieces > config.vocab_size:
+        raise UsageError(
+            "{} has {} pieces, but the model knows {} (vocab_size). Pass the tokenizer it was "
+            "trained with by --spm_model_file.".format(path, pieces, config.vocab_size)
+        )
+    if pieces < config.vocab_size:
+        logging.warning("%s has %d pieces; vocab_size is %d", path, pieces, config.vocab_size)
+
+
+def _write_json(directory: str, name: str, values: Mapping[str, Any]) -> None:
+    with atomic_write(os.path.join(directory, name)) as handle:
+        json.dump(values, handle, indent=2, ensure_ascii=False)
+        handle.write("\n")

@@ -1,0 +1,169 @@
+"""Which key of a transformers model holds which of our weights: the one map, for both directions.
+
+google's layout has the keys of `AlbertForPreTraining`; brightmart's those of the model in
+`remote_code/`.
+"""
+
+from typing import Dict, Mapping, NamedTuple
+
+import numpy as np
+
+from albert.config import ModelConfig
+from albert.errors import UsageError
+from albert.model.parameters import Block, Dense, Norm, ParameterSpec, parameter_tree
+
+# Tied to other weights or made by the class itself; files of older versions hold them.
+_WORDS, _WORDS_COPY = "albert.embeddings.word_embeddings.weight", "predictions.decoder.weight"
+_MAPPING = "albert.encoder.embedding_hidden_mapping_in."
+
+
+class Key(NamedTuple):
+    """Where a weight lies; torch stores a linear map as [outputs, inputs]."""
+
+    name: str
+    transposed: bool
+
+
+def encoder_keys(config: ModelConfig) -> Dict[str, Key]:
+    """The keys of embeddings, blocks and pooler, by our names."""
+    tree = parameter_tree(config)
+    keys = {}  # type: Dict[str, Key]
+    tables, prefix = tree.embeddings, "albert.embeddings."
+    _table(keys, prefix + "word_embeddings.weight", tables.word)
+    _table(keys, prefix + "token_type_embeddings.weight", tables.token_type)
+    _table(keys, prefix + "position_embeddings.weight", tables.position)
+    _norm(keys, prefix + "LayerNorm", tables.norm)
+    if tables.projection is not None:
+        in_lookup = config.layout == "brightmart"
+        _dense(keys, prefix + "projection" if in_lookup else _MAPPING[:-1], tables.projection)
+    for number, block in enumerate(tree.blocks):
+        _block(keys, config, number, block)
+    if tree.final_norm is not None:
+        _norm(keys, "albert.encoder.LayerNorm", tree.final_norm)
+    _dense(keys, "albert.pooler", tree.pooler)
+    return keys
+
+
+def pretraining_keys(config: ModelConfig) -> Dict[str, Key]:
+    """The keys of encoder and both heads, by our names."""
+    keys = encoder_keys(config)
+    tree = parameter_tree(config)
+    _dense(keys, "predictions.dense", tree.masked_lm.transform)
+    _norm(keys, "predictions.LayerNorm", tree.masked_lm.norm)
+    _table(keys, "predictions.bias", tree.masked_lm.output_bias)
+    _table(keys, "sop_classifier.classifier.weight", tree.sentence_order.output_weights)
+    _table(keys, "sop_classifier.classifier.bias", tree.sentence_order.output_bias)
+    return keys
+
+
+def to_huggingface(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    """Our weights under transformers' keys; weights that it has no key for are left out."""
+    tensors = {
+        key.name: np.ascontiguousarray(weights[name].T if key.transposed else weights[name])
+        for name, key in pretraining_keys(config).items()
+        if name in weights
+    }
+    if _needs_identity(config):
+        tensors[_MAPPING + "weight"] = np.eye(config.hidden_size, dtype=np.float32)
+        tensors[_MAPPING + "bias"] = np.zeros(config.hidden_size, np.float32)
+    return tensors
+
+
+def from_huggingface(
+    config: ModelConfig, tensors: Mapping[str, np.ndarray], source: str
+) -> Dict[str, np.ndarray]:
+    """The weights in a transformers file by our names, float32; heads may be absent.
+
+    Raises:
+      UsageError: A weight of the encoder is missing, or the file holds a model that has no
+        equal here.
+    """
+    tensors = {_full_name(key): value for key, value in tensors.items()}
+    _check_equal_model(config, tensors, source)
+    weights = {}
+    for name, key in pretraining_keys(config).items():
+        if key.name in tensors:
+            value = np.asarray(tensors[key.name], np.float32)
+            weights[name] = np.ascontiguousarray(value.T if key.transposed else value)
+    missing = [key.name for name, key in encoder_keys(config).items() if name not in weights]
+    if missing:
+        raise UsageError(
+            "{} lacks {} of the weights its config asks for, first {}. Give a complete ALBERT "
+            "folder.".format(source, len(missing), missing[0])
+        )
+    return weights
+
+
+def unused_keys(config: ModelConfig, tensors: Mapping[str, np.ndarray]) -> list:
+    """Keys of a transformers file that hold neither a weight of ours nor a copy of one."""
+    known = {key.name for key in pretraining_keys(config).values()}
+    known |= {_WORDS_COPY, "predictions.decoder.bias", _MAPPING + "weight", _MAPPING + "bias"}
+    buffers = ("position_ids", "token_type_ids")
+    return sorted(k for k in tensors if _full_name(k) not in known and not k.endswith(buffers))
+
+
+def _full_name(key: str) -> str:
+    # A bare AlbertModel is saved without the name of its part.
+    return "albert." + key if key.split(".")[0] in ("embeddings", "encoder", "pooler") else key
+
+
+def _check_equal_model(config, tensors, source: str) -> None:
+    words = tensors.get(_WORDS)
+    if _WORDS_COPY in tensors and not np.array_equal(tensors[_WORDS_COPY], words):
+        raise UsageError(
+            "{} has an output embedding of its own ({}); ALBERT here uses the word embedding for "
+            "both, so the model cannot be imported.".format(source, _WORDS_COPY)
+        )
+    if not _needs_identity(config) or _MAPPING + "weight" not in tensors:
+        return
+    kernel, bias = tensors[_MAPPING + "weight"], tensors[_MAPPING + "bias"]
+    if not np.array_equal(kernel, np.eye(config.hidden_size)) or np.any(bias):
+        raise UsageError(
+            "{} projects its embedding although embedding_size equals hidden_size ({}); the "
+            "original layout has no such projection, so the model cannot be imported.".format(
+                source, config.hidden_size
+            )
+        )
+
+
+def _needs_identity(config: ModelConfig) -> bool:
+    """Whether only transformers projects the embedding: Google's code not where widths agree."""
+    return config.layout == "google" and config.embedding_size == config.hidden_size
+
+
+def _block(keys: Dict[str, Key], config: ModelConfig, number: int, block: Block) -> None:
+    if config.layout == "google":
+        layer, inner = divmod(number, config.inner_group_num)
+        group = layer * config.num_hidden_groups // config.num_hidden_layers
+        scope = "albert.encoder.albert_layer_groups.{}.albert_layers.{}.".format(group, inner)
+        attention, feed_forward = scope + "attention.", scope
+        names = ("ffn", "ffn_output", "full_layer_layer_norm")
+    else:
+        own_attention = config.shared_type in ("ffn", "none")
+        own_ffn = config.shared_type in ("attention", "none")
+        attention = "albert.encoder.attentions.{}.".format(number if own_attention else 0)
+        feed_forward = "albert.encoder.feed_forwards.{}.".format(number if own_ffn else 0)
+        names = ("intermediate", "output", "LayerNorm")
+    _dense(keys, attention + "query", block.query)
+    _dense(keys, attention + "key", block.key)
+    _dense(keys, attention + "value", block.value)
+    _dense(keys, attention + "dense", block.attention_output)
+    _norm(keys, attention + "LayerNorm", block.attention_norm)
+    _dense(keys, feed_forward + names[0], block.intermediate)
+    _dense(keys, feed_forward + names[1], block.output)
+    _norm(keys, feed_forward + names[2], block.output_norm)
+
+
+def _table(keys: Dict[str, Key], name: str, spec: ParameterSpec) -> None:
+    keys[spec.name] = Key(name, False)
+
+
+def _dense(keys: Dict[str, Key], name: str, specs: Dense) -> None:
+    keys[specs.kernel.name] = Key(name + ".weight", True)
+    if specs.bias is not None:
+        keys[specs.bias.name] = Key(name + ".bias", False)
+
+
+def _norm(keys: Dict[str, Key], name: str, specs: Norm) -> None:
+    keys[specs.gamma.name] = Key(name + ".weight", False)
+    keys[specs.beta.name] = Key(name + ".bias", False)

@@ -1,0 +1,174 @@
+"""Folders as Google, brightmart and the Malay project published them: read and written."""
+
+import glob
+import json
+import os
+import shutil
+from typing import Dict, List, NamedTuple, Optional
+
+import numpy as np
+from absl import logging
+
+from albert.checkpoints.manager import latest_checkpoint, read_tensors, write_tensors
+from albert.checkpoints.names import check_layout, find_slot, layout_of
+from albert.checkpoints.restore import compare
+from albert.config import ModelConfig
+from albert.errors import UsageError
+from albert.files import atomic_write
+from albert.model.parameters import parameter_specs
+from albert.optim.transforms import FIRST_MOMENT, SECOND_MOMENT
+from albert.training.setup import CONFIG_FILE
+from albert.training.state import GLOBAL_STEP
+
+# As the published archives name it; a run's own are model.ckpt-STEP.
+WEIGHTS_PREFIX = "model.ckpt-best"
+_CONFIG_NAMES = ("albert_config.json", "config.json", "bert_config.json")
+_CONFIG_PATTERNS = ("albert_config_*.json", "bert_config_*.json", "*_[cC][oO][nN][fF][iI][gG].json")
+
+
+class Original(NamedTuple):
+    """What such a folder holds.
+
+    Attributes:
+      config: The model.
+      tensors: Weights, float32, and, if each weight has them, the optimizer's slots by our names.
+      step: The checkpoint's global step; 0 if it has none.
+      spm_model_file: The tokenizer, if there is one.
+    """
+
+    config: ModelConfig
+    tensors: Dict[str, np.ndarray]
+    step: int
+    spm_model_file: Optional[str]
+
+
+def find_prefix(source: str) -> Optional[str]:
+    """The checkpoint meant by a prefix or a folder, also one folder below; None if there is none.
+
+    Raises:
+      UsageError: The folder has several and does not say which is the current one.
+    """
+    if os.path.isfile(source + ".index"):
+        return source
+    if not os.path.isdir(source):
+        return None
+    current = latest_checkpoint(source)
+    if current:
+        return current
+    found = sorted(glob.glob(os.path.join(glob.escape(source), "*.index")))
+    found = [path[: -len(".index")] for path in found]
+    best = [path for path in found if path.endswith("-best")]
+    if len(found) > 1 and len(best) != 1:
+        raise UsageError(
+            "{} holds several checkpoints ({}). Name one: --source={}.".format(
+                source, ", ".join(os.path.basename(path) for path in found), found[0]
+            )
+        )
+    return (best or found or [None])[0]
+
+
+def read_original(prefix: str, config_file: Optional[str], ln_type: Optional[str]) -> Original:
+    """Reads a checkpoint of the original systems and what lies beside it.
+
+    Args:
+      prefix: As `find_prefix` returns.
+      config_file: None to look for it beside the checkpoint, under any of its names.
+      ln_type: brightmart: overrides the config's; nothing in a checkpoint tells it.
+
+    Raises:
+      UsageError: There is no config or several, or it does not fit the weights.
+    """
+    folder = os.path.dirname(prefix)
+    tensors = read_tensors(prefix)
+    config = _read_config(config_file or _find_config(folder), layout_of(tensors), ln_type)
+    check_layout(config, tensors, prefix)
+    found = compare(config, tensors)
+    if found.mismatched or found.missing:
+        raise UsageError(
+            "{} does not fit its config: {} weights differ, first {}. Pass the right one with "
+            "--albert_config_file.".format(
+                prefix,
+                len(found.mismatched) + len(found.missing),
+                (found.mismatched + found.missing)[0],
+            )
+        )
+    for name in found.unused:
+        logging.warning("  unused from the checkpoint: %s", name)
+    kept = {name: tensors[name].astype(np.float32) for name in parameter_specs(config)}
+    kept.update(_slots(tensors, list(kept)))
+    spm = sorted(glob.glob(os.path.join(glob.escape(folder), "*.model")))
+    return Original(config, kept, int(tensors.get(GLOBAL_STEP, 0)), spm[0] if spm else None)
+
+
+def write_weights(directory: str, config: ModelConfig, weights: Dict[str, np.ndarray]) -> None:
+    """Writes a checkpoint of weights alone and the config, as the published archives hold them."""
+    write_tensors(os.path.join(directory, WEIGHTS_PREFIX), weights)
+    finish_folder(directory, config, WEIGHTS_PREFIX)
+
+
+def finish_folder(directory: str, config: ModelConfig, name: str) -> None:
+    """Writes the config, and `name` as the current checkpoint of a folder."""
+    with atomic_write(os.path.join(directory, CONFIG_FILE)) as handle:
+        handle.write(config.to_json())
+    with atomic_write(os.path.join(directory, "checkpoint")) as handle:
+        line = 'model_checkpoint_path: "{0}"\nall_model_checkpoint_paths: "{0}"\n'
+        handle.write(line.format(name))
+
+
+def copy_tokenizer(model_file: str, directory: str, name: str) -> None:
+    """Copies a `.model` and the `.vocab` beside it under the name `name`."""
+    shutil.copyfile(model_file, os.path.join(directory, name + ".model"))
+    vocabulary = os.path.splitext(model_file)[0] + ".vocab"
+    if os.path.isfile(vocabulary):
+        shutil.copyfile(vocabulary, os.path.join(directory, name + ".vocab"))
+
+
+def _slots(tensors: Dict[str, np.ndarray], weights: List[str]) -> Dict[str, np.ndarray]:
+    slots = {}
+    for name in weights:
+        for moment in (FIRST_MOMENT, SECOND_MOMENT):
+            found = find_slot(name + moment, tensors)
+            if found is None:
+                return {}  # half of them would be of no use
+            slots[name + moment] = tensors[found].astype(np.float32)
+    return slots
+
+
+def _find_config(folder: str) -> str:
+    for name in _CONFIG_NAMES:
+        path = os.path.join(folder, name)
+        if os.path.isfile(path):
+            return path
+    found = set()
+    for pattern in _CONFIG_PATTERNS:
+        found.update(glob.glob(os.path.join(glob.escape(folder), pattern)))
+    if len(found) != 1:
+        raise UsageError(
+            "{} model config in {}{}. Pass it with --albert_config_file.".format(
+                "Several files could be the" if found else "No",
+                folder or ".",
+                ": " + ", ".join(sorted(map(os.path.basename, found))) if found else "",
+            )
+        )
+    return found.pop()
+
+
+def _read_config(path: str, layout: Optional[str], ln_type: Optional[str]) -> ModelConfig:
+    try:
+        with open(path, encoding="utf-8") as handle:
+            values = json.load(handle)
+    except (OSError, ValueError) as error:
+        raise UsageError("Cannot read config {}: {}.".format(path, error)) from error
+    if not isinstance(values, dict):
+        raise UsageError("Config {} must hold one JSON object.".format(path))
+    if layout:
+        values.setdefault("layout", layout)  # files in circulation do not say it; the weights do
+    if ln_type:
+        values["ln_type"] = ln_type
+    elif layout == "brightmart" and "ln_type" not in values:
+        logging.warning(
+            "%s does not say ln_type: taken as preln, as in the Malay project. For a later "
+            "albert_zh pass --ln_type=postln.",
+            path,
+        )
+    return ModelConfig.from_dict(values, path)

@@ -1,0 +1,100 @@
+"""What a run folder tells about one of its checkpoints: config, weights, numbers, flags."""
+
+import os
+from typing import Dict, NamedTuple, Optional
+
+import numpy as np
+from absl import logging
+
+from albert.checkpoints.manager import latest_checkpoint, read_tensors
+from albert.checkpoints.names import check_layout
+from albert.checkpoints.restore import compare
+from albert.config import ModelConfig
+from albert.errors import UsageError
+from albert.model.parameters import parameter_specs
+from albert.results import read_results
+from albert.training.loop import BEST_DIRECTORY
+from albert.training.setup import CONFIG_FILE, FLAGS_FILE
+from albert.training.state import GLOBAL_STEP
+from albert.validation import find_checkpoint
+
+
+class Checkpoint(NamedTuple):
+    """Weights with what they belong to.
+
+    Attributes:
+      prefix: Path without ending.
+      config: The model.
+      weights: Every weight, float32, by name.
+      step: Updates that made them.
+      results: The evaluation of this step; empty if there was none.
+    """
+
+    prefix: str
+    config: ModelConfig
+    weights: Dict[str, np.ndarray]
+    step: int
+    results: Dict[str, float]
+
+
+def open_checkpoint(
+    directory: Optional[str], name: Optional[str] = None, config_file: Optional[str] = None
+) -> Checkpoint:
+    """Reads a checkpoint of a run and checks that the config is its own.
+
+    Args:
+      directory: The run's; the checkpoint's own if None.
+      name: Of the checkpoint, a prefix or relative to the directory; None for the best one, or the
+        latest where none was kept as the best.
+      config_file: None for the `albert_config.json` of the directory.
+
+    Raises:
+      UsageError: Something is missing, or config and weights differ; names the first difference.
+    """
+    best = latest_checkpoint(os.path.join(directory, BEST_DIRECTORY)) if directory else None
+    prefix = best if best and not name else find_checkpoint(name, directory)
+    directory = directory or os.path.dirname(prefix)
+    config_file = config_file or os.path.join(directory, CONFIG_FILE)
+    if not os.path.isfile(config_file):
+        raise UsageError(
+            "No {}. Pass the model's config with --albert_config_file.".format(config_file)
+        )
+    config = ModelConfig.from_json_file(config_file)
+    tensors = read_tensors(prefix)
+    check_layout(config, tensors, prefix)
+    weights = _fitting(config, tensors, prefix, config_file)
+    step = int(tensors.get(GLOBAL_STEP, 0))
+    logging.info("Checkpoint = %s, step %d", prefix, step)
+    results = [read_results(folder) for folder in (os.path.dirname(prefix), directory)]
+    of_this_step = [found for found in results if found.get("global_step") == step]
+    return Checkpoint(prefix, config, weights, step, (of_this_step or [{}])[0])
+
+
+def _fitting(config, tensors, prefix: str, config_file: str) -> Dict[str, np.ndarray]:
+    found = compare(config, tensors)
+    differences = found.mismatched
+    differences += ["{}: only in the config".format(name) for name in found.missing]
+    differences += ["{}: only in the checkpoint".format(name) for name in found.unused]
+    if differences:
+        raise UsageError(
+            "Config {} does not fit checkpoint {}: {} weights differ, first {}. Use the config it "
+            "was trained with.".format(config_file, prefix, len(differences), differences[0])
+        )
+    return {name: tensors[name].astype(np.float32) for name in parameter_specs(config)}
+
+
+def read_flags(directory: str) -> Dict[str, str]:
+    """The flags of a run by name, as text; "true" or "false" for switches."""
+    path = os.path.join(directory, FLAGS_FILE)
+    found = {}
+    if os.path.isfile(path):
+        with open(path, encoding="utf-8") as handle:
+            for line in handle.read().splitlines():
+                name, equals, value = line.lstrip("-").partition("=")
+                if equals:
+                    found[name] = value
+                elif name.startswith("no"):
+                    found[name[len("no") :]] = "false"
+                else:
+                    found[name] = "true"
+    return found

@@ -1,0 +1,106 @@
+"""Which SentencePiece model a run was trained with, and how its text was prepared."""
+
+import glob
+import hashlib
+import os
+from typing import Iterator, NamedTuple, Optional
+
+from absl import logging
+
+from albert.data.records import read_manifest
+from albert.errors import UsageError
+from albert.run_folder import read_flags
+
+
+class Tokenization(NamedTuple):
+    """How text becomes ids.
+
+    Attributes:
+      model_file: The SentencePiece model.
+      lower_case: Whether text is lower-cased before.
+      keep_accents: Whether text keeps its combining marks.
+      manifest: What the build of the records told about itself, if it was found.
+    """
+
+    model_file: str
+    lower_case: bool
+    keep_accents: bool
+    manifest: Optional[dict]
+
+
+def find_tokenization(
+    directory: str,
+    spm_model_file: Optional[str] = None,
+    lower_case: Optional[bool] = None,
+    keep_accents: Optional[bool] = None,
+) -> Tokenization:
+    """The tokenization of a run: as asked for, else from its records, else from its folder.
+
+    Args:
+      directory: The run's.
+      spm_model_file: The model, if the user names it.
+      lower_case: None for what the records say, or False.
+      keep_accents: None for what the records say, or True.
+
+    Raises:
+      UsageError: There is no model, or several, or it is not the one of the records.
+    """
+    manifest = _find_manifest(directory)
+    options = (manifest or {}).get("options", {})
+    path = spm_model_file or _of_records(manifest, directory) or _in_folder(directory)
+    if not os.path.isfile(path):
+        raise UsageError("--spm_model_file={} does not exist.".format(path))
+    expected = (manifest or {}).get("model", {}).get("sha256")
+    if expected and _sha256(path) != expected:
+        raise UsageError(
+            "{} is not the tokenizer of this run's records ({} with SHA-256 {}). Pass that one "
+            "with --spm_model_file.".format(path, manifest["model"].get("file"), expected)
+        )
+    logging.info("Tokenizer = %s", path)
+    return Tokenization(
+        path,
+        options.get("do_lower_case", False) if lower_case is None else lower_case,
+        options.get("keep_accents", True) if keep_accents is None else keep_accents,
+        manifest,
+    )
+
+
+def _find_manifest(directory: str) -> Optional[dict]:
+    names = read_flags(directory).get("input_file", "").split(",")
+    for pattern in names if names[0] else []:
+        for path in _places(pattern.strip(), directory):
+            for found in sorted(glob.glob(path))[:1]:
+                return read_manifest(found)
+    return None
+
+
+def _of_records(manifest: Optional[dict], directory: str) -> Optional[str]:
+    named = (manifest or {}).get("options", {}).get("spm_model_file")
+    paths = _places(named, directory) if named else iter(())
+    return next((path for path in paths if os.path.isfile(path)), None)
+
+
+def _places(path: str, directory: str) -> Iterator[str]:
+    # Relative paths were relative to where the run was started: here, or above its folder.
+    yield path
+    yield os.path.join(os.path.dirname(os.path.abspath(directory)), path)
+
+
+def _in_folder(directory: str) -> str:
+    found = sorted(glob.glob(os.path.join(glob.escape(directory), "*.model")))
+    if len(found) == 1:
+        return found[0]
+    raise UsageError(
+        "{} in {}, and the run's records were not found. Pass the SentencePiece model the records "
+        "were made with: --spm_model_file=tokenizer.model.".format(
+            "Several tokenizers ({})".format(", ".join(os.path.basename(f) for f in found))
+            if found
+            else "No tokenizer (*.model)",
+            directory,
+        )
+    )
+
+
+def _sha256(path: str) -> str:
+    with open(path, "rb") as handle:
+        return hashlib.sha256(handle.read()).hexdigest()

@@ -1,0 +1,122 @@
+"""SavedModels: a model as functions of any batch, served by TensorFlow without this package."""
+
+import contextlib
+import os
+import shutil
+import types
+from typing import Callable, Dict, Iterator, Mapping, NamedTuple
+
+import numpy as np
+from absl import logging
+
+from albert.compat import plain_operations, tf
+from albert.config import ModelConfig
+from albert.model.albert import pretraining_output
+
+Tensors = Mapping[str, tf.Tensor]
+_IDS = {name: (None, None) for name in ("input_ids", "input_mask", "segment_ids")}  # [B, S]
+_POSITIONS = "masked_lm_positions"
+
+
+class Signature(NamedTuple):
+    """A function to serve.
+
+    Attributes:
+      function: From (weights, inputs), both by name, to outputs by name.
+      inputs: Shape of each int32 input; None for what a request decides.
+    """
+
+    function: Callable[[Tensors, Tensors], Tensors]
+    inputs: Dict[str, tuple]
+
+
+def pretraining_signatures(config: ModelConfig) -> Dict[str, Signature]:
+    """encode, fill_mask and sentence_order.
+
+    All take input_ids, input_mask (1 for text, 0 for padding) and segment_ids, [B, S].
+      encode: sequence_output [B, S, D] and pooled_output [B, D].
+      fill_mask: with masked_lm_positions [B, P], logits of all pieces [B, P, V].
+      sentence_order: logits of "in order" and "swapped", [B, 2].
+    """
+
+    def run(weights: Tensors, inputs: Tensors):
+        # Without predictions asked for, the masked-LM head scores none.
+        none = inputs["input_ids"][:, :0]
+        return pretraining_output(config, weights, dict({_POSITIONS: none}, **inputs))
+
+    def encode(weights: Tensors, inputs: Tensors) -> Tensors:
+        encoder = run(weights, inputs).encoder
+        return {"sequence_output": encoder.sequence, "pooled_output": encoder.pooled}
+
+    def fill_mask(weights: Tensors, inputs: Tensors) -> Tensors:
+        return {"logits": run(weights, inputs).masked_lm_logits}
+
+    def sentence_order(weights: Tensors, inputs: Tensors) -> Tensors:
+        return {"logits": run(weights, inputs).sentence_order_logits}
+
+    return {
+        "encode": Signature(encode, _IDS),
+        "fill_mask": Signature(fill_mask, dict(_IDS, **{_POSITIONS: (None, None)})),
+        "sentence_order": Signature(sentence_order, _IDS),
+    }
+
+
+def write_pretraining_model(
+    directory: str,
+    config: ModelConfig,
+    weights: Mapping[str, np.ndarray],
+    extra: Mapping[str, str] = types.MappingProxyType({}),
+) -> None:
+    """Writes a SavedModel of a whole pre-training model; see `write_saved_model`."""
+    write_saved_model(directory, weights, pretraining_signatures(config), extra)
+
+
+def write_saved_model(
+    directory: str,
+    weights: Mapping[str, np.ndarray],
+    signatures: Mapping[str, Signature],
+    extra: Mapping[str, str],
+) -> None:
+    """Writes a SavedModel.
+
+    Args:
+      directory: Where; a SavedModel that lies there is replaced.
+      weights: By name; stored once, whatever the number of signatures.
+      signatures: By name.
+      extra: Files to put beside, in `assets.extra`: name there to path.
+    """
+    module = tf.Module()
+    module.weights = {name: tf.Variable(value) for name, value in weights.items()}
+    with plain_operations():
+        served = {
+            name: _served(module, signature).get_concrete_function()
+            for name, signature in signatures.items()
+        }
+        with _quiet():
+            tf.saved_model.save(module, directory, signatures=served)
+    folder = os.path.join(directory, "assets.extra")
+    os.makedirs(folder, exist_ok=True)
+    for name, path in extra.items():
+        shutil.copyfile(path, os.path.join(folder, name))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Drops TensorFlow's notes on its own progress and on names nobody sees."""
+    kept = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(kept)
+
+
+def _served(module: tf.Module, signature: Signature) -> Callable[..., Tensors]:
+    names = sorted(signature.inputs)
+    specs = [tf.TensorSpec(signature.inputs[name], tf.int32, name) for name in names]
+
+    def function(*inputs: tf.Tensor) -> Tensors:
+        weights = {name: tf.identity(variable) for name, variable in module.weights.items()}
+        return signature.function(weights, dict(zip(names, inputs)))
+
+    return tf.function(function, input_signature=specs, autograph=False)

@@ -1,0 +1,191 @@
+"""Folders of transformers, without transformers: names, config, tokenizer, what is refused."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from conftest import SIZES
+from malay import PIECES, model
+from oracles import goldens
+
+from albert.config import ModelConfig
+from albert.errors import UsageError
+from albert.huggingface import config as config_json
+from albert.huggingface import names, spiece, tokenizer
+from albert.huggingface.folder import is_folder, read_folder, write_folder, write_model
+from albert.model.parameters import initial_values
+from albert.run_folder import Checkpoint
+from albert.run_tokenizer import Tokenization
+from preprocess import vocabulary
+
+IDS = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
+VARIANTS = [
+    {"layout": "google", "num_hidden_groups": 3, "inner_group_num": 2},
+    {"layout": "google", "embedding_size": SIZES["hidden_size"]},
+    {"layout": "brightmart", "ln_type": "postln", "shared_type": "attention"},
+    {"layout": "brightmart", "shared_type": "none"},
+]
+
+
+def write(directory, config, weights):
+    values = config_json.to_huggingface(config, IDS)
+    write_model(str(directory), values, names.to_huggingface(config, weights))
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_every_weight_comes_back_byte_for_byte(variant, tmp_path):
+    config = ModelConfig.from_dict(dict(SIZES, **variant))
+    weights = initial_values(config, seed=1)
+    write(tmp_path, config, weights)
+    assert is_folder(str(tmp_path))
+    found = read_folder(str(tmp_path))
+    assert found.config == config
+    assert set(found.weights) == set(weights)
+    for name, value in weights.items():
+        assert found.weights[name].tobytes() == value.tobytes(), name
+        assert found.weights[name].shape == value.shape
+
+
+@pytest.mark.parametrize("layout", goldens.LAYOUTS)
+def test_weights_of_the_originals_come_back_byte_for_byte(layout, tmp_path):
+    golden = goldens.load(layout)
+    config = ModelConfig.from_dict(golden.config)
+    write(tmp_path, config, golden.parameters)
+    for name, value in read_folder(str(tmp_path)).weights.items():
+        assert value.tobytes() == golden.parameters[name].tobytes(), name
+
+
+def test_keys_and_values_are_those_of_transformers():
+    config = ModelConfig.from_dict(dict(SIZES, layout="google", num_hidden_groups=2))
+    weights = initial_values(config, seed=1)
+    tensors = names.to_huggingface(config, weights)
+    scope = "bert/encoder/transformer/group_1/inner_group_0/"
+    there = "albert.encoder.albert_layer_groups.1.albert_layers.0."
+    pairs = (
+        (scope + "ffn_1/intermediate/output/dense/kernel", there + "ffn_output.weight", True),
+        (scope + "LayerNorm_1/beta", there + "full_layer_layer_norm.bias", False),
+        (scope + "attention_1/self/key/kernel", there + "attention.key.weight", True),
+        (
+            "cls/seq_relationship/output_weights",
+            "sop_classifier.classifier.weight",
+            False,
+        ),
+    )
+    for ours, theirs, transposed in pairs:
+        expected = weights[ours].T if transposed else weights[ours]
+        np.testing.assert_array_equal(tensors[theirs], expected)
+    values = config_json.to_huggingface(config, dict(IDS, cls=7, sep=8, pad=5))
+    assert (values["model_type"], values["hidden_act"]) == ("albert", "gelu_new")
+    assert [values[k + "_token_id"] for k in ("bos", "eos", "pad", "mask")] == [7, 8, 5, 4]
+    assert "layout" not in values and "ln_type" not in values
+
+
+def test_models_without_an_equal_are_refused(tmp_path):
+    def config(**more):
+        return ModelConfig.from_dict(dict(SIZES, layout="google", **more))
+
+    uneven = config(num_hidden_layers=18, num_hidden_groups=14)
+    with pytest.raises(UsageError, match="another group's weights"):
+        config_json.to_huggingface(uneven, IDS)
+    values = config_json.to_huggingface(config(), IDS)
+    for change, message in (
+        ({"model_type": "bert"}, "type 'bert'; only albert"),
+        ({"layer_norm_eps": 1e-5}, "layer_norm_eps=1e-05"),
+        ({"hidden_act": "swish"}, "hidden_act='swish'"),
+        ({"position_embedding_type": "relative_key"}, "position_embedding_type='relative_key'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            config_json.from_huggingface(dict(values, **change), "config.json")
+    same = config(embedding_size=SIZES["hidden_size"])
+    tensors = names.to_huggingface(same, initial_values(same, 0))
+    tensors["albert.encoder.embedding_hidden_mapping_in.weight"][0, 1] = 0.5
+    with pytest.raises(UsageError, match="no such projection"):
+        names.from_huggingface(same, tensors, "folder")
+    tensors = names.to_huggingface(config(), initial_values(config(), 0))
+    untied = tensors["albert.embeddings.word_embeddings.weight"] + 1
+    with pytest.raises(UsageError, match="output embedding of its own"):
+        names.from_huggingface(
+            config(), dict(tensors, **{"predictions.decoder.weight": untied}), "folder"
+        )
+    del tensors["albert.pooler.bias"]
+    with pytest.raises(UsageError, match="lacks 1 of the weights .* albert.pooler.bias"):
+        names.from_huggingface(config(), tensors, "folder")
+
+
+def test_a_bare_encoder_and_the_erf_gelu_are_read(tmp_path, caplog):
+    config = ModelConfig.from_dict(dict(SIZES, layout="google"))
+    tensors = names.to_huggingface(config, initial_values(config, 0))
+    bare = {k[len("albert.") :]: v for k, v in tensors.items() if k.startswith("albert.")}
+    values = dict(config_json.to_huggingface(config, IDS), hidden_act="gelu")
+    write_model(str(tmp_path), values, dict(bare, **{"classifier.weight": np.zeros([3, 21])}))
+    found = read_folder(str(tmp_path))
+    assert set(found.weights) == set(names.encoder_keys(config))
+    assert found.config.hidden_act == "gelu"
+
+
+def test_a_broken_weight_file_is_one_sentence(tmp_path):
+    config = ModelConfig.from_dict(dict(SIZES, layout="google"))
+    write(tmp_path, config, initial_values(config, 0))
+    with open(str(tmp_path / "model.safetensors"), "r+b") as handle:
+        handle.truncate(100)
+    with pytest.raises(UsageError, match="Cannot read .*model.safetensors"):
+        read_folder(str(tmp_path))
+
+
+def respelled(path, **changes):
+    """A copy of the model with other spellings, or with other options."""
+    from sentencepiece import sentencepiece_model_pb2
+
+    proto = sentencepiece_model_pb2.ModelProto()
+    with open(model(), "rb") as handle:
+        proto.ParseFromString(handle.read())
+    for piece in proto.pieces:
+        piece.piece = changes.get("spellings", {}).get(piece.piece, piece.piece)
+    proto.trainer_spec.model_type = changes.get("model_type", 1)
+    with open(str(path), "wb") as handle:
+        handle.write(proto.SerializeToString())
+    return str(path)
+
+
+def test_special_pieces_of_both_families_are_found(tmp_path):
+    assert spiece.read(model()).special_ids == vocabulary.load(model()).special_ids
+    style = {"[CLS]": "<cls>", "[SEP]": "<sep>", "[MASK]": "<mask>"}
+    other = spiece.read(respelled(tmp_path / "xlnet.model", spellings=style))
+    assert other.special_ids == spiece.read(model()).special_ids
+    content = tokenizer.tokenizer_json(other, False, True)
+    assert "<mask>" in [token["content"] for token in content["added_tokens"]]
+    assert content["post_processor"]["single"][0]["SpecialToken"]["id"] == "<cls>"
+
+
+def test_tokenizers_without_an_equal_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="it is not a unigram model"):
+        spiece.read(respelled(tmp_path / "bpe.model", model_type=2))
+    with pytest.raises(UsageError, match=r"has no piece \[MASK\] or <mask>"):
+        spiece.read(respelled(tmp_path / "bert.model", spellings={"[MASK]": "x"}))
+    (tmp_path / "no.model").write_bytes(b"\x80not a model")
+    with pytest.raises(UsageError, match="is not a SentencePiece model"):
+        spiece.read(str(tmp_path / "no.model"))
+
+
+def test_a_folder_tells_its_own_numbers_and_refuses_a_foreign_tokenizer(tmp_path):
+    config = ModelConfig.from_dict(dict(SIZES, layout="brightmart", vocab_size=PIECES))
+    results = {"loss": 6.5, "masked_lm_accuracy": 0.1234, "global_step": 7.0}
+    checkpoint = Checkpoint("model.ckpt-7", config, initial_values(config, 0), 7, results)
+    how = Tokenization(model(), True, False, {"documents": 12, "unigram_entropy": 6.25})
+    write_folder(str(tmp_path), checkpoint, how, {"optimizer": "lamb"})
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    for line in (
+        "| masked_lm_accuracy | 0.1234 |",
+        "| optimizer | lamb |",
+        "| documents | 12 |",
+        "trust_remote_code=True",
+        "7 updates",
+    ):
+        assert line in card
+    assert "modeling_albert_brightmart.py" in os.listdir(str(tmp_path))
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert (settings["do_lower_case"], settings["keep_accents"]) == (True, False)
+    small = ModelConfig.from_dict(dict(SIZES, layout="brightmart"))
+    with pytest.raises(UsageError, match="has 300 pieces, but the model knows 101"):
+        write_folder(str(tmp_path), checkpoint._replace(config=small), how, {})

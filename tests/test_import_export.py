@@ -1,0 +1,311 @@
+"""The commands export and import: every format, published folders, what is refused."""
+
+import json
+import os
+import re
+import shutil
+import sys
+import tarfile
+import types
+
+import numpy as np
+import pytest
+from absl import flags
+from conftest import SIZES
+from malay import PIECES, model
+from oracles import goldens
+
+from albert.__main__ import run
+from albert.checkpoints.manager import latest_checkpoint, read_tensors, write_tensors
+from albert.checkpoints.restore import initialise_from, resume
+from albert.compat import tf
+from albert.config import ModelConfig
+from albert.model.parameters import initial_values
+from albert.optim.optimizers import OptimizerConfig, make_optimizer
+from albert.optim.schedules import polynomial_with_warmup
+from albert.training.state import create_state
+
+LAYOUTS = ("google", "brightmart")
+
+
+def albert(*arguments):
+    """Runs `python -m albert` here; returns its exit code."""
+    for name in list(flags.FLAGS):
+        module = flags.FLAGS.find_module_defining_flag(name) or ""
+        if module.startswith("albert.commands"):
+            delattr(flags.FLAGS, name)
+    with pytest.raises(SystemExit) as exit_:
+        run(["albert"] + [str(argument) for argument in arguments])
+    return exit_.value.code
+
+
+def small_run(directory, layout, step=7, slots=False, **more):
+    """A folder as a training run leaves it."""
+    config = ModelConfig.from_dict(dict(SIZES, layout=layout, vocab_size=PIECES, **more))
+    tensors = dict(initial_values(config, 3), global_step=np.int64(step))
+    if slots:
+        for name in list(initial_values(config, 3)):
+            tensors[name + "/adam_m"] = tensors[name] + 1
+            tensors[name + "/adam_v"] = tensors[name] + 2
+    directory.mkdir()
+    write_tensors(str(directory / "model.ckpt-{}".format(step)), tensors)
+    (directory / "albert_config.json").write_text(config.to_json())
+    (directory / "eval_results.txt").write_text("global_step = 7\nloss = 6.5\n")
+    shutil.copyfile(model(), str(directory / "tokenizer.model"))
+    return config
+
+
+def export_run(tmp_path, kind, *more):
+    code = albert(
+        "export",
+        "--format=" + kind,
+        "--output_dir={}".format(tmp_path / "run"),
+        "--export_dir={}".format(tmp_path / "out"),
+        *more,
+    )
+    assert code == 0
+    return tmp_path / "out"
+
+
+def imported(tmp_path, source, *more):
+    code = albert("import", source, "--output_dir={}".format(tmp_path / "back"), *more)
+    assert code == 0
+    return read_tensors(latest_checkpoint(str(tmp_path / "back")))
+
+
+@pytest.mark.parametrize("kind", ["hf", "tf1"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_exported_and_imported_weights_are_the_same_bytes(layout, kind, tmp_path):
+    config = small_run(tmp_path / "run", layout)
+    out = export_run(tmp_path, kind)
+    found = imported(tmp_path, out)
+    assert found.pop("global_step") == 0
+    weights = initial_values(config, 3)
+    assert set(found) == set(weights)
+    for name, value in weights.items():
+        assert found[name].tobytes() == value.tobytes(), name
+    back = tmp_path / "back"
+    assert ModelConfig.from_json_file(str(back / "albert_config.json")) == config
+    assert (back / "tokenizer.model").read_bytes() == open(model(), "rb").read()
+
+
+def test_bare_weights_are_what_the_originals_read(tmp_path):
+    config = small_run(tmp_path / "run", "google", slots=True)
+    out = export_run(tmp_path, "tf1")
+    prefix = tf.train.latest_checkpoint(str(out))
+    assert os.path.basename(prefix) == "model.ckpt-best"
+    assert set(tf.train.load_checkpoint(prefix).get_variable_to_shape_map()) == set(
+        initial_values(config, 3)
+    )
+
+
+def test_the_best_checkpoint_is_exported_and_only_its_own_numbers(tmp_path):
+    small_run(tmp_path / "run", "google", step=7)
+    best = small_run(tmp_path / "run" / "best", "google", step=5)
+    out = export_run(tmp_path, "hf")
+    assert "5 updates" in (out / "README.md").read_text(encoding="utf-8")
+    assert "was not evaluated" in (out / "README.md").read_text(encoding="utf-8")
+    assert best.vocab_size == PIECES
+    shutil.rmtree(str(out))
+    export_run(tmp_path, "hf", "--checkpoint=model.ckpt-7")
+    assert "| loss | 6.5000 |" in (out / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "change, first",
+    [
+        ({"hidden_size": 42}, r"token_type_embeddings|embedding_hidden_mapping_in/kernel"),
+        ({"num_hidden_groups": 2}, "group_1/.*: only in the config"),
+        ({"max_position_embeddings": 40}, r"position_embeddings: \[41, 13\] in the checkpoint"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_refused(change, first, tmp_path, capsys):
+    config = small_run(tmp_path / "run", "google")
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(dict(json.loads(config.to_json()), **change)))
+    code = albert(
+        "export",
+        "--output_dir={}".format(tmp_path / "run"),
+        "--export_dir={}".format(tmp_path / "out"),
+        "--albert_config_file={}".format(path),
+    )
+    assert code == 2
+    message = capsys.readouterr().err
+    assert "does not fit checkpoint" in message
+    assert re.search(first, message)
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_that_the_config_leaves_out_are_refused(tmp_path, capsys):
+    config = small_run(tmp_path / "run", "google", num_hidden_groups=2)
+    values = dict(json.loads(config.to_json()), num_hidden_groups=1)
+    (tmp_path / "run" / "albert_config.json").write_text(json.dumps(values))
+    flags_ = ["--output_dir={}".format(tmp_path / "run"), "--export_dir=unused"]
+    assert albert("export", *flags_) == 2
+    assert "group_1/inner_group_0/LayerNorm/beta: only in the checkpoint" in capsys.readouterr().err
+
+
+def test_the_tokenizer_is_found_by_the_records_of_the_run(tmp_path, capsys):
+    small_run(tmp_path / "run", "google")
+    shutil.move(str(tmp_path / "run" / "tokenizer.model"), str(tmp_path / "sp.model"))
+    command = ["export", "--output_dir={}".format(tmp_path / "run")]
+    assert albert(*(command + ["--export_dir={}".format(tmp_path / "none")])) == 2
+    assert "--spm_model_file=tokenizer.model" in capsys.readouterr().err
+    (tmp_path / "run" / "flags.txt").write_text("--input_file=train.tfrecord\n--nouse_gpu\n")
+    (tmp_path / "train.tfrecord").write_bytes(b"")
+    manifest = {
+        "options": {"spm_model_file": "sp.model", "do_lower_case": True, "keep_accents": False},
+        "model": {"file": "sp.model", "sha256": "0" * 64},
+        "files": [{"name": "train.tfrecord"}],
+    }
+    beside = tmp_path / "train.tfrecord.manifest.json"
+    beside.write_text(json.dumps(manifest))
+    assert albert(*(command + ["--export_dir={}".format(tmp_path / "wrong")])) == 2
+    assert "is not the tokenizer of this run's records" in capsys.readouterr().err
+    del manifest["model"]["sha256"]
+    beside.write_text(json.dumps(manifest))
+    out = export_run(tmp_path, "hf")
+    settings = json.loads((out / "tokenizer_config.json").read_text())
+    assert (settings["do_lower_case"], settings["keep_accents"]) == (True, False)
+
+
+def published(tmp_path, layout, prefix, config_name, slots=None, drop=()):
+    """A folder as the original systems published theirs."""
+    golden = goldens.load(layout)
+    folder = tmp_path / "albert-base"
+    folder.mkdir()
+    tensors = dict(golden.parameters)
+    for name in list(tensors) if slots else ():
+        for ending, offset in zip(slots, (1, 2)):
+            tensors[name + ending] = golden.parameters[name] + offset
+    if slots:
+        tensors["global_step"] = np.int64(400000)
+    write_tensors(str(folder / prefix), tensors)
+    values = {k: v for k, v in golden.config.items() if k not in drop}
+    (folder / config_name).write_text(json.dumps(values))
+    shutil.copyfile(model(), str(folder / "sp10m.cased.v10.model"))
+    return folder, golden
+
+
+PUBLISHED = [
+    ("google", "model.ckpt-best", "albert_config.json", None),
+    ("google", "model.ckpt-400000", "config.json", ("/adam_m", "/adam_v")),
+    ("google", "model.ckpt-400000", "BASE_config.json", ("/lamb_m", "/lamb_v")),
+    ("brightmart", "model.ckpt", "albert_config_base.json", None),
+    (
+        "brightmart",
+        "model.ckpt-400000",
+        "LARGE_CONFIG.json",
+        ("/AdamWeightDecayOptimizer", "/AdamWeightDecayOptimizer_1"),
+    ),
+]
+
+
+@pytest.mark.parametrize("layout, prefix, config_name, slots", PUBLISHED)
+def test_published_folders_are_imported(layout, prefix, config_name, slots, tmp_path, capsys):
+    folder, golden = published(tmp_path, layout, prefix, config_name, slots)
+    found = imported(tmp_path, folder)
+    for name, value in golden.parameters.items():
+        assert found[name].tobytes() == value.tobytes(), name
+        if slots:
+            np.testing.assert_array_equal(found[name + "/adam_v"], value + 2)
+    assert found["global_step"] == (400000 if slots else 0)
+    assert (tmp_path / "back" / "tokenizer.model").is_file()
+    output = capsys.readouterr().out
+    assert "--init_checkpoint=" in output
+    assert ("continues it" in output) == bool(slots)
+
+
+def test_how_text_was_prepared_is_not_lost(tmp_path, capsys):
+    small_run(tmp_path / "run", "google")
+    out = export_run(tmp_path, "hf", "--do_lower_case", "--nokeep_accents")
+    imported(tmp_path, out)
+    assert "with --do_lower_case --nokeep_accents\n" in capsys.readouterr().out
+    shutil.rmtree(str(tmp_path / "back"))
+    (out / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "AlbertTokenizer"}))
+    imported(tmp_path, out)
+    assert "with --do_lower_case --nokeep_accents\n" in capsys.readouterr().out
+    shutil.rmtree(str(tmp_path / "back"))
+    settings = {"tokenizer_class": "AlbertTokenizer", "do_lower_case": False, "keep_accents": True}
+    (out / "tokenizer_config.json").write_text(json.dumps(settings))
+    imported(tmp_path, out)
+    assert "records" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_training_goes_on_from_an_import(layout, tmp_path):
+    slots = ("/AdamWeightDecayOptimizer", "/AdamWeightDecayOptimizer_1")
+    folder, golden = published(tmp_path, layout, "model.ckpt-400000", "config.json", slots)
+    imported(tmp_path, folder)
+    config = ModelConfig.from_json_file(str(tmp_path / "back" / "albert_config.json"))
+    values = initial_values(config, seed=5)
+    optimizer = make_optimizer(OptimizerConfig(), polynomial_with_warmup(1.0, 9), values)
+    prefix = latest_checkpoint(str(tmp_path / "back"))
+    resumed = create_state(values, optimizer, "/device:CPU:0")
+    resume(config, resumed, prefix)
+    assert int(resumed.global_step.numpy()) == 400000
+    name = "bert/pooler/dense/kernel"
+    second = resumed.slots[name + "/adam_v"].numpy()
+    np.testing.assert_array_equal(second, golden.parameters[name] + 2)
+    started = create_state(values, optimizer, "/device:CPU:0")
+    assert len(initialise_from(config, started.parameters, prefix)) == len(values)
+    np.testing.assert_array_equal(started.parameters[name].numpy(), golden.parameters[name])
+    assert not started.slots[name + "/adam_v"].numpy().any()
+
+
+def test_the_weights_tell_the_layout_that_a_config_does_not(tmp_path):
+    folder, golden = published(
+        tmp_path, "brightmart", "model.ckpt", "config.json", drop=("directionality",)
+    )
+    imported(tmp_path, folder, "--ln_type=postln")
+    config = ModelConfig.from_json_file(str(tmp_path / "back" / "albert_config.json"))
+    assert (config.layout, config.ln_type) == ("brightmart", "postln")
+
+
+def test_unclear_sources_are_refused(tmp_path, capsys):
+    folder, _ = published(tmp_path, "google", "model.ckpt-best", "albert_config.json")
+
+    def message(*arguments):
+        assert albert("import", "--output_dir={}".format(tmp_path / "back"), *arguments) == 2
+        assert not (tmp_path / "back").exists() or not os.listdir(str(tmp_path / "back"))
+        return capsys.readouterr().err
+
+    (folder / "albert_config.json").rename(folder / "albert_config_base.json")
+    shutil.copyfile(str(folder / "albert_config_base.json"), str(folder / "albert_config_x.json"))
+    assert "Several files could be the model config" in message(folder)
+    os.remove(str(folder / "albert_config_base.json"))
+    os.remove(str(folder / "albert_config_x.json"))
+    assert "No model config" in message(folder)
+    assert "is neither a checkpoint" in message(tmp_path / "nothing")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "file").write_text("x")
+    assert albert("import", folder, "--output_dir={}".format(tmp_path / "old")) == 2
+    assert "is not empty" in capsys.readouterr().err
+
+
+def test_an_address_is_fetched_with_its_checksum(tmp_path, monkeypatch):
+    folder, golden = published(tmp_path, "google", "model.ckpt-best", "albert_config.json")
+    asked = []
+
+    def fetch(url, destination, sha256=None):
+        asked.append((url, os.path.basename(destination), sha256))
+        return str(folder)
+
+    download = types.ModuleType("albert.bundle.download")
+    download.fetch = fetch
+    monkeypatch.setitem(sys.modules, "albert.bundle", types.ModuleType("albert.bundle"))
+    monkeypatch.setitem(sys.modules, "albert.bundle.download", download)
+    address = "https://example.org/albert_base.tar.gz?x=1"
+    imported(tmp_path, address, "--sha256=ab")
+    assert asked == [(address, "albert_base.tar.gz", "ab")]
+    assert not (tmp_path / "back.download").exists()
+
+
+def test_archives_are_imported(tmp_path):
+    pytest.importorskip("albert.bundle.tarball", reason="reading archives is another room's")
+    folder, golden = published(tmp_path, "google", "model.ckpt-best", "albert_config.json")
+    with tarfile.open(str(tmp_path / "albert.tar.gz"), "w:gz") as archive:
+        archive.add(str(folder), "albert_base")
+    found = imported(tmp_path, tmp_path / "albert.tar.gz")
+    for name, value in golden.parameters.items():
+        assert found[name].tobytes() == value.tobytes(), name

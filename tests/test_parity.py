@@ -1,0 +1,216 @@
+"""Exported folders in transformers itself: the same logits and the same token ids."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from conftest import SIZES, random_batch
+from malay import PIECES, sentences
+from malay import model as malay_model
+from preprocess_corpus import folder
+
+from albert.compat import tf
+from albert.config import ModelConfig
+from albert.errors import UsageError
+from albert.huggingface import config as config_json
+from albert.huggingface import names, spiece
+from albert.huggingface.folder import read_folder, write_folder, write_model, write_tokenizer
+from albert.model.albert import pretraining_output
+from albert.model.parameters import initial_values
+from albert.run_folder import Checkpoint
+from albert.run_tokenizer import Tokenization
+from preprocess import encoding, vocabulary
+from preprocess.inputs import TextBlock
+
+# Nothing is downloaded, and the copies transformers makes of custom classes stay out of the home.
+os.environ.update(HF_HUB_OFFLINE="1", HF_MODULES_CACHE=os.path.join(folder(), "hf_modules"))
+WHY = "needs the extra `parity`: pip install '.[parity]'"
+torch = pytest.importorskip("torch", reason=WHY)
+transformers = pytest.importorskip("transformers", reason=WHY)
+
+IDS = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
+VARIANTS = [
+    {"layout": "google"},
+    {"layout": "google", "hidden_act": "relu"},
+    {"layout": "google", "num_hidden_groups": 2, "num_hidden_layers": 5},
+    {"layout": "google", "num_hidden_groups": 3, "inner_group_num": 2},
+    {"layout": "google", "embedding_size": SIZES["hidden_size"]},
+    {"layout": "brightmart"},
+    {"layout": "brightmart", "ln_type": "postln"},
+    {"layout": "brightmart", "final_layer_norm": True},
+    {"layout": "brightmart", "shared_type": "attention"},
+    {"layout": "brightmart", "shared_type": "ffn", "ln_type": "postln"},
+    {"layout": "brightmart", "shared_type": "none"},
+]
+
+
+def random_weights(config, seed=0):
+    """Like new ones, but with norms and biases that make a difference."""
+    random = np.random.RandomState(seed)
+    return {
+        name: (value + 0.1 * random.randn(*value.shape)).astype(np.float32)
+        for name, value in initial_values(config, seed).items()
+    }
+
+
+def everywhere(batch):
+    """A batch that asks for a prediction at every position."""
+    rows, length = batch["input_ids"].shape
+    return dict(batch, masked_lm_positions=np.tile(np.arange(length, dtype=np.int32), (rows, 1)))
+
+
+def torch_inputs(batch):
+    renamed = {
+        "input_ids": batch["input_ids"],
+        "attention_mask": batch["input_mask"],
+        "token_type_ids": batch["segment_ids"],
+    }
+    return {name: torch.tensor(value, dtype=torch.long) for name, value in renamed.items()}
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_logits_of_both_heads_are_equal(variant, tmp_path):
+    config = ModelConfig.from_dict(dict(SIZES, **variant))
+    weights, batch = random_weights(config), everywhere(random_batch(7))
+    write_model(
+        str(tmp_path),
+        config_json.to_huggingface(config, IDS),
+        names.to_huggingface(config, weights),
+    )
+    loaded, report = transformers.AutoModelForPreTraining.from_pretrained(
+        str(tmp_path),
+        trust_remote_code=config.layout == "brightmart",
+        output_loading_info=True,
+    )
+    assert not any(report.values()), report
+    loaded.eval()
+    with torch.no_grad():
+        theirs = loaded(**torch_inputs(batch))
+    tensors = {name: tf.constant(value) for name, value in weights.items()}
+    ours = pretraining_output(config, tensors, {k: tf.constant(v) for k, v in batch.items()})
+    real = batch["input_mask"] > 0
+    words = ours.masked_lm_logits.numpy()[real] - theirs.prediction_logits.numpy()[real]
+    order = ours.sentence_order_logits.numpy() - theirs.sop_logits.numpy()
+    print("largest differences: words", np.abs(words).max(), "order", np.abs(order).max())
+    assert np.abs(ours.masked_lm_logits.numpy()[real]).max() > 1.0  # there is something to differ
+    assert np.abs(words).max() < 1e-4
+    assert np.abs(order).max() < 1e-4
+
+
+@pytest.mark.parametrize("kind", ["MaskedLM", "SequenceClassification", "TokenClassification"])
+def test_brightmart_classes_for_other_tasks_load_the_encoder(kind, tmp_path):
+    config = ModelConfig.from_dict(dict(SIZES, layout="brightmart"))
+    weights, batch = random_weights(config), random_batch(3)
+    write_model(
+        str(tmp_path),
+        config_json.to_huggingface(config, IDS),
+        names.to_huggingface(config, weights),
+    )
+    loaded = getattr(transformers, "AutoModelFor" + kind).from_pretrained(
+        str(tmp_path), trust_remote_code=True
+    )
+    base = transformers.AutoModel.from_pretrained(str(tmp_path), trust_remote_code=True)
+    with torch.no_grad():
+        hidden = base.eval()(**torch_inputs(batch)).last_hidden_state.numpy()
+        output = loaded.eval()(**torch_inputs(batch), output_hidden_states=True)
+    np.testing.assert_array_equal(output.hidden_states[-1].numpy(), hidden)
+    ours = pretraining_output(
+        config,
+        {name: tf.constant(value) for name, value in weights.items()},
+        {k: tf.constant(v) for k, v in batch.items()},
+    )
+    real = batch["input_mask"] > 0
+    np.testing.assert_allclose(hidden[real], ours.encoder.sequence.numpy()[real], atol=1e-4)
+
+
+def our_ids(lines, words, lower_case, keep_accents):
+    text = "\n".join(lines).encode("utf-8")
+    found = encoding.encode_block(
+        TextBlock(0, 0, "malay.txt", 0, text, 0),
+        words,
+        lower=lower_case,
+        keep_accents=keep_accents,
+        seed=0,
+    )
+    return [part.tolist() for part in np.split(found.ids, found.sentence_offsets[1:-1])]
+
+
+@pytest.mark.parametrize("lower_case, keep_accents", [(False, True), (True, False)])
+def test_token_ids_are_equal_on_a_thousand_sentences(lower_case, keep_accents, tmp_path):
+    words = vocabulary.load(malay_model())
+    assert words.resplit  # "2019," is among the pieces
+    lines = sentences(1000, seed=2)
+    how = Tokenization(malay_model(), lower_case, keep_accents, None)
+    write_tokenizer(str(tmp_path), spiece.read(malay_model()), how, 512)
+    theirs = transformers.AutoTokenizer.from_pretrained(str(tmp_path))
+    for line, ids in zip(lines, our_ids(lines, words, lower_case, keep_accents)):
+        assert theirs(line)["input_ids"] == [words.cls] + ids + [words.sep], line
+    pair = theirs(lines[0], lines[1])
+    assert pair["token_type_ids"] == [0] * len(theirs(lines[0])["input_ids"]) + [1] * (
+        len(theirs(lines[1])["input_ids"]) - 1
+    )
+
+
+def test_a_whole_folder_fills_masks(tmp_path):
+    config = ModelConfig.from_dict(dict(SIZES, layout="google", vocab_size=PIECES))
+    weights = random_weights(config)
+    checkpoint = Checkpoint("model.ckpt-7", config, weights, 7, {"loss": 6.5})
+    write_folder(str(tmp_path), checkpoint, Tokenization(malay_model(), False, True, None), {})
+    tokenizer = transformers.AutoTokenizer.from_pretrained(str(tmp_path))
+    loaded = transformers.AutoModelForMaskedLM.from_pretrained(str(tmp_path))
+    words = vocabulary.load(malay_model())
+    assert loaded.config.bos_token_id == tokenizer.bos_token_id == words.cls
+    assert loaded.config.eos_token_id == tokenizer.eos_token_id == words.sep
+    assert loaded.config.pad_token_id == tokenizer.pad_token_id == words.pad
+    assert tokenizer.mask_token_id == words.mask
+    assert (tokenizer.init_kwargs["do_lower_case"], tokenizer.init_kwargs["keep_accents"]) == (0, 1)
+    fill = transformers.pipeline("fill-mask", model=loaded, tokenizer=tokenizer)
+    assert len(fill("saya [MASK] nasi")) == 5
+    pieces = tokenizer.tokenize("saya [MASK] nasi [MASK]nya")
+    split = words.processor.EncodeAsPieces
+    start = split("saya") + ["[MASK]"] + split("nasi") + ["[MASK]"]
+    assert pieces[: len(start)] == start
+    assert "".join(pieces[len(start) :]) == "nya"  # the mask is a part of that word
+
+
+def test_what_transformers_saves_is_read_back(tmp_path):
+    config = ModelConfig.from_dict(dict(SIZES, layout="google"))
+    weights = random_weights(config)
+    write_model(
+        str(tmp_path),
+        config_json.to_huggingface(config, IDS),
+        names.to_huggingface(config, weights),
+    )
+    loaded = transformers.AlbertForPreTraining.from_pretrained(str(tmp_path))
+    assert json.load(open(os.path.join(str(tmp_path), "config.json")))["hidden_act"] == "gelu_new"
+    loaded.save_pretrained(str(tmp_path / "again"))
+    again = read_folder(str(tmp_path / "again"))
+    assert again.config == config
+    os.mkdir(str(tmp_path / "torch"))
+    os.rename(str(tmp_path / "again" / "config.json"), str(tmp_path / "torch" / "config.json"))
+    torch.save(loaded.state_dict(), str(tmp_path / "torch" / "pytorch_model.bin"))
+    for found in (again, read_folder(str(tmp_path / "torch"))):
+        assert set(found.weights) == set(weights)
+        for name, value in weights.items():
+            assert found.weights[name].tobytes() == value.tobytes(), name
+
+
+class Hostile:
+    """Runs a command when it is unpickled."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_a_bin_file_runs_no_code(tmp_path):
+    config = ModelConfig.from_dict(dict(SIZES, layout="google"))
+    values = config_json.to_huggingface(config, IDS)
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    torch.save({"x": Hostile(str(tmp_path / "hacked"))}, str(tmp_path / "pytorch_model.bin"))
+    with pytest.raises(UsageError, match="does not hold weights alone"):
+        read_folder(str(tmp_path))
+    assert not (tmp_path / "hacked").exists()

@@ -1,0 +1,82 @@
+"""SavedModels: served by TensorFlow alone, for any batch, with the values of the model."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import SEQUENCE, random_batch
+from test_import_export import export_run, small_run
+
+from albert.compat import tf
+from albert.model.albert import pretraining_output
+from albert.model.parameters import initial_values
+
+# Runs elsewhere, without this package; writes what each signature returns for each batch.
+SERVER = """
+import sys
+import numpy as np
+sys.modules["albert"] = None  # whoever imports it fails
+import tensorflow
+tf = tensorflow.compat.v2
+tf.compat.v1.enable_v2_behavior()
+model = tf.saved_model.load(sys.argv[1])
+for path in sys.argv[2:]:
+    batch = dict(np.load(path))
+    found = {}
+    for name in ("encode", "fill_mask", "sentence_order"):
+        function = model.signatures[name]
+        wanted = function.structured_input_signature[1]
+        outputs = function(**{key: tf.constant(batch[key]) for key in wanted})
+        found.update({name + "/" + key: value.numpy() for key, value in outputs.items()})
+    np.savez(path + ".found", **found)
+"""
+
+
+def request(size, length):
+    """A batch of any size and length, as a client sends it."""
+    batch = random_batch(size)
+    names = ("input_ids", "input_mask", "segment_ids")
+    cut = {name: batch[name][:, :length] for name in names}
+    return dict(cut, masked_lm_positions=np.minimum(batch["masked_lm_positions"], length - 1))
+
+
+@pytest.mark.parametrize("layout", ["google", "brightmart"])
+def test_plain_tensorflow_serves_it(layout, tmp_path):
+    config = small_run(tmp_path / "run", layout)
+    export_run(tmp_path, "savedmodel")
+    # Neither size nor length was known when it was written.
+    batches = [request(5, SEQUENCE), request(2, 9)]
+    paths = [str(tmp_path / "{}.npz".format(number)) for number in range(2)]
+    for path, batch in zip(paths, batches):
+        np.savez(path, **batch)
+    done = subprocess.run(
+        [sys.executable, "-c", SERVER, str(tmp_path / "out")] + paths,
+        cwd=str(tmp_path),
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert done.returncode == 0, done.stdout.decode()
+    tensors = {k: tf.constant(v) for k, v in initial_values(config, 3).items()}
+    for path, batch in zip(paths, batches):
+        ours = pretraining_output(config, tensors, {k: tf.constant(v) for k, v in batch.items()})
+        expected = {
+            "encode/sequence_output": ours.encoder.sequence,
+            "encode/pooled_output": ours.encoder.pooled,
+            "fill_mask/logits": ours.masked_lm_logits,
+            "sentence_order/logits": ours.sentence_order_logits,
+        }
+        with np.load(path + ".found.npz") as found:
+            assert set(found.files) == set(expected)
+            for name, value in expected.items():
+                np.testing.assert_allclose(found[name], value.numpy(), atol=1e-5, err_msg=name)
+
+
+def test_no_operation_needs_a_compiler_on_the_server(tmp_path):
+    small_run(tmp_path / "run", "google")
+    export_run(tmp_path, "savedmodel")
+    with open(str(tmp_path / "out" / "saved_model.pb"), "rb") as handle:
+        graph = handle.read()
+    assert b"Tanh" in graph and b"_XlaMustCompile\x12\x02(\x01" not in graph
