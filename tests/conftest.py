@@ -81,7 +81,12 @@ def random_batch(size: int, seed: int = 0):
 def write_record_file(path, count: int, seed: int = 0, opener=open, **lengths) -> str:
     """Writes random records and returns the path."""
     random = np.random.RandomState(seed)
+    return write_examples(path, [random_example(random, **lengths) for _ in range(count)], opener)
+
+
+def write_examples(path, examples, opener=open) -> str:
+    """Writes records of these features and returns the path."""
     with opener(str(path), "wb") as handle:
-        for _ in range(count):
-            handle.write(frame(encode_example(random_example(random, **lengths))))
+        for example in examples:
+            handle.write(frame(encode_example(example)))
     return str(path)

@@ -64,7 +64,7 @@ def test_albert_does_not_import_preprocess_or_scripts(path):
 LAYERS = (
     ("compat", "config", "errors", "files", "flags_parsing", "results"),
     ("model", "optim", "losses", "data", "runtime"),
-    ("checkpoints", "training", "evaluation"),
+    ("checkpoints", "training", "diagnosis", "evaluation"),
     ("validation", "flags", "quickstart", "saved_model"),
     ("run_folder", "run_tokenizer", "original_folder", "huggingface"),
 )

@@ -15,8 +15,7 @@ from albert.errors import UsageError
 from albert.training.free_memory import resident_bytes
 from albert.training.memory_check import Machine, divisors, estimate_of, machine_of
 from albert.training.options import TrainingOptions
-from albert.training.setup import prepare_state
-from albert.training.step import make_train_step
+from albert.training.setup import build_step, prepare_state
 from albert.training.towers import check_batch_size
 
 _POLL_SECONDS = 0.02
@@ -202,11 +201,7 @@ def _measured(
     batches = training_batches(data.dataset, order, data.shapes, layout, 0)
     seen = [next(batches) for _ in range(_BATCHES_SEEN)]
     batch = max(seen, key=lambda batch: batch["input_ids"].size)
-    state, optimizer = prepare_state(options, devices[0])
-    schedule = options.schedule()
-    step = make_train_step(
-        options.model, state, optimizer, schedule, devices, options.random_seed, options.step
-    )
+    step = build_step(options, prepare_state(options, devices[0]), devices)
     float(step(batch).gradient_norm)  # builds it
     start = time.perf_counter()
     for _ in range(_TIMED_STEPS):

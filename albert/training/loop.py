@@ -13,9 +13,9 @@ from albert.data.dataset import Batch
 from albert.data.packing import Layout
 from albert.data.pipeline import BatchOrder, evaluation_batches, training_batches
 from albert.data.prefetch import prefetch
-from albert.data.records import read_manifest
 from albert.data.source import Data, log_features, open_data
-from albert.errors import UsageError
+from albert.diagnosis.facts import LEFT_PLATEAU
+from albert.diagnosis.watch import Watch
 from albert.evaluation import evaluate
 from albert.precision import policy
 from albert.results import log_results, read_result, write_results
@@ -24,12 +24,14 @@ from albert.training.interval import Interval
 from albert.training.memory_check import check_memory, machine_of
 from albert.training.metrics_log import MetricsLog, draw_curves, format_line
 from albert.training.options import TrainingOptions
-from albert.training.setup import claim_directory, prepare_state
+from albert.training.rollback import Rollbacks
+from albert.training.setup import build_step, claim_directory, prepare_state
 from albert.training.signals import stop_on_signal
-from albert.training.step import StepResult, make_eval_step, make_train_step
+from albert.training.step import StepResult, make_eval_step
 from albert.training.towers import check_batch_size
 
 BEST_DIRECTORY = "best"
+PLATEAU_EXIT_CODE = 3
 _MAX_SKIPPED_IN_A_ROW = 20
 
 
@@ -42,7 +44,8 @@ def train(options: TrainingOptions, devices: Sequence[str], flags_text: str) -> 
       flags_text: The flags of the run, kept in its directory.
 
     Returns:
-      The exit code: 0 when done, 128 + signal when a signal ended the run after saving.
+      The exit code: 0 when done, 128 + signal when a signal ended the run after saving, 3 when
+      --stop_on_plateau did.
 
     Raises:
       UsageError: The run cannot be done as asked; the message says why.
@@ -93,16 +96,10 @@ class _Run:
         self._options = options
         self._data, self._layout, self._held_out = data, layout, held_out
         self._progress = progress
-        self._state, optimizer = prepare_state(options, devices[0])
-        self._step = make_train_step(
-            options.model,
-            self._state,
-            optimizer,
-            options.schedule(),
-            devices,
-            options.random_seed,
-            options.step,
-        )
+        self._state = prepare_state(options, devices[0])
+        self._devices = devices
+        self._rollbacks = Rollbacks(options.output_dir, options.max_rollbacks)
+        self._build_step()
         self._eval_step = make_eval_step(
             options.model, self._state.parameters, devices, options.step.precision, options.step.xla
         )
@@ -123,11 +120,17 @@ class _Run:
             self._eval_layout = held_out.layout(
                 options.padding, options.eval_batch_size, len(devices)
             )
-        self._shapes_seen = set()  # type: Set[Tuple[int, ...]]
         self._log = MetricsLog(options.output_dir, self._global_step())
         resumed = options.output_dir and latest_checkpoint(options.output_dir)
         self._saved_step = self._global_step() if resumed else None  # type: Optional[int]
+        self._watch = Watch(options, data, self._state.parameters)
+        self._started, self._on_plateau = time.perf_counter(), False
         self._announce(peak)
+
+    def _build_step(self) -> None:
+        factor = self._rollbacks.rate_factor()
+        self._step = build_step(self._options, self._state, self._devices, factor)
+        self._shapes_seen = set()  # type: Set[Tuple[int, ...]]
 
     def _announce(self, peak: float) -> None:
         options, examples = self._options, self._order.epoch_size
@@ -171,7 +174,7 @@ class _Run:
             if stop.signal is not None:
                 logging.info("Stopped by signal %d at step %d", stop.signal, self._global_step())
                 return stop.exit_code
-            return 0
+            return PLATEAU_EXIT_CODE if self._on_plateau else 0
         finally:
             batches.close()
             self._log.close()
@@ -182,13 +185,14 @@ class _Run:
         if step >= options.num_train_steps:
             logging.info("Already at step %d of %d", step, options.num_train_steps)
         skipped = 0
-        while step < options.num_train_steps and stop.signal is None:
+        while step < options.num_train_steps and stop.signal is None and not self._on_plateau:
             waiting = time.perf_counter()
             batch = next(batches)
             self._interval.waited += time.perf_counter() - waiting
             result, timed = self._compute(batch)
             if not bool(result.applied):
                 skipped = self._skipped(skipped + 1)
+                step = self._global_step()
                 continue
             step, skipped = step + 1, 0
             bar.update()
@@ -214,14 +218,12 @@ class _Run:
             "Gradient not finite: step skipped on all towers (%d in all)",
             int(self._state.skipped_steps.numpy()),
         )
-        if in_a_row >= _MAX_SKIPPED_IN_A_ROW:
-            raise UsageError(
-                "{} steps in a row had a gradient that is not finite. Lower --learning_rate "
-                "(now {}) and start from the last checkpoint.".format(
-                    in_a_row, self._options.learning_rate
-                )
-            )
-        return in_a_row
+        if in_a_row < _MAX_SKIPPED_IN_A_ROW:
+            return in_a_row
+        rate = self._options.learning_rate * self._rollbacks.rate_factor()
+        self._rollbacks.take(self._options.model, self._state, rate)
+        self._build_step()
+        return 0
 
     def _report_due(self, step: int) -> None:
         options = self._options
@@ -241,8 +243,24 @@ class _Run:
         values["skipped_steps"] = int(self._state.skipped_steps.numpy())
         with tqdm.external_write_mode(file=sys.stderr):
             logging.info("%s", format_line(step, self._options.num_train_steps, values, left))
-        self._log.write("train", step, values)
+        self._record("train", step, values)
         self._interval.restart()
+        minutes = (time.perf_counter() - self._started) / 60
+        if 0 < self._options.stop_on_plateau <= minutes and not self._watch.left_plateau():
+            self._on_plateau = True
+            logging.error(
+                "Stopped at step %d: after %.0f minutes the loss is no %.1f nats below what word "
+                "frequencies give (--stop_on_plateau). python -m albert diagnose %s says why.",
+                step,
+                minutes,
+                LEFT_PLATEAU,
+                self._options.output_dir or "OUTPUT_DIR",
+            )
+
+    def _record(self, kind: str, step: int, values: Dict[str, float]) -> None:
+        self._log.write(kind, step, dict(values, **(self._watch.floor if kind == "eval" else {})))
+        with tqdm.external_write_mode(file=sys.stderr):
+            self._watch.look(dict(values, kind=kind, step=step))
 
     def _save(self, step: int) -> None:
         if self._managers and self._saved_step != step:
@@ -263,7 +281,7 @@ class _Run:
         results = evaluate(self._eval_step, prefetch(batches))
         with tqdm.external_write_mode(file=sys.stderr):
             log_results(results, step)
-        self._log.write("eval", step, results)
+        self._record("eval", step, results)
         if self._managers:
             self._keep_best(results, step)
 
@@ -281,5 +299,4 @@ class _Run:
         step = self._global_step()
         self._save(step)
         if self._options.output_dir and completed:
-            manifest = read_manifest(self._data.dataset.files[0]) or {}
-            draw_curves(self._options.output_dir, manifest.get("unigram_entropy"))
+            draw_curves(self._options.output_dir, self._watch.floor)

@@ -12,6 +12,7 @@ from albert.files import atomic_write
 
 METRICS_FILE = "metrics.jsonl"
 CURVES_FILE = "learning_curves.png"
+_FLOORS = {"masked_lm_loss": "unigram_entropy", "masked_lm_accuracy": "top_piece_share"}
 
 
 class MetricsLog:
@@ -106,12 +107,13 @@ def format_line(step: int, total: int, values: Dict[str, float], seconds_left: f
     return "  ".join(parts)
 
 
-def draw_curves(directory: str, unigram_entropy: Optional[float] = None) -> Optional[str]:
+def draw_curves(directory: str, floor: Optional[Mapping[str, float]] = None) -> Optional[str]:
     """Draws losses and accuracies of a run as a PNG.
 
     Args:
       directory: The run's, with `metrics.jsonl`.
-      unigram_entropy: Nats; drawn as the line that word frequencies alone reach.
+      floor: unigram_entropy and top_piece_share, drawn as the lines that word frequencies alone
+        reach.
 
     Returns:
       The path of the picture, or None when there is nothing to draw.
@@ -139,8 +141,9 @@ def draw_curves(directory: str, unigram_entropy: Optional[float] = None) -> Opti
             ]
             if points:
                 axes.plot(*zip(*points), label=kind, **style)
-        if name == "masked_lm_loss" and unigram_entropy:
-            axes.axhline(unigram_entropy, color="grey", linestyle="--", label="unigram entropy")
+        if name in _FLOORS and floor:
+            key = _FLOORS[name]
+            axes.axhline(floor[key], color="grey", linestyle="--", label=key.replace("_", " "))
         axes.set_title(title)
         axes.set_xlabel("updates")
         if axes.get_legend_handles_labels()[0]:

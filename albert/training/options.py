@@ -35,6 +35,8 @@ class TrainingOptions:
       max_eval_steps: Batches an evaluation reads at most, or None.
       log_steps: Updates between log lines.
       random_seed: Of weights, data order and dropout.
+      stop_on_plateau: Minutes after which a run still on the plateau ends; 0 for never.
+      max_rollbacks: Returns to the last checkpoint when gradients stay without a finite value.
       padding: What to do about padding: "none", "bucket" or "pack".
       tqdm_off: Whether progress bars stay off.
       memory_limit_gb: Memory that the towers of one device may take, or None for what is free.
@@ -62,6 +64,8 @@ class TrainingOptions:
     max_eval_steps: Optional[int]
     log_steps: int
     random_seed: int
+    stop_on_plateau: float
+    max_rollbacks: int
     padding: str
     tqdm_off: bool
     memory_limit_gb: Optional[float]

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from typing import NamedTuple
+from typing import Callable, Sequence
 
 from absl import logging
 
@@ -12,11 +12,12 @@ from albert.checkpoints.restore import initialise_from, resume
 from albert.config import ModelConfig
 from albert.errors import UsageError
 from albert.files import atomic_write, ensure_writable_directory
+from albert.model.albert import Batch
 from albert.model.parameters import initial_values
 from albert.optim.optimizers import describe, make_optimizer
-from albert.optim.transforms import GradientTransformation
 from albert.training.options import TrainingOptions
 from albert.training.state import TrainState, create_state
+from albert.training.step import StepResult, make_train_step
 
 CONFIG_FILE = "albert_config.json"
 FLAGS_FILE = "flags.txt"
@@ -59,14 +60,7 @@ def _check_same_model(directory: str, old: ModelConfig, new: ModelConfig) -> Non
             )
 
 
-class Prepared(NamedTuple):
-    """A state and the rule that changes it."""
-
-    state: TrainState
-    optimizer: GradientTransformation
-
-
-def prepare_state(options: TrainingOptions, device: str) -> Prepared:
+def prepare_state(options: TrainingOptions, device: str) -> TrainState:
     """Creates the state of a run: resumed from its directory, from a checkpoint, or new.
 
     Raises:
@@ -91,4 +85,16 @@ def prepare_state(options: TrainingOptions, device: str) -> Prepared:
     for name, variable in state.parameters.items():
         origin = ", *INIT_FROM_CKPT*" if name in loaded else ""
         logging.info("  name = %s, shape = %s%s", name, tuple(variable.shape.as_list()), origin)
-    return Prepared(state, optimizer)
+    return state
+
+
+def build_step(
+    options: TrainingOptions, state: TrainState, devices: Sequence[str], rate_factor: float = 1.0
+) -> Callable[[Batch], StepResult]:
+    """The training step of a run; `rate_factor` lowers the rate it was told to take."""
+    rate = options.learning_rate * rate_factor
+    schedule = dataclasses.replace(options, learning_rate=rate).schedule()
+    optimizer = make_optimizer(options.optimizer, schedule, state.parameters)
+    return make_train_step(
+        options.model, state, optimizer, schedule, devices, options.random_seed, options.step
+    )

@@ -1,0 +1,19 @@
+"""All findings about a run."""
+
+from typing import List
+
+from albert.diagnosis.causes import data_findings, movement_findings, settings_findings
+from albert.diagnosis.facts import Facts, Finding, state_of
+from albert.diagnosis.symptoms import run_findings, symptoms
+
+
+def diagnose(facts: Facts) -> List[Finding]:
+    """What is wrong with a run, causes before symptoms; empty for a healthy one."""
+    found = data_findings(facts.data) if facts.data else []
+    found += settings_findings(facts)
+    if facts.movement:
+        found += movement_findings(facts.movement, not facts.data or facts.data.labelled > 0.0)
+    found += run_findings(facts)
+    if state_of(facts) in ("plateau", "diverged"):
+        found += symptoms(facts)
+    return found

@@ -1,0 +1,62 @@
+"""What a diagnosis is made of: facts, findings, and the state a run is in."""
+
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence
+
+from albert.diagnosis.data import DataFacts
+from albert.diagnosis.probe import Movement, OutputFacts
+
+# Nats below the unigram entropy at which a model uses context beyond doubt; and how near to it the
+# loss is called a plateau.
+LEFT_PLATEAU = 0.3
+_PLATEAU_MARGIN = 0.15
+_DIVERGED = 1.0
+# A plateau is where every run begins: it counts once half of the run or this many updates are done.
+_PATIENCE = 2000
+
+
+class Settings(NamedTuple):
+    """What a run was told to do, as far as it decides whether it learns."""
+
+    optimizer: str
+    learning_rate: float
+    suggested_rate: float
+    num_train_steps: int
+    num_warmup_steps: int
+    post_norm: bool
+    decayed_norms: int
+    weight_decay: float
+
+
+class Facts(NamedTuple):
+    """Everything known about a run; None for what was not looked at."""
+
+    settings: Settings
+    data: Optional[DataFacts]
+    lines: Sequence[Mapping[str, Any]]  # of metrics.jsonl
+    outputs: Optional[OutputFacts]
+    movement: Optional[Movement]
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong."""
+
+    name: str
+    sentence: str
+    evidence: Dict[str, float]
+
+
+def state_of(facts: Facts) -> str:
+    """One of "young", "plateau", "diverged" and "learning"."""
+    lines = [line for line in facts.lines if "masked_lm_loss" in line]
+    if not lines or not facts.data:
+        return "young"
+    held_out = [line for line in lines if line["kind"] == "eval"]
+    loss, step = (held_out or lines)[-1]["masked_lm_loss"], lines[-1]["step"]
+    settings, entropy = facts.settings, facts.data.unigram_entropy
+    patience = min(settings.num_train_steps // 2, settings.num_warmup_steps + _PATIENCE)
+    if loss < entropy - _PLATEAU_MARGIN:
+        return "learning"
+    if step < patience:
+        return "young"
+    lowest = min(line["masked_lm_loss"] for line in lines)
+    return "diverged" if loss > max(entropy, lowest) + _DIVERGED else "plateau"

@@ -1,0 +1,64 @@
+"""Facts about a run from its folder alone."""
+
+import json
+import os
+from typing import Dict, Optional
+
+import numpy as np
+from absl import logging
+
+from albert.checkpoints.manager import saved_steps
+from albert.checkpoints.restore import load_weights
+from albert.compat import tf
+from albert.config import ModelConfig
+from albert.data.source import Data, open_data
+from albert.diagnosis.data import data_facts
+from albert.diagnosis.facts import Facts, Settings
+from albert.diagnosis.probe import EXAMPLES, movement, output_facts
+from albert.diagnosis.watch import SETTINGS_FILE
+from albert.errors import UsageError
+from albert.training.metrics_log import read_metrics
+from albert.training.setup import CONFIG_FILE
+
+
+def read_facts(directory: str) -> Facts:
+    """Reads metrics, the last two checkpoints, and the records if they are still there.
+
+    Raises:
+      UsageError: The folder is not that of a training run.
+    """
+    path = os.path.join(directory, SETTINGS_FILE)
+    if not os.path.isfile(path):
+        raise UsageError(
+            "No {}: not the folder of a run of multigpu_pretraining.py. Pass its "
+            "--output_dir.".format(path)
+        )
+    with open(path, encoding="utf-8") as handle:
+        kept = json.load(handle)
+    config = ModelConfig.from_json_file(os.path.join(directory, CONFIG_FILE))
+    data = _records(kept["input_file"], config)
+    steps = saved_steps(directory)[-2:]
+    weights = [_weights(config, directory, step) for step in steps]
+    outputs = None
+    if weights and data:
+        tensors = {name: tf.constant(value) for name, value in weights[-1].items()}
+        outputs = output_facts(config, tensors, data.sample(min(EXAMPLES, data.dataset.size)))
+    return Facts(
+        Settings(**kept["settings"]),
+        data_facts(data) if data else None,
+        read_metrics(directory),
+        outputs,
+        movement(weights[0], weights[1], steps[1] - steps[0]) if len(steps) == 2 else None,
+    )
+
+
+def _records(patterns: str, config: ModelConfig) -> Optional[Data]:
+    try:
+        return open_data(patterns, "input_file", config, None, None, progress=False)
+    except UsageError as error:
+        logging.warning("The records are left out of the diagnosis: %s", error)
+        return None
+
+
+def _weights(config: ModelConfig, directory: str, step: int) -> Dict[str, np.ndarray]:
+    return load_weights(config, os.path.join(directory, "model.ckpt-{}".format(step)))

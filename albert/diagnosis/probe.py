@@ -1,0 +1,84 @@
+"""Facts about a model: how its outputs differ, and how its weights moved since the last look."""
+
+from typing import Dict, Mapping, NamedTuple, Tuple
+
+import numpy as np
+
+from albert.compat import tf
+from albert.config import ModelConfig
+from albert.data.dataset import Batch
+from albert.model.albert import pretraining_output
+
+EXAMPLES = 16
+_SATURATED = 0.95
+
+
+class OutputFacts(NamedTuple):
+    """How much the outputs for different inputs differ.
+
+    Attributes:
+      position_cosine: Mean cosine between the hidden states of neighbouring masked positions.
+      example_cosine: Mean cosine between the pooled vectors of neighbouring examples.
+      pooler_saturation: Share of the pooler's units beyond 0.95 in absolute value.
+    """
+
+    position_cosine: float
+    example_cosine: float
+    pooler_saturation: float
+
+
+class Movement(NamedTuple):
+    """How tables and kernels moved between two looks, by name.
+
+    Attributes:
+      turned: Norm of the part of the change that does more than scale the weight, over the
+        weight's norm: weight decay alone leaves it 0.
+      per_update: Norm of the change over the weight's norm and the number of updates.
+    """
+
+    turned: Dict[str, float]
+    per_update: Dict[str, float]
+
+
+def output_facts(
+    config: ModelConfig, tensors: Mapping[str, tf.Tensor], batch: Batch
+) -> OutputFacts:
+    """Runs the encoder on padded examples that differ from each other."""
+    encoder = pretraining_output(
+        config, tensors, {name: tf.constant(value) for name, value in batch.items()}
+    ).encoder
+    sequence, pooled = encoder.sequence.numpy(), encoder.pooled.numpy()
+    masked = np.take_along_axis(
+        sequence, np.asarray(batch["masked_lm_positions"])[:, :2, np.newaxis], axis=1
+    )
+    return OutputFacts(
+        _cosine(masked[:, 0], masked[:, -1]),
+        _cosine(pooled[:-1], pooled[1:]),
+        float((np.abs(pooled) > _SATURATED).mean()),
+    )
+
+
+def movement(
+    before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray], updates: int
+) -> Movement:
+    """Compares two snapshots of the weights, `updates` apart."""
+    turned, per_update = {}, {}
+    for name, new in after.items():
+        if new.ndim < 2:
+            continue  # a short vector may well grow along itself
+        change, size = _parts(before[name].astype(np.float64), new.astype(np.float64))
+        turned[name] = change[1] / size
+        per_update[name] = change[0] / size / max(1, updates)
+    return Movement(turned, per_update)
+
+
+def _parts(old: np.ndarray, new: np.ndarray) -> Tuple[Tuple[float, float], float]:
+    change, norm = new - old, np.linalg.norm(old)
+    along = np.vdot(change, old) / norm**2 * old if norm else 0.0
+    size = max(norm, np.linalg.norm(new), 1e-12)
+    return (np.linalg.norm(change), np.linalg.norm(change - along)), size
+
+
+def _cosine(one: np.ndarray, other: np.ndarray) -> float:
+    norms = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
+    return float(((one * other).sum(axis=-1) / np.maximum(norms, 1e-12)).mean())

@@ -1,0 +1,128 @@
+"""Watches a run: measures the facts at log lines and says once when something is wrong."""
+
+import json
+import os
+from typing import Dict, List
+
+import numpy as np
+from absl import logging
+
+from albert.compat import tf
+from albert.data.source import Data
+from albert.diagnosis.data import data_facts
+from albert.diagnosis.diagnose import diagnose
+from albert.diagnosis.facts import LEFT_PLATEAU, Facts, Finding, Settings, state_of
+from albert.diagnosis.probe import EXAMPLES, movement, output_facts
+from albert.files import atomic_write
+from albert.optim.optimizers import decayed_names
+from albert.optim.rates import suggested_rate
+from albert.training.metrics_log import read_metrics
+from albert.training.options import TrainingOptions
+
+FINDINGS_FILE = "findings.jsonl"
+SETTINGS_FILE = "diagnosis_settings.json"
+
+
+def settings_of(options: TrainingOptions, names) -> Settings:
+    """The settings of a run that decide whether it learns.
+
+    Args:
+      options: The run.
+      names: Of its weights.
+    """
+    decayed = decayed_names(names, options.optimizer.exclude_from_weight_decay)
+    return Settings(
+        optimizer=options.optimizer.name,
+        learning_rate=options.learning_rate,
+        suggested_rate=suggested_rate(
+            options.optimizer.name, options.model, options.train_batch_size, options.num_train_steps
+        ),
+        num_train_steps=options.num_train_steps,
+        num_warmup_steps=options.num_warmup_steps,
+        post_norm=options.model.layout == "google" or options.model.ln_type == "postln",
+        decayed_norms=sum("LayerNorm" in name for name in decayed),
+        weight_decay=options.optimizer.weight_decay,
+    )
+
+
+class Watch:
+    """What is known about one run so far."""
+
+    def __init__(
+        self, options: TrainingOptions, data: Data, parameters: Dict[str, tf.Variable]
+    ) -> None:
+        """Measures the data; later looks are cheap beside the updates between them.
+
+        Args:
+          options: The run.
+          data: Its training records.
+          parameters: Its weights by name.
+        """
+        self._options, self._parameters = options, parameters
+        self._settings = settings_of(options, parameters)
+        self._data = data_facts(data)
+        self._probe = data.sample(min(EXAMPLES, data.dataset.size))
+        self._weights, self._step = self._snapshot(), None  # type: Optional[Dict], Optional[int]
+        self._lines = []  # type: List[Dict]
+        self._names = set()  # type: Set[str]
+        if options.output_dir:
+            self._lines = read_metrics(options.output_dir)
+            kept = {"input_file": options.input_file, "settings": self._settings._asdict()}
+            with atomic_write(os.path.join(options.output_dir, SETTINGS_FILE)) as handle:
+                handle.write(json.dumps(kept, indent=2) + "\n")
+        logging.info(
+            "Word frequencies alone give masked-LM loss %.3f and accuracy %.3f on these records",
+            self._data.unigram_entropy,
+            self._data.top_piece_share,
+        )
+
+    @property
+    def floor(self) -> Dict[str, float]:
+        """What word frequencies alone give, for the log and the pictures."""
+        return {
+            "unigram_entropy": self._data.unigram_entropy,
+            "top_piece_share": self._data.top_piece_share,
+        }
+
+    def _snapshot(self) -> Dict[str, np.ndarray]:
+        return {name: variable.numpy() for name, variable in self._parameters.items()}
+
+    def look(self, line: Dict) -> List[Finding]:
+        """Takes in a line of the metrics; logs and keeps what is newly wrong, or no longer."""
+        self._lines.append(line)
+        moved = None  # type: Optional[Movement]
+        if line["kind"] == "train":
+            weights = self._snapshot()
+            if self._step is not None:
+                moved = movement(self._weights, weights, line["step"] - self._step)
+            self._weights, self._step = weights, line["step"]
+        facts = Facts(self._settings, self._data, self._lines, None, moved)
+        if state_of(facts) in ("plateau", "diverged"):
+            outputs = output_facts(self._options.model, self._weights, self._probe)
+            facts = facts._replace(outputs=outputs)
+        findings = diagnose(facts)
+        self._report(findings, line["step"], moved is not None)
+        return findings
+
+    def _report(self, findings: List[Finding], step: int, complete: bool) -> None:
+        names = {finding.name for finding in findings}
+        for finding in findings:
+            if finding.name not in self._names:
+                logging.warning("Diagnosis at step %d: %s", step, finding.sentence)
+                self._keep(dict(finding._asdict(), step=step, state="appeared"))
+        for name in sorted(self._names - names if complete else ()):
+            logging.info("Diagnosis at step %d: no longer %s", step, name)
+            self._keep({"name": name, "step": step, "state": "gone"})
+        self._names = names if complete else self._names | names
+
+    def _keep(self, entry: Dict) -> None:
+        if self._options.output_dir:
+            path = os.path.join(self._options.output_dir, FINDINGS_FILE)
+            with open(path, "a", encoding="utf-8") as handle:
+                handle.write(json.dumps(entry) + "\n")
+
+    def left_plateau(self) -> bool:
+        """Whether the last loss, held out if there is one, shows use of context."""
+        held_out = [line for line in self._lines if line["kind"] == "eval"]
+        last = (held_out or self._lines)[-1]
+        return last["masked_lm_loss"] < self._data.unigram_entropy - LEFT_PLATEAU
