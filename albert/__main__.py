@@ -9,11 +9,6 @@ COMMANDS = {
     "diagnose": "says whether a run learns, and if not, why and which flag to change",
     "export": "a checkpoint as a Hugging Face folder, a SavedModel or bare TF1 weights",
     "import": "a Hugging Face folder or published checkpoint as one to go on from",
-    "pack": "a run's checkpoint, config and tokenizer as one release tarball",
-    "unpack": "a release tarball, from a file or a URL, as a folder",
-    "verify": "checks a release tarball and runs one batch through it",
-    "predict": "fills masks, judges sentence order, embeds or labels text",
-    "finetune": "trains a classifier or a tagger on top of a checkpoint",
 }
 
 

@@ -1,5 +1,6 @@
 """The commands as people type them, in processes of their own."""
 
+import glob
 import hashlib
 import json
 import os
@@ -17,7 +18,11 @@ from oracles import goldens
 import multigpu_pretraining
 from albert import flags as albert_flags
 from albert.checkpoints.manager import latest_checkpoint, read_tensors, saved_steps
+from albert.compat import tf
+from albert.config import CONFIG_DIRECTORY, ModelConfig
 from albert.flags_parsing import parse
+from albert.optim.rates import rate_warning, suggested_rate
+from albert.training import towers
 from albert.training.metrics_log import read_metrics
 
 TRAIN, VALIDATE = "multigpu_pretraining.py", "validation.py"
@@ -37,6 +42,12 @@ def run(script, *arguments, **options):
     )
     done.output = done.stdout + done.stderr
     return done
+
+
+def run_module(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m"] + list(arguments), capture_output=True, text=True, cwd=ROOT
+    )
 
 
 @pytest.fixture
@@ -352,3 +363,63 @@ def test_a_preset_takes_the_vocabulary_of_the_records(work):
     with flagsaver.flagsaver():
         parse(["train", "--input_file={}".format(work / "train.tfrecord"), "--model=nano"])
         assert albert_flags.model_config().vocab_size == SIZES["vocab_size"]
+
+
+RECIPES = sorted(glob.glob(os.path.join(CONFIG_DIRECTORY, "recipes", "*.flags")))
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=os.path.basename)
+def test_a_recipe_is_a_run_at_a_workable_rate(path, capfd):
+    with flagsaver.flagsaver():
+        parse(["train", "--flagfile=" + path])
+        assert "is not known" not in capfd.readouterr().err
+        flags = albert_flags.FLAGS
+        assert not flags.train_batch_size % (
+            max(1, flags.num_gpu_cores) * flags.gradient_accumulation_steps
+        )
+        if flags.learning_rate != "auto":
+            model = ModelConfig.from_json_file(flags.model or "nano")
+            suggested = suggested_rate(
+                flags.optimizer, model, flags.train_batch_size, flags.num_train_steps
+            )
+            assert rate_warning(flags.learning_rate, suggested) is None
+
+
+def test_a_run_on_the_plateau_ends_when_told_to(work):
+    done = run(
+        TRAIN, *training_flags(work, 1000, learning_rate=1e-9, log_steps=5, stop_on_plateau=0.001)
+    )
+    assert done.returncode == 3, done.output
+    assert "(--stop_on_plateau)" in done.stderr
+    assert latest_checkpoint(str(work / "out"))
+    said = run_module("albert", "diagnose", str(work / "out"))
+    assert said.returncode == 1 and "rate_too_low" in said.stdout, said.stdout + said.stderr
+    again = run_module("albert", "diagnose", str(work / "out"), "--json")
+    assert "rate_too_low" in [f["name"] for f in json.loads(again.stdout)["findings"]]
+    wrong = run_module("albert", "diagnose", str(work))
+    assert wrong.returncode == 2 and "not the folder of a run" in wrong.stderr
+
+
+def test_gradients_that_stay_bad_roll_the_run_back_and_then_end_it(work, monkeypatch, capsys):
+    """Weights that overflow from step 10 on: two returns to the checkpoint, then exit code 2."""
+    plain = towers.tower_gradients
+
+    def failing(config, tensors, shard, denominators, *arguments, **options):
+        gradients, sums = plain(config, tensors, shard, denominators, *arguments, **options)
+        broken = tf.cond(
+            tf.reduce_sum(tf.abs(tensors["bert/pooler/dense/bias"])) > limit,
+            lambda: float("nan"),
+            lambda: 1.0,
+        )
+        return {name: broken * gradient for name, gradient in gradients.items()}, sums
+
+    limit = 0.05
+    monkeypatch.setattr("albert.training.step.tower_gradients", failing)
+    flags = training_flags(work, 60, optimizer="adamw", learning_rate=1e-3, xla="off")
+    with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
+        multigpu_pretraining.main([TRAIN] + flags)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "after 2 rollbacks (--max_rollbacks)" in said
+    kept = json.loads((work / "out" / "rollbacks.json").read_text())
+    assert kept == {"count": 2}

@@ -4,9 +4,6 @@ import json
 import os
 import re
 import shutil
-import sys
-import tarfile
-import types
 
 import numpy as np
 import pytest
@@ -281,31 +278,3 @@ def test_unclear_sources_are_refused(tmp_path, capsys):
     (tmp_path / "old" / "file").write_text("x")
     assert albert("import", folder, "--output_dir={}".format(tmp_path / "old")) == 2
     assert "is not empty" in capsys.readouterr().err
-
-
-def test_an_address_is_fetched_with_its_checksum(tmp_path, monkeypatch):
-    folder, golden = published(tmp_path, "google", "model.ckpt-best", "albert_config.json")
-    asked = []
-
-    def fetch(url, destination, sha256=None):
-        asked.append((url, os.path.basename(destination), sha256))
-        return str(folder)
-
-    download = types.ModuleType("albert.bundle.download")
-    download.fetch = fetch
-    monkeypatch.setitem(sys.modules, "albert.bundle", types.ModuleType("albert.bundle"))
-    monkeypatch.setitem(sys.modules, "albert.bundle.download", download)
-    address = "https://example.org/albert_base.tar.gz?x=1"
-    imported(tmp_path, address, "--sha256=ab")
-    assert asked == [(address, "albert_base.tar.gz", "ab")]
-    assert not (tmp_path / "back.download").exists()
-
-
-def test_archives_are_imported(tmp_path):
-    pytest.importorskip("albert.bundle.tarball", reason="reading archives is another room's")
-    folder, golden = published(tmp_path, "google", "model.ckpt-best", "albert_config.json")
-    with tarfile.open(str(tmp_path / "albert.tar.gz"), "w:gz") as archive:
-        archive.add(str(folder), "albert_base")
-    found = imported(tmp_path, tmp_path / "albert.tar.gz")
-    for name, value in golden.parameters.items():
-        assert found[name].tobytes() == value.tobytes(), name

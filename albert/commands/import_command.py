@@ -1,10 +1,7 @@
 """The command that makes a run folder of a checkpoint made elsewhere."""
 
 import os
-import shutil
-import tarfile
-import tempfile
-from typing import List, Optional, Sequence
+from typing import List, Sequence
 
 import numpy as np
 from absl import flags, logging
@@ -18,15 +15,14 @@ USAGE = """Reads a model made elsewhere and writes it as a checkpoint to go on f
   python3 multigpu_pretraining.py --init_checkpoint=imported/model.ckpt-0 \\
     --albert_config_file=imported/albert_config.json ...
 
-The source is a folder of transformers (.safetensors, or .bin, read as weights only), a folder or
-checkpoint of Google, brightmart or the Malay project, a .tar.gz of one, or the URL of that.
+The source is a folder of transformers (.safetensors, or .bin, read as weights only), or a folder or
+checkpoint of Google, brightmart or the Malay project.
 """
 
 
 def define_flags() -> None:
     """Defines the flags of the command."""
-    flags.DEFINE_string("source", None, "Folder, checkpoint, .tar.gz or URL.")
-    flags.DEFINE_string("sha256", None, "What the file behind a URL must have.")
+    flags.DEFINE_string("source", None, "Folder or checkpoint.")
     flags.DEFINE_string("output_dir", None, "Where to write; a new or empty folder.")
     flags.DEFINE_string("albert_config_file", None, "Default: the one beside the checkpoint.")
     flags.DEFINE_enum(
@@ -46,38 +42,8 @@ def main(positional: List[str]) -> int:
             "--output_dir=imported"
         )
     ensure_new_directory(f.output_dir, "--output_dir")
-    # Kept when something fails, so that the same command goes on with the part that came.
-    downloads = os.path.abspath(f.output_dir) + ".download"
-    if source.startswith(("http://", "https://")):
-        source = _download(source, downloads, f.sha256)
-    with tempfile.TemporaryDirectory(prefix=".import-", dir=f.output_dir) as scratch:
-        _import(_unpacked(source, scratch))
-    shutil.rmtree(downloads, ignore_errors=True)
+    _import(source)
     return 0
-
-
-def _download(url: str, folder: str, sha256: Optional[str]) -> str:
-    from albert.bundle.download import fetch
-
-    os.makedirs(folder, exist_ok=True)
-    name = os.path.basename(url.split("?")[0]) or "archive"
-    return fetch(url, os.path.join(folder, name), sha256)
-
-
-def _unpacked(source: str, scratch: str) -> str:
-    """The source as a folder or checkpoint."""
-    if os.path.isfile(source) and tarfile.is_tarfile(source):
-        from albert.bundle.tarball import unpack
-
-        folder = os.path.join(scratch, "unpacked")
-        unpack(source, folder)
-        source = folder
-    while os.path.isdir(source):
-        inside = [os.path.join(source, name) for name in os.listdir(source)]
-        if len(inside) != 1 or not os.path.isdir(inside[0]):
-            break
-        source = inside[0]  # archives hold one folder
-    return source
 
 
 def _import(source: str) -> None:

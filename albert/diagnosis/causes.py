@@ -1,14 +1,13 @@
 """Causes: faults of the data, of the settings and of the weights, reported as soon as seen."""
 
-import statistics
 from typing import List
 
 from albert.diagnosis.data import DataFacts
 from albert.diagnosis.facts import Facts, Finding, state_of
 from albert.diagnosis.probe import Movement
 
-# Of the typical movement of a weight: below this share one has got no gradient. And where the
-# typical movement is too small to compare with.
+# Of the movement of the weight that moved most: below this share one has got no gradient. And where
+# all movements are too small to compare.
 _STILL = 1e-4
 _MOVING = 1e-4
 
@@ -111,10 +110,10 @@ def settings_findings(facts: Facts) -> List[Finding]:
 
 def movement_findings(movement: Movement, labelled: bool) -> List[Finding]:
     """Which weights got no gradient; `labelled` tells whether there is a sentence task."""
-    typical = statistics.median(movement.turned.values())
-    if typical < _MOVING:
+    most = max(movement.turned.values())
+    if most < _MOVING:
         return []  # nothing moves yet: the rate is still 0
-    still = sorted(n for n, turned in movement.turned.items() if turned < _STILL * typical)
+    still = sorted(n for n, turned in movement.turned.items() if turned < _STILL * most)
     if not labelled:  # no sentence task: its head and the pooler have nothing to learn from
         still = [n for n in still if not n.startswith(("bert/pooler/", "cls/seq_relationship/"))]
     if not still:

@@ -1,0 +1,141 @@
+"""Each rule of the diagnosis on facts made by hand."""
+
+import numpy as np
+import pytest
+
+from albert.diagnosis.data import measure
+from albert.diagnosis.diagnose import diagnose
+from albert.diagnosis.facts import Facts, Settings, state_of
+from albert.diagnosis.probe import Movement, OutputFacts, movement
+
+SETTINGS = Settings(
+    optimizer="adamw",
+    learning_rate=1e-3,
+    suggested_rate=1e-3,
+    num_train_steps=50000,
+    num_warmup_steps=5000,
+    post_norm=True,
+    decayed_norms=0,
+    weight_decay=0.01,
+)
+OUTPUTS = OutputFacts(position_cosine=0.3, example_cosine=0.5, pooler_saturation=0.1)
+
+
+def batch(examples=64, length=12, predictions=3, seed=0):
+    random = np.random.RandomState(seed)
+    ids = random.randint(5, 100, (examples, length))
+    positions = np.sort(np.argsort(random.rand(examples, length))[:, :predictions], axis=1)
+    labels = np.take_along_axis(ids, positions, axis=1)
+    fate = random.rand(examples, predictions)
+    shown = np.where(fate < 0.8, 4, np.where(fate < 0.9, labels, 3))
+    np.put_along_axis(ids, positions, shown, axis=1)
+    return {
+        "input_ids": ids,
+        "input_mask": np.ones((examples, length), np.int64),
+        "masked_lm_positions": positions,
+        "masked_lm_ids": labels,
+        "masked_lm_weights": np.ones((examples, predictions), np.float32),
+        "sentence_order_labels": np.zeros(examples, np.int64),
+    }
+
+
+DATA = measure(batch(), 4)._replace(unigram_entropy=7.0, top_piece_share=0.035)
+
+
+def lines(loss, step=30000, kind="train", **more):
+    values = dict(masked_lm_loss=loss, masked_lm_accuracy=0.03, gradient_norm=1.0, **more)
+    return [dict(values, kind=kind, step=step)]
+
+
+def names(**changes):
+    facts = Facts(SETTINGS, DATA, lines(5.0), OUTPUTS, None)._replace(**changes)
+    return [finding.name for finding in diagnose(facts)]
+
+
+def test_records_as_they_should_be():
+    facts = measure(batch(examples=2000), 4)
+    assert facts.mask_share == pytest.approx(0.8, abs=0.02)
+    assert facts.kept_share == pytest.approx(0.5, abs=0.05)
+    assert facts.at_padding == 0.0 and facts.labelled == 1.0
+    assert facts.commonest_example < 0.01
+    assert names(data=facts._replace(unigram_entropy=7.0)) == []
+
+
+def test_the_entropy_is_that_of_the_masked_pieces():
+    made = batch(examples=4)
+    made["masked_lm_ids"][:] = [[7, 7, 9]] * 4
+    facts = measure(made, 4)
+    assert facts.unigram_entropy == pytest.approx(-(2 / 3 * np.log(2 / 3) + 1 / 3 * np.log(1 / 3)))
+    assert facts.top_piece_share == pytest.approx(2 / 3)
+
+
+def test_a_mask_that_covers_nothing():
+    made = batch()
+    made["masked_lm_weights"][:] = 0.0
+    assert names(data=measure(made, 4))[0] == "nothing_masked"
+
+
+def test_swapped_halves_count_as_repeats():
+    made = batch()
+    original = made["input_ids"].copy()
+    np.put_along_axis(original, made["masked_lm_positions"], made["masked_lm_ids"], axis=1)
+    made["input_ids"][:] = np.roll(original[0], 6)
+    made["masked_lm_weights"][:, 1:] = 0.0
+    made["masked_lm_ids"][:] = np.take_along_axis(
+        made["input_ids"], made["masked_lm_positions"], axis=1
+    )
+    assert measure(made, 4).commonest_example == 1.0
+
+
+@pytest.mark.parametrize(
+    "loss,step,state",
+    [(7.2, 100, "young"), (7.0, 30000, "plateau"), (6.8, 100, "learning"), (5.0, 9, "learning")],
+)
+def test_states(loss, step, state):
+    assert state_of(Facts(SETTINGS, DATA, lines(loss, step), None, None)) == state
+
+
+def test_a_loss_that_rose_has_diverged_and_held_out_loss_is_what_counts():
+    risen = lines(6.0, 10000) + lines(9.0, 30000)
+    assert state_of(Facts(SETTINGS, DATA, risen, None, None)) == "diverged"
+    learned_by_heart = lines(7.0, 30000, kind="eval") + lines(2.0, 30000)
+    assert state_of(Facts(SETTINGS, DATA, learned_by_heart, None, None)) == "plateau"
+
+
+def test_symptoms_are_named_on_the_plateau_only():
+    collapsed = OutputFacts(0.9999, 0.9999, 0.9)
+    assert names(outputs=collapsed) == []
+    found = names(outputs=collapsed, lines=lines(7.0))
+    assert found == ["plateau", "identical_positions", "identical_examples", "saturated_pooler"]
+
+
+@pytest.mark.parametrize("per_update,wrong", [(1e-3, False), (1e-8, True), (0.5, True)])
+def test_updates_beside_weights(per_update, wrong):
+    moved = Movement({"a": 0.1}, {"a": per_update})
+    assert ("updates_out_of_band" in names(lines=lines(7.0), movement=moved)) == wrong
+
+
+def test_spikes_skipped_steps_and_chance():
+    norms = [dict(lines(5.0, step)[0]) for step in range(1000, 13000, 1000)]
+    norms[-1]["gradient_norm"] = 50.0
+    assert names(lines=norms) == ["gradient_spike"]
+    assert names(lines=lines(5.0, skipped_steps=900)) == ["non_finite_steps"]
+    assert names(lines=lines(5.0, sentence_order_accuracy=0.505)) == ["sentence_order_at_chance"]
+    assert names(lines=lines(5.0, sentence_order_accuracy=0.9)) == []
+
+
+def test_weights_that_only_decay_have_no_gradient():
+    random = np.random.RandomState(0)
+    old = {name: random.randn(8, 9).astype(np.float32) for name in ("a", "b", "cls/predictions/x")}
+    new = {name: value + 0.01 * random.randn(8, 9) for name, value in old.items()}
+    new["a"] = (0.99 * old["a"]).astype(np.float32)
+    assert names(movement=movement(old, new, 10)) == ["frozen_weights"]
+    new["cls/predictions/x"] = old["cls/predictions/x"]
+    assert names(movement=movement(old, new, 10)) == ["head_without_gradient"]
+    assert names(movement=movement(old, old, 10)) == []  # the rate is still 0
+
+
+def test_a_head_without_labels_is_no_fault():
+    moved = Movement({"a": 0.1, "b": 0.1, "cls/seq_relationship/output_weights": 0.0}, {"a": 1e-3})
+    assert names(movement=moved) == ["frozen_weights"]
+    assert names(movement=moved, data=DATA._replace(labelled=0.0)) == []
