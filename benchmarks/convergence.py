@@ -153,12 +153,15 @@ def main():
     a = parser.parse_args()
     curves = {"ours": ours(a)}
     mine = reached(curves["ours"], a.target)
+    print("ours: {:.0f} s".format(mine or 0), file=sys.stderr, flush=True)
     if mine is None:
         sys.exit("Ours did not reach {} in {} steps.".format(a.target, a.steps))
     if available("torch") and available("transformers"):
         for rate in (TRAINER_RATE,) + SWEEP:
             patience = a.patience if rate == TRAINER_RATE else a.sweep_patience
-            curves["transformers, {:g}".format(rate)] = theirs(a, rate, patience * mine)
+            name = "transformers, {:g}".format(rate)
+            curves[name] = theirs(a, rate, patience * mine)
+            print("{}: {}".format(name, curves[name][-1]), file=sys.stderr, flush=True)
     draw(curves, a.target, a.png)
     if a.json:
         print(json.dumps(curves))

@@ -22,8 +22,9 @@ from albert.compat import tf
 from albert.config import CONFIG_DIRECTORY, ModelConfig
 from albert.flags_parsing import parse
 from albert.optim.rates import rate_warning, suggested_rate
-from albert.training import towers
+from albert.training import loop
 from albert.training.metrics_log import read_metrics
+from albert.training.step import StepResult
 
 TRAIN, VALIDATE = "multigpu_pretraining.py", "validation.py"
 
@@ -400,26 +401,30 @@ def test_a_run_on_the_plateau_ends_when_told_to(work):
     assert wrong.returncode == 2 and "not the folder of a run" in wrong.stderr
 
 
-def test_gradients_that_stay_bad_roll_the_run_back_and_then_end_it(work, monkeypatch, capsys):
-    """Weights that overflow from step 10 on: two returns to the checkpoint, then exit code 2."""
-    plain = towers.tower_gradients
+def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(work, monkeypatch, capsys):
+    """From step 12 on: two returns to the checkpoint of step 10, then exit code 2."""
+    factors, plain = [], loop.build_step
 
-    def failing(config, tensors, shard, denominators, *arguments, **options):
-        gradients, sums = plain(config, tensors, shard, denominators, *arguments, **options)
-        broken = tf.cond(
-            tf.reduce_sum(tf.abs(tensors["bert/pooler/dense/bias"])) > limit,
-            lambda: float("nan"),
-            lambda: 1.0,
-        )
-        return {name: broken * gradient for name, gradient in gradients.items()}, sums
+    def failing(options, state, devices, rate_factor):
+        factors.append(rate_factor)
+        step = plain(options, state, devices, rate_factor)
 
-    limit = 0.05
-    monkeypatch.setattr("albert.training.step.tower_gradients", failing)
-    flags = training_flags(work, 60, optimizer="adamw", learning_rate=1e-3, xla="off")
+        def run_step(batch):
+            if int(state.global_step.numpy()) < 12:
+                return step(batch)
+            state.skipped_steps.assign_add(1)
+            return StepResult({}, tf.constant(float("nan")), tf.constant(0.0), tf.constant(False))
+
+        return run_step
+
+    monkeypatch.setattr(loop, "build_step", failing)
+    flags = training_flags(work, 60)
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
         multigpu_pretraining.main([TRAIN] + flags)
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert "after 2 rollbacks (--max_rollbacks)" in said
-    kept = json.loads((work / "out" / "rollbacks.json").read_text())
-    assert kept == {"count": 2}
+    assert json.loads((work / "out" / "rollbacks.json").read_text()) == {"count": 2}
+    assert factors == [1.0, 0.5, 0.25]
+    tensors = read_tensors(latest_checkpoint(str(work / "out")))
+    assert int(tensors["global_step"]) == 10

@@ -192,7 +192,7 @@ class _Run:
             result, timed = self._compute(batch)
             if not bool(result.applied):
                 skipped = self._skipped(skipped + 1)
-                step = self._global_step()
+                bar.n = step = self._global_step()  # a rollback went back
                 continue
             step, skipped = step + 1, 0
             bar.update()
