@@ -1,5 +1,6 @@
 """The commands export and import: every format, published folders, what is refused."""
 
+import contextlib
 import json
 import os
 import re
@@ -27,13 +28,25 @@ LAYOUTS = ("google", "brightmart")
 
 def albert(*arguments):
     """Runs `python -m albert` here; returns its exit code."""
-    for name in list(flags.FLAGS):
-        module = flags.FLAGS.find_module_defining_flag(name) or ""
-        if module.startswith("albert.commands"):
-            delattr(flags.FLAGS, name)
-    with pytest.raises(SystemExit) as exit_:
+    with flags_of_a_new_process(), pytest.raises(SystemExit) as exit_:
         run(["albert"] + [str(argument) for argument in arguments])
     return exit_.value.code
+
+
+@contextlib.contextmanager
+def flags_of_a_new_process():
+    """Absl's own flags alone; those of other tests in this process are back afterwards."""
+    values = flags.FLAGS.__dict__
+    kept, fresh = dict(values), flags.FlagValues()
+    for name in flags.FLAGS:
+        if (flags.FLAGS.find_module_defining_flag(name) or "").startswith("absl"):
+            fresh.__dict__["__flags"][name] = flags.FLAGS[name]
+    values.update(fresh.__dict__)
+    try:
+        yield
+    finally:
+        values.clear()
+        values.update(kept)
 
 
 def small_run(directory, layout, step=7, slots=False, **more):
