@@ -424,7 +424,11 @@ def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(work, monkeypatc
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert "after 2 rollbacks (--max_rollbacks)" in said
-    assert json.loads((work / "out" / "rollbacks.json").read_text()) == {"count": 2}
+    assert json.loads((work / "out" / "rollbacks.json").read_text()) == {
+        "count": 2,
+        "undone": 4,
+        "learning_rate": 1e-3,
+    }
     assert factors == [1.0, 0.5, 0.25]
     tensors = read_tensors(latest_checkpoint(str(work / "out")))
     assert int(tensors["global_step"]) == 10

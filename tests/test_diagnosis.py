@@ -87,6 +87,21 @@ def test_swapped_halves_count_as_repeats():
     assert measure(made, 4).commonest_example == 1.0
 
 
+def test_a_long_warm_up_does_not_hide_a_plateau():
+    settings = SETTINGS._replace(num_train_steps=10**6, num_warmup_steps=10**5)
+    assert names(settings=settings, lines=lines(7.0, 10000)) == ["plateau"]
+
+
+def test_no_warm_up_is_no_fault_of_a_run_that_learns():
+    settings = SETTINGS._replace(num_warmup_steps=0)
+    assert names(settings=settings) == []
+    assert names(settings=settings, lines=lines(7.2, 10)) == ["no_warm_up"]
+
+
+def test_permuted_records_have_another_design():
+    assert names(data=DATA._replace(mask_share=None, kept_share=None)) == []
+
+
 @pytest.mark.parametrize(
     "loss,step,state",
     [(7.2, 100, "young"), (7.0, 30000, "plateau"), (6.8, 100, "learning"), (5.0, 9, "learning")],
@@ -100,6 +115,7 @@ def test_a_loss_that_rose_has_diverged_and_held_out_loss_is_what_counts():
     assert state_of(Facts(SETTINGS, DATA, risen, None, None)) == "diverged"
     learned_by_heart = lines(7.0, 30000, kind="eval") + lines(2.0, 30000)
     assert state_of(Facts(SETTINGS, DATA, learned_by_heart, None, None)) == "plateau"
+    assert names(lines=learned_by_heart) == ["overfitting"]
 
 
 def test_symptoms_are_named_on_the_plateau_only():

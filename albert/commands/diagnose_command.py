@@ -27,7 +27,7 @@ def main(positional: List[str]) -> int:
             "{}.".format(" ".join(positional) or "none")
         )
     from albert.diagnosis.diagnose import diagnose
-    from albert.diagnosis.facts import state_of
+    from albert.diagnosis.facts import judged_line, state_of
     from albert.diagnosis.folder import read_facts
 
     facts = read_facts(positional[0])
@@ -35,7 +35,7 @@ def main(positional: List[str]) -> int:
     if flags.FLAGS.json:
         print(json.dumps({"state": state, "findings": [f._asdict() for f in findings]}))
         return int(bool(findings))
-    last = facts.lines[-1] if facts.lines else None
+    last = judged_line(facts.lines)
     if last:
         print(
             "Step {}: masked-LM loss {:.3f}, accuracy {:.3f}; {}".format(
@@ -45,12 +45,11 @@ def main(positional: List[str]) -> int:
                 _STATES[state],
             )
         )
-    if facts.data:
-        print(
-            "Word frequencies alone give {:.3f} and {:.3f}.".format(
-                facts.data.unigram_entropy, facts.data.top_piece_share
-            )
+    print(
+        "Word frequencies alone give {:.3f} and {:.3f}.".format(
+            facts.data.unigram_entropy, facts.data.top_piece_share
         )
+    )
     for finding in findings:
         print("{}: {}".format(finding.name, finding.sentence))
     if not findings:

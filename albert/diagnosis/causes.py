@@ -34,7 +34,7 @@ def data_findings(data: DataFacts) -> List[Finding]:
                 {"share": data.at_padding},
             )
         )
-    elif data.mask_share < 0.5:
+    elif data.mask_share is not None and data.mask_share < 0.5:
         found.append(
             Finding(
                 "mask_id_wrong",
@@ -45,7 +45,7 @@ def data_findings(data: DataFacts) -> List[Finding]:
                 {"share": data.mask_share},
             )
         )
-    elif data.kept_share < 0.2:
+    elif data.kept_share is not None and data.kept_share < 0.2:
         found.append(
             Finding(
                 "labels_do_not_fit",
@@ -79,7 +79,8 @@ def settings_findings(facts: Facts) -> List[Finding]:
                 {"parameters": s.decayed_norms, "weight_decay": s.weight_decay},
             )
         )
-    if s.post_norm and s.num_warmup_steps * 200 < s.num_train_steps:
+    learning = state_of(facts) == "learning"
+    if s.post_norm and not learning and s.num_warmup_steps * 200 < s.num_train_steps:
         found.append(
             Finding(
                 "no_warm_up",
@@ -91,7 +92,7 @@ def settings_findings(facts: Facts) -> List[Finding]:
             )
         )
     share = s.learning_rate / s.suggested_rate
-    if state_of(facts) != "learning" and not 0.1 <= share <= 10.0:
+    if not learning and not 0.1 <= share <= 10.0:
         found.append(
             Finding(
                 "rate_too_low" if share < 1.0 else "rate_too_high",

@@ -21,7 +21,7 @@ class DataFacts(NamedTuple):
       masked: Predictions in the sample.
       mask_share: Positions where the expected [MASK] id stands, 0.8 by design.
       kept_share: Among masked positions that show another piece than [MASK], those that show the
-        right one: 0.5 by design.
+        right one: 0.5 by design. Both are None of permuted records, which have another design.
       at_padding: Positions beyond the text.
       commonest_example: Share of the examples that equal the most repeated one.
       examples: Examples in the sample.
@@ -31,8 +31,8 @@ class DataFacts(NamedTuple):
     unigram_entropy: float
     top_piece_share: float
     masked: int
-    mask_share: float
-    kept_share: float
+    mask_share: Optional[float]
+    kept_share: Optional[float]
     at_padding: float
     commonest_example: float
     examples: int
@@ -48,6 +48,8 @@ def data_facts(data: Data) -> DataFacts:
     manifest = read_manifest(data.dataset.files[0]) or {}
     batch = data.sample(min(_SAMPLE, data.dataset.size))
     facts = measure(batch, manifest.get("special_ids", {}).get("mask"))
+    if manifest.get("options", {}).get("do_permutation"):
+        facts = facts._replace(mask_share=None, kept_share=None)
     return facts._replace(
         unigram_entropy=manifest.get("unigram_entropy", facts.unigram_entropy),
         top_piece_share=manifest.get("top_piece_share", facts.top_piece_share),

@@ -9,10 +9,10 @@ from albert.diagnosis.symptoms import run_findings, symptoms
 
 def diagnose(facts: Facts) -> List[Finding]:
     """What is wrong with a run, causes before symptoms; empty for a healthy one."""
-    found = data_findings(facts.data) if facts.data else []
+    found = data_findings(facts.data)
     found += settings_findings(facts)
-    if facts.movement:
-        found += movement_findings(facts.movement, not facts.data or facts.data.labelled > 0.0)
+    if facts.movement and facts.data.masked:
+        found += movement_findings(facts.movement, facts.data.labelled > 0.0)
     found += run_findings(facts)
     if state_of(facts) in ("plateau", "diverged"):
         found += symptoms(facts)

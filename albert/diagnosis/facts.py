@@ -1,6 +1,6 @@
 """What a diagnosis is made of: facts, findings, and the state a run is in."""
 
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from albert.diagnosis.data import DataFacts
 from albert.diagnosis.probe import Movement, OutputFacts
@@ -31,7 +31,7 @@ class Facts(NamedTuple):
     """Everything known about a run; None for what was not looked at."""
 
     settings: Settings
-    data: Optional[DataFacts]
+    data: DataFacts
     lines: Sequence[Mapping[str, Any]]  # of metrics.jsonl
     outputs: Optional[OutputFacts]
     movement: Optional[Movement]
@@ -45,15 +45,27 @@ class Finding(NamedTuple):
     evidence: Dict[str, float]
 
 
+def losses(lines: Sequence[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
+    """The lines that have a masked-LM loss; where nothing is masked none does."""
+    return [line for line in lines if "masked_lm_loss" in line]
+
+
+def judged_line(lines: Sequence[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:
+    """The line a run is judged by: its last held-out one, else its last."""
+    lines = losses(lines)
+    held_out = [line for line in lines if line["kind"] == "eval"]
+    return (held_out or lines or [None])[-1]
+
+
 def state_of(facts: Facts) -> str:
     """One of "young", "plateau", "diverged" and "learning"."""
-    lines = [line for line in facts.lines if "masked_lm_loss" in line]
-    if not lines or not facts.data:
+    lines, judged = losses(facts.lines), judged_line(facts.lines)
+    if not judged:
         return "young"
-    held_out = [line for line in lines if line["kind"] == "eval"]
-    loss, step = (held_out or lines)[-1]["masked_lm_loss"], lines[-1]["step"]
+    loss, step = judged["masked_lm_loss"], lines[-1]["step"]
     settings, entropy = facts.settings, facts.data.unigram_entropy
-    patience = min(settings.num_train_steps // 2, settings.num_warmup_steps + _PATIENCE)
+    patience = _PATIENCE + min(_PATIENCE, settings.num_warmup_steps)
+    patience = min(settings.num_train_steps // 2, patience)
     if loss < entropy - _PLATEAU_MARGIN:
         return "learning"
     if step < patience:

@@ -12,7 +12,7 @@ from albert.checkpoints.restore import load_weights
 from albert.compat import tf
 from albert.config import ModelConfig
 from albert.data.source import Data, open_data
-from albert.diagnosis.data import data_facts
+from albert.diagnosis.data import DataFacts, data_facts
 from albert.diagnosis.facts import Facts, Settings
 from albert.diagnosis.probe import EXAMPLES, movement, output_facts
 from albert.diagnosis.watch import SETTINGS_FILE
@@ -45,7 +45,7 @@ def read_facts(directory: str) -> Facts:
         outputs = output_facts(config, tensors, data.sample(min(EXAMPLES, data.dataset.size)))
     return Facts(
         Settings(**kept["settings"]),
-        data_facts(data) if data else None,
+        data_facts(data) if data else DataFacts(**kept["data"]),
         read_metrics(directory),
         outputs,
         movement(weights[0], weights[1], steps[1] - steps[0]) if len(steps) == 2 else None,
@@ -56,7 +56,7 @@ def _records(patterns: str, config: ModelConfig) -> Optional[Data]:
     try:
         return open_data(patterns, "input_file", config, None, None, progress=False)
     except UsageError as error:
-        logging.warning("The records are left out of the diagnosis: %s", error)
+        logging.warning("Diagnosed with what the run knew of its records: %s", error)
         return None
 
 

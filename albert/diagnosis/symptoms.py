@@ -6,7 +6,14 @@ Healthy runs show some of them for a while, so `symptoms` is for runs on the pla
 import statistics
 from typing import List
 
-from albert.diagnosis.facts import Facts, Finding, state_of
+from albert.diagnosis.facts import (
+    LEFT_PLATEAU,
+    Facts,
+    Finding,
+    judged_line,
+    losses,
+    state_of,
+)
 
 _SPIKE = 20.0
 _SOP_PATIENCE = 20000
@@ -19,8 +26,9 @@ _ADVICE = {
 
 def run_findings(facts: Facts) -> List[Finding]:
     """What the metrics show."""
-    found, state = [], state_of(facts)
-    lines = [line for line in facts.lines if line["kind"] == "train"]
+    found, state, judged = [], state_of(facts), judged_line(facts.lines)
+    entropy = facts.data.unigram_entropy
+    lines = [line for line in losses(facts.lines) if line["kind"] == "train"]
     norms = [line["gradient_norm"] for line in lines]
     if len(norms) >= 10 and norms[-1] > _SPIKE * statistics.median(norms[:-1]):
         found.append(
@@ -41,20 +49,30 @@ def run_findings(facts: Facts) -> List[Finding]:
             )
         )
     last = facts.lines[-1] if facts.lines else {}
-    if state in ("plateau", "diverged"):
-        entropy = facts.data.unigram_entropy
+    if state == "plateau" and lines and lines[-1]["masked_lm_loss"] < entropy - LEFT_PLATEAU:
+        found.append(
+            Finding(
+                "overfitting",
+                "Held-out masked-LM loss is {:.3f} while the training records give {:.3f}: they "
+                "are learned by heart; give more text, or --masking=dynamic records.".format(
+                    judged["masked_lm_loss"], lines[-1]["masked_lm_loss"]
+                ),
+                {"held_out": judged["masked_lm_loss"], "train": lines[-1]["masked_lm_loss"]},
+            )
+        )
+    elif state in ("plateau", "diverged"):
         found.append(
             Finding(
                 state,
                 "Masked-LM loss {:.3f} (accuracy {:.3f}); word frequencies alone give {:.3f} and "
                 "{:.3f}. {}".format(
-                    last["masked_lm_loss"],
-                    last["masked_lm_accuracy"],
+                    judged["masked_lm_loss"],
+                    judged["masked_lm_accuracy"],
                     entropy,
                     facts.data.top_piece_share,
                     _ADVICE[state],
                 ),
-                {"masked_lm_loss": last["masked_lm_loss"], "unigram_entropy": entropy},
+                {"masked_lm_loss": judged["masked_lm_loss"], "unigram_entropy": entropy},
             )
         )
     sop = last.get("sentence_order_accuracy", 1.0)

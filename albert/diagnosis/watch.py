@@ -67,7 +67,11 @@ class Watch:
         self._names = set()  # type: Set[str]
         if options.output_dir:
             self._lines = read_metrics(options.output_dir)
-            kept = {"input_file": options.input_file, "settings": self._settings._asdict()}
+            kept = {
+                "input_file": options.input_file,
+                "settings": self._settings._asdict(),
+                "data": self._data._asdict(),
+            }
             with atomic_write(os.path.join(options.output_dir, SETTINGS_FILE)) as handle:
                 handle.write(json.dumps(kept, indent=2) + "\n")
         logging.info(
@@ -122,7 +126,6 @@ class Watch:
                 handle.write(json.dumps(entry) + "\n")
 
     def left_plateau(self) -> bool:
-        """Whether the last loss, held out if there is one, shows use of context."""
-        held_out = [line for line in self._lines if line["kind"] == "eval"]
-        last = (held_out or self._lines)[-1]
-        return last["masked_lm_loss"] < self._data.unigram_entropy - LEFT_PLATEAU
+        """Whether any loss so far showed use of context."""
+        bound = self._data.unigram_entropy - LEFT_PLATEAU
+        return any(line.get("masked_lm_loss", bound) < bound for line in self._lines)

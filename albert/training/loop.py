@@ -98,7 +98,9 @@ class _Run:
         self._progress = progress
         self._state = prepare_state(options, devices[0])
         self._devices = devices
-        self._rollbacks = Rollbacks(options.output_dir, options.max_rollbacks)
+        self._rollbacks = Rollbacks(
+            options.output_dir, options.max_rollbacks, options.learning_rate
+        )
         self._build_step()
         self._eval_step = make_eval_step(
             options.model, self._state.parameters, devices, options.step.precision, options.step.xla
@@ -220,8 +222,9 @@ class _Run:
         )
         if in_a_row < _MAX_SKIPPED_IN_A_ROW:
             return in_a_row
-        rate = self._options.learning_rate * self._rollbacks.rate_factor()
-        self._rollbacks.take(self._options.model, self._state, rate)
+        self._rollbacks.take(self._options.model, self._state)
+        self._saved_step = None  # the same weights again, with the batches that are left behind
+        self._save(self._global_step())
         self._build_step()
         return 0
 
@@ -240,7 +243,7 @@ class _Run:
     def _log_line(self, step: int) -> None:
         values = self._interval.values()
         left = self._interval.seconds_per_step() * (self._options.num_train_steps - step)
-        values["skipped_steps"] = int(self._state.skipped_steps.numpy())
+        values["skipped_steps"] = int(self._state.skipped_steps.numpy()) - self._rollbacks.undone
         with tqdm.external_write_mode(file=sys.stderr):
             logging.info("%s", format_line(step, self._options.num_train_steps, values, left))
         self._record("train", step, values)
@@ -258,7 +261,7 @@ class _Run:
             )
 
     def _record(self, kind: str, step: int, values: Dict[str, float]) -> None:
-        self._log.write(kind, step, dict(values, **(self._watch.floor if kind == "eval" else {})))
+        self._log.write(kind, step, dict(values, **self._watch.floor))
         with tqdm.external_write_mode(file=sys.stderr):
             self._watch.look(dict(values, kind=kind, step=step))
 
