@@ -130,14 +130,7 @@ class ModelConfig:
           UsageError: The file is missing, is not a JSON object, or `from_dict` refuses it.
         """
         path = find_config(path)
-        try:
-            with open(path, encoding="utf-8") as handle:
-                values = json.load(handle)
-        except (OSError, ValueError) as error:
-            raise UsageError("Cannot read config {}: {}.".format(path, error)) from error
-        if not isinstance(values, dict):
-            raise UsageError("Config {} must hold one JSON object.".format(path))
-        return cls.from_dict(values, source=path)
+        return cls.from_dict(read_json_object(path), source=path)
 
     def to_json(self) -> str:
         """The config as JSON text, only with the keys of its layout."""
@@ -145,6 +138,22 @@ class ModelConfig:
         for key in other_layout_fields(self.layout):
             del values[key]
         return json.dumps(values, indent=2) + "\n"
+
+
+def read_json_object(path: str) -> Dict[str, Any]:
+    """The keys of a config file.
+
+    Raises:
+      UsageError: It cannot be read, or is not a JSON object.
+    """
+    try:
+        with open(path, encoding="utf-8") as handle:
+            values = json.load(handle)
+    except (OSError, ValueError) as error:
+        raise UsageError("Cannot read config {}: {}.".format(path, error)) from error
+    if not isinstance(values, dict):
+        raise UsageError("Config {} must hold one JSON object.".format(path))
+    return values
 
 
 def find_config(path: str) -> str:

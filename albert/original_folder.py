@@ -1,7 +1,6 @@
 """Folders as Google, brightmart and the Malay project published them: read and written."""
 
 import glob
-import json
 import os
 import shutil
 from typing import Dict, List, NamedTuple, Optional
@@ -12,7 +11,7 @@ from absl import logging
 from albert.checkpoints.manager import latest_checkpoint, read_tensors, write_tensors
 from albert.checkpoints.names import check_layout, find_slot, layout_of
 from albert.checkpoints.restore import compare
-from albert.config import ModelConfig
+from albert.config import ModelConfig, read_json_object
 from albert.errors import UsageError
 from albert.files import atomic_write
 from albert.model.parameters import parameter_specs
@@ -154,13 +153,7 @@ def _find_config(folder: str) -> str:
 
 
 def _read_config(path: str, layout: Optional[str], ln_type: Optional[str]) -> ModelConfig:
-    try:
-        with open(path, encoding="utf-8") as handle:
-            values = json.load(handle)
-    except (OSError, ValueError) as error:
-        raise UsageError("Cannot read config {}: {}.".format(path, error)) from error
-    if not isinstance(values, dict):
-        raise UsageError("Config {} must hold one JSON object.".format(path))
+    values = read_json_object(path)
     if layout:
         values.setdefault("layout", layout)  # files in circulation do not say it; the weights do
     if ln_type:
