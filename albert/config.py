@@ -132,6 +132,11 @@ class ModelConfig:
         path = find_config(path)
         return cls.from_dict(read_json_object(path), source=path)
 
+    @property
+    def norm_placement(self) -> str:
+        """Where blocks normalise: google after the residual, brightmart as configured."""
+        return "postln" if self.layout == "google" else self.ln_type
+
     def to_json(self) -> str:
         """The config as JSON text, only with the keys of its layout."""
         values = dataclasses.asdict(self)

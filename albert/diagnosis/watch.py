@@ -39,7 +39,7 @@ def settings_of(options: TrainingOptions, names) -> Settings:
         ),
         num_train_steps=options.num_train_steps,
         num_warmup_steps=options.num_warmup_steps,
-        post_norm=options.model.layout == "google" or options.model.ln_type == "postln",
+        post_norm=options.model.norm_placement == "postln",
         decayed_norms=sum("LayerNorm" in name for name in decayed),
         weight_decay=options.optimizer.weight_decay,
     )

@@ -47,8 +47,8 @@ def encode(
     Returns:
       The sequence output, [B, S, D].
     """
-    # Differs by layout, 1 of 3: google normalises after the residual, brightmart as configured.
-    order = "postln" if config.layout == "google" else config.ln_type
+    # Differs by layout, 1 of 3.
+    order = config.norm_placement
     hidden = embedded
     for number, block in enumerate(parameters.blocks):
         seed = None if dropout_seed is None else dropout_seed + [0, _SEED_STEP * (number + 1)]
