@@ -16,6 +16,7 @@ from albert.errors import UsageError
 from albert.evaluation import evaluate
 from albert.results import log_results, write_results
 from albert.runtime import choose_xla
+from albert.training.objective import pretraining
 from albert.training.step import make_eval_step
 from albert.training.towers import check_batch_size
 
@@ -86,7 +87,7 @@ def validate(config: ModelConfig, devices: Sequence[str]) -> Dict[str, float]:
         data.dataset, data.shapes, layout, batch_size, FLAGS.max_eval_steps
     )
     xla = choose_xla(FLAGS.xla, devices, FLAGS.precision)
-    eval_step = make_eval_step(config, weights, devices, FLAGS.precision, xla)
+    eval_step = make_eval_step(pretraining(config), weights, devices, FLAGS.precision, xla)
     results = evaluate(eval_step, prefetch(batches))
     log_results(results, saved.global_step)
     if not FLAGS.no_save:

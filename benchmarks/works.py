@@ -55,6 +55,7 @@ def _our_step(model, data, towers=1, gpu=False, optimizer="adamw", **options):
     from albert.model.parameters import initial_values
     from albert.optim.optimizers import OptimizerConfig, make_optimizer
     from albert.optim.schedules import polynomial_with_warmup
+    from albert.training.objective import pretraining
     from albert.training.state import create_state
     from albert.training.step import StepOptions, make_train_step
 
@@ -65,7 +66,7 @@ def _our_step(model, data, towers=1, gpu=False, optimizer="adamw", **options):
     rule = make_optimizer(OptimizerConfig(name=optimizer), schedule, values)
     chosen = StepOptions(**options)
     state = create_state(values, rule, devices[0], chosen.precision)
-    step = make_train_step(config, state, rule, schedule, devices, 0, chosen)
+    step = make_train_step(pretraining(config), state, rule, schedule, devices, 0, chosen)
 
     def work():
         float(step(data).gradient_norm)

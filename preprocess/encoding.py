@@ -1,14 +1,13 @@
 """Text blocks to piece ids: the only place where text is tokenised, once."""
 
-import unicodedata
 from itertools import chain
 from typing import IO, Dict, List, NamedTuple
 
 import numpy as np
 
 from albert.data import counter_rng
+from albert.vocabulary import Vocabulary, normalize
 from preprocess.inputs import TextBlock, decode_utf8
-from preprocess.vocabulary import Vocabulary
 
 
 class Documents(NamedTuple):
@@ -25,15 +24,6 @@ class Documents(NamedTuple):
     sentence_offsets: np.ndarray
     document_offsets: np.ndarray
     keys: np.ndarray
-
-
-def normalize(line: str, lower: bool, keep_accents: bool) -> str:
-    """White space to single spaces; optionally lower case and without combining marks."""
-    line = " ".join(line.split())
-    if not keep_accents:
-        decomposed = unicodedata.normalize("NFKD", line)
-        line = "".join(c for c in decomposed if not unicodedata.combining(c))
-    return line.lower() if lower else line
 
 
 def encode_block(

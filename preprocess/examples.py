@@ -5,10 +5,10 @@ from typing import List, NamedTuple, Tuple
 import numpy as np
 
 from albert.data.masking import MaskRule, mask_tokens
+from albert.vocabulary import Vocabulary
 from preprocess import serialize
 from preprocess.options import RecordOptions
 from preprocess.segments import Instances, take_ranges
-from preprocess.vocabulary import Vocabulary
 
 BATCH = 2048
 

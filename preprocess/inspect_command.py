@@ -120,8 +120,9 @@ def _changed(paths: List[str], manifest: dict) -> Iterator[str]:
 
 def main(positional: List[str]) -> int:
     """Inspects the files named on the command line."""
+    from albert import vocabulary
     from albert.data import records
-    from preprocess import inputs, vocabulary
+    from preprocess import inputs
     from preprocess.inspection import Inspection
 
     f = flags.FLAGS

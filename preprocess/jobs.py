@@ -14,9 +14,10 @@ from typing import List, NamedTuple, Tuple
 import google_crc32c
 import numpy as np
 
+from albert import vocabulary
 from albert.data import counter_rng
 from albert.errors import UsageError
-from preprocess import encoding, examples, segments, spill, vocabulary
+from preprocess import encoding, examples, segments, spill
 from preprocess.inputs import TextBlock
 from preprocess.options import RecordOptions
 from preprocess.workspace import Workspace, published

@@ -10,9 +10,9 @@ from absl import logging
 from albert.data import records
 from albert.errors import UsageError
 from albert.files import atomic_write
+from albert.vocabulary import Vocabulary
 from preprocess import examples
 from preprocess.options import RecordOptions
-from preprocess.vocabulary import Vocabulary
 
 VERSION = 1
 LOGGED_EXAMPLES = 20

@@ -8,10 +8,11 @@ from typing import Dict, List, NamedTuple
 import numpy as np
 from absl import logging
 
+from albert import vocabulary
 from albert.data.records import manifest_path
 from albert.errors import UsageError
 from albert.files import ensure_writable_directory
-from preprocess import engines, examples, inputs, jobs, manifest, spill, vocabulary, workspace
+from preprocess import engines, examples, inputs, jobs, manifest, spill, workspace
 from preprocess.options import LOCAL, Execution, RecordOptions
 from preprocess.progress import Progress, duration
 from preprocess.shards import Shards, rename_all

@@ -79,8 +79,8 @@ def options_from_flags():
     Raises:
       UsageError: A flag is missing or wrong.
     """
+    from albert.vocabulary import resolve_model
     from preprocess.options import RecordOptions
-    from preprocess.vocabulary import resolve_model
 
     f = flags.FLAGS
     bare = f.input_file is None and f.output_file is None

@@ -9,10 +9,11 @@ from typing import Iterable, Iterator, List, NamedTuple, Optional
 import numpy as np
 from absl import logging
 
+from albert import vocabulary
 from albert.data import counter_rng
 from albert.errors import UsageError
 from albert.files import atomic_write, ensure_writable_directory
-from preprocess import engines, inputs, vocabulary
+from preprocess import engines, inputs
 
 CONTROL_SYMBOLS = ("[CLS]", "[SEP]", "[MASK]")
 # Both seeds train with these; they differ in the size of the sample and of the vocabulary.

@@ -9,6 +9,7 @@ from conftest import SIZES
 from malay import PIECES, model
 from oracles import goldens
 
+from albert import vocabulary
 from albert.config import ModelConfig
 from albert.errors import UsageError
 from albert.huggingface import config as config_json
@@ -17,7 +18,6 @@ from albert.huggingface.folder import is_folder, read_folder, write_folder, writ
 from albert.model.parameters import initial_values
 from albert.run_folder import Checkpoint
 from albert.run_tokenizer import Tokenization
-from preprocess import vocabulary
 
 IDS = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
 VARIANTS = [

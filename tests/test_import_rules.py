@@ -30,7 +30,14 @@ def imports(path):
 
 PRODUCT = sources("albert/**/*.py", "preprocess/**/*.py", "*.py")
 # What the record builder may use of the trainer: nothing that loads TensorFlow.
-SHARED = ("albert", "albert.command_line", "albert.errors", "albert.files", "albert.flags_parsing")
+SHARED = (
+    "albert",
+    "albert.command_line",
+    "albert.errors",
+    "albert.files",
+    "albert.flags_parsing",
+    "albert.vocabulary",
+)
 SHARED_DATA = ("albert.data", "albert.data.records", "albert.data.masking")
 
 
@@ -62,7 +69,7 @@ def test_albert_does_not_import_preprocess_or_scripts(path):
 
 
 LAYERS = (
-    ("compat", "config", "errors", "files", "flags_parsing", "results"),
+    ("compat", "config", "errors", "files", "flags_parsing", "results", "vocabulary"),
     ("model", "optim", "losses", "data", "runtime"),
     ("checkpoints", "training", "diagnosis", "evaluation"),
     ("validation", "flags", "quickstart", "saved_model"),

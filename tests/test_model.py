@@ -14,8 +14,16 @@ from albert.model import layers
 from albert.model.albert import pretraining_output
 from albert.model.attention import padding_bias, softmax_attention
 from albert.model.flops import training_flops
-from albert.model.parameters import Dense, Norm, bind, initial_values, parameter_specs
-from albert.training.towers import loss_denominators, tower_gradients
+from albert.model.parameters import (
+    Dense,
+    Norm,
+    bind,
+    initial_values,
+    parameter_specs,
+    parameter_tree,
+)
+from albert.training.objective import loss_denominators, pretraining
+from albert.training.towers import tower_gradients
 
 VARIANTS = [
     {"layout": "google"},
@@ -82,7 +90,7 @@ def test_forward_and_losses_equal_the_original(golden):
 def test_gradients_equal_the_original(golden):
     batch = from_record(golden.batch)
     gradients, _ = tower_gradients(
-        ModelConfig.from_dict(golden.config),
+        pretraining(ModelConfig.from_dict(golden.config)),
         as_tensors(golden.parameters),
         batch,
         loss_denominators(batch),
@@ -116,7 +124,7 @@ def test_gradients_of_every_variant_equal_the_oracle(variant):
     batch["sentence_order_labels"] = np.abs(batch["sentence_order_labels"])
     tensors = as_tensors(batch)
     gradients, _ = tower_gradients(
-        config, as_tensors(values), tensors, loss_denominators(tensors), None
+        pretraining(config), as_tensors(values), tensors, loss_denominators(tensors), None
     )
     keys = dict(SIZES, num_hidden_groups=1, inner_group_num=1, ln_type="preln", shared_type="all")
     expected = oracle_training.gradients(dict(keys, **variant), values, for_oracle(batch))
@@ -207,7 +215,7 @@ def test_missing_weights_are_all_named(small_config):
     values = initial_values(small_config, 0)
     del values["bert/pooler/dense/bias"], values["cls/predictions/output_bias"]
     with pytest.raises(KeyError, match="pooler/dense/bias, cls/predictions/output_bias"):
-        bind(small_config, values)
+        bind(parameter_tree(small_config), values)
 
 
 def test_flops_count_shared_layers_as_often_as_they_run():

@@ -15,9 +15,10 @@ from albert.optim import transforms
 from albert.optim.optimizers import OptimizerConfig, describe, excluded_names, make_optimizer
 from albert.optim.rates import rate_warning, suggested_rate
 from albert.optim.schedules import polynomial_with_warmup
+from albert.training.objective import loss_denominators, pretraining
 from albert.training.state import create_state
 from albert.training.step import make_train_step
-from albert.training.towers import loss_denominators, tower_gradients
+from albert.training.towers import tower_gradients
 
 NO_CLIP = 1e30
 # What float32 leaves of the recorded weights: AdamW amplifies rounding, the float64 oracle itself
@@ -57,7 +58,7 @@ def test_brightmart_run_is_the_recorded_one(rule, devices):
         OptimizerConfig(name=rule, trust_ratio="all"), schedule, golden.parameters
     )
     state = create_state(golden.parameters, optimizer, devices[0])
-    step = make_train_step(config, state, optimizer, schedule, devices[:1], seed=0)
+    step = make_train_step(pretraining(config), state, optimizer, schedule, devices[:1], seed=0)
     for done in range(1, 7):
         step(record_batch(golden))
         if done in goldens.STEPS:
@@ -82,7 +83,9 @@ def test_google_run_is_the_recorded_one_under_its_clip_norm(rule):
     slots = {slot: tf.zeros_like(parameters[n]) for slot, n in optimizer.slots(parameters).items()}
     batch = record_batch(golden)
     for done in range(1, 7):
-        gradients, _ = tower_gradients(config, parameters, batch, loss_denominators(batch), None)
+        gradients, _ = tower_gradients(
+            pretraining(config), parameters, batch, loss_denominators(batch), None
+        )
         norm = oracle_training.recorded_norm(
             golden.config, {n: v.numpy() for n, v in parameters.items()}, golden.batch
         )

@@ -18,7 +18,8 @@ from albert.data.packing import (
 from albert.data.pipeline import fill_batch
 from albert.errors import UsageError
 from albert.model.parameters import initial_values
-from albert.training.towers import loss_denominators, tower_gradients
+from albert.training.objective import loss_denominators, pretraining
+from albert.training.towers import tower_gradients
 
 CAPACITY = 37
 LIMITS = PackingLimits(rows=2, predictions=9, examples=5)
@@ -35,7 +36,7 @@ def wide_batch(size, seed=0):
 def gradients(config, batch):
     tensors = {name: tf.constant(v) for name, v in initial_values(config, seed=1).items()}
     batch = {name: tf.constant(value) for name, value in batch.items()}
-    return tower_gradients(config, tensors, batch, loss_denominators(batch))
+    return tower_gradients(pretraining(config), tensors, batch, loss_denominators(batch))
 
 
 @pytest.mark.parametrize("layout", ["pack", "bucket"])
@@ -108,7 +109,9 @@ def test_dropout_and_recomputation_go_with_packed_rows():
     tensors = {name: tf.constant(v) for name, v in initial_values(config, seed=1).items()}
     batch = {name: tf.constant(v) for name, v in pack(wide_batch(9), LIMITS).items()}
     seed, denominators = tf.constant([3, 4]), loss_denominators(batch)
-    kept, _ = tower_gradients(config, tensors, batch, denominators, seed)
-    again, _ = tower_gradients(config, tensors, batch, denominators, seed, recompute=True)
+    kept, _ = tower_gradients(pretraining(config), tensors, batch, denominators, seed)
+    again, _ = tower_gradients(
+        pretraining(config), tensors, batch, denominators, seed, recompute=True
+    )
     for name, value in kept.items():
         np.testing.assert_allclose(again[name], value, rtol=0, atol=1e-6, err_msg=name)

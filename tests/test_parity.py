@@ -10,6 +10,7 @@ from malay import PIECES, sentences
 from malay import model as malay_model
 from preprocess_corpus import folder
 
+from albert import vocabulary
 from albert.compat import tf
 from albert.config import ModelConfig
 from albert.errors import UsageError
@@ -20,7 +21,7 @@ from albert.model.albert import pretraining_output
 from albert.model.parameters import initial_values
 from albert.run_folder import Checkpoint
 from albert.run_tokenizer import Tokenization
-from preprocess import encoding, vocabulary
+from preprocess import encoding
 from preprocess.inputs import TextBlock
 
 # Nothing is downloaded, and the copies transformers makes of custom classes stay out of the home.

@@ -15,21 +15,11 @@ import numpy as np
 import preprocess_corpus as corpus
 import pytest
 
+from albert import vocabulary
 from albert.compat import tf
 from albert.data import records
 from albert.errors import UsageError
-from preprocess import (
-    crc,
-    encoding,
-    inputs,
-    jobs,
-    pipeline,
-    segments,
-    serialize,
-    shards,
-    spill,
-    vocabulary,
-)
+from preprocess import crc, encoding, inputs, jobs, pipeline, segments, serialize, shards, spill
 from preprocess.examples import select
 from preprocess.options import Execution, RecordOptions
 from preprocess.pipeline import write_records
@@ -539,8 +529,8 @@ def test_spilled_examples_come_back_by_key_range(tmp_path, vocab_size):
 
 def test_lines_are_normalised_as_asked():
     line = "  Caf\u00e9\u00a0 \u0915\u093e\tA "
-    assert encoding.normalize(line, False, True) == "Caf\u00e9 \u0915\u093e A"
-    assert encoding.normalize(line, True, False).startswith("cafe ")
+    assert vocabulary.normalize(line, False, True) == "Caf\u00e9 \u0915\u093e A"
+    assert vocabulary.normalize(line, True, False).startswith("cafe ")
 
 
 def test_word_starts_in_any_script():

@@ -8,8 +8,9 @@ import sys
 import preprocess_corpus as corpus
 import pytest
 
+from albert import vocabulary
 from albert.errors import UsageError
-from preprocess import tokenizer, vocabulary
+from preprocess import tokenizer
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 

@@ -15,9 +15,10 @@ from albert.model.parameters import initial_values
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.precision import LossScale, policy
+from albert.training.objective import loss_denominators, pretraining
 from albert.training.state import create_state
 from albert.training.step import StepOptions, make_train_step
-from albert.training.towers import loss_denominators, tower_gradients
+from albert.training.towers import tower_gradients
 
 STEPS = 5
 
@@ -36,7 +37,13 @@ def train(config, devices, **options):
     precision = options.get("precision", "float32")
     state = create_state(values, optimizer, devices[0], precision)
     step = make_train_step(
-        config, state, optimizer, schedule, devices, seed=2, options=StepOptions(**options)
+        pretraining(config),
+        state,
+        optimizer,
+        schedule,
+        devices,
+        seed=2,
+        options=StepOptions(**options),
     )
     losses = []
     for number in range(STEPS):
@@ -76,7 +83,7 @@ def test_blockwise_attention_is_attention(small_config, devices, monkeypatch, op
         values = initial_values(small_config, seed=1)
         denominators = loss_denominators(batch)
         function = functools.partial(
-            tower_gradients, small_config, recompute=options.get("recompute", False)
+            tower_gradients, pretraining(small_config), recompute=options.get("recompute", False)
         )
         tower = compiled(function, options.get("xla", False))
         with tf.device(devices[0]):
@@ -110,7 +117,7 @@ def test_dropout_differs_between_micro_batches(devices):
     for batch, accumulation in ((half, 1), (twice, 2)):
         state = create_state(values, optimizer, devices[0])
         step = make_train_step(
-            config,
+            pretraining(config),
             state,
             optimizer,
             schedule,
@@ -139,7 +146,7 @@ def test_an_overflow_of_float16_lowers_the_scale_and_changes_nothing(small_confi
     state = create_state(values, optimizer, devices[0], "mixed_float16")
     state.loss_scale["loss_scale"].assign(2.0**40)
     step = make_train_step(
-        small_config,
+        pretraining(small_config),
         state,
         optimizer,
         schedule,

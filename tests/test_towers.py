@@ -10,6 +10,7 @@ from albert.model.parameters import initial_values
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.training import towers
+from albert.training.objective import loss_denominators, pretraining
 from albert.training.state import create_state
 from albert.training.step import check_reduction, make_eval_step, make_train_step
 
@@ -24,7 +25,9 @@ class Trainer:
         values = initial_values(config, seed=1)
         rule = make_optimizer(OptimizerConfig(name=optimizer), self.schedule, values)
         self.state = create_state(values, rule, devices[0])
-        self.step = make_train_step(config, self.state, rule, self.schedule, devices, seed=2)
+        self.step = make_train_step(
+            pretraining(config), self.state, rule, self.schedule, devices, seed=2
+        )
 
     def weights(self):
         return {name: variable.numpy() for name, variable in self.state.parameters.items()}
@@ -68,12 +71,12 @@ def test_gradient_of_towers_is_that_of_the_undivided_batch(small_config):
     weights = tensors(initial_values(small_config, seed=3))
     batch = uneven_batch(5)
     whole, _ = towers.tower_gradients(
-        small_config, weights, batch, towers.loss_denominators(batch), None
+        pretraining(small_config), weights, batch, loss_denominators(batch), None
     )
     parts = [
-        towers.tower_gradients(small_config, weights, shard, towers.loss_denominators(batch), None)[
-            0
-        ]
+        towers.tower_gradients(
+            pretraining(small_config), weights, shard, loss_denominators(batch), None
+        )[0]
         for shard in towers.split_batch(batch, 3)
     ]
     summed = towers.sum_gradients(parts, "/device:CPU:0")
@@ -116,8 +119,8 @@ def test_a_step_is_traced_once_and_reads_each_weight_once_a_tower(small_config, 
 def test_evaluation_does_not_depend_on_towers(small_config, devices):
     variables = {n: tf.Variable(v) for n, v in initial_values(small_config, seed=4).items()}
     batch = uneven_batch(9)
-    one = make_eval_step(small_config, variables, devices[:1])(batch)
-    three = make_eval_step(small_config, variables, devices[:3])(batch)
+    one = make_eval_step(pretraining(small_config), variables, devices[:1])(batch)
+    three = make_eval_step(pretraining(small_config), variables, devices[:3])(batch)
     for name in one:
         assert float(three[name].total) == pytest.approx(float(one[name].total), rel=1e-5)
         assert float(three[name].weight) == float(one[name].weight)

@@ -9,7 +9,7 @@ from albert.model.embedding import embed
 from albert.model.encoder import encode
 from albert.model.heads import masked_lm_logits, pool, sentence_order_logits
 from albert.model.layers import make_dropout
-from albert.model.parameters import bind
+from albert.model.parameters import Parameters, bind, parameter_tree
 
 Batch = Mapping[str, tf.Tensor]
 
@@ -36,18 +36,42 @@ def pretraining_output(
     dropout_seed: Optional[tf.Tensor] = None,
     recompute: bool = False,
 ) -> PretrainingOutput:
-    """Runs the model; a pure function of tensors.
+    """Runs the model with its heads; a pure function of tensors.
 
     Args:
       config: The model.
       tensors: Every weight by its checkpoint name.
-      batch: input_ids, input_mask, segment_ids [B, S] and masked_lm_positions [B, P], int32. In
-        packed rows (`data.packing`) also position_ids [B, S] and example_positions [B, K], and
-        input_mask holds the number of the example.
+      batch: As for `encoder_output`, and masked_lm_positions int32 [B, P].
       dropout_seed: int32 [2]; None runs without dropout.
       recompute: Whether activations are computed again in the backward pass.
     """
-    parameters = bind(config, tensors)
+    parameters = bind(parameter_tree(config), tensors)
+    encoder = encoder_output(config, parameters, batch, dropout_seed, recompute)
+    return PretrainingOutput(
+        masked_lm_logits(config, parameters, encoder.sequence, batch["masked_lm_positions"]),
+        sentence_order_logits(encoder.pooled, parameters.sentence_order),
+        encoder,
+    )
+
+
+def encoder_output(
+    config: ModelConfig,
+    parameters: Parameters,
+    batch: Batch,
+    dropout_seed: Optional[tf.Tensor] = None,
+    recompute: bool = False,
+) -> EncoderOutput:
+    """Runs embeddings, blocks and pooler.
+
+    Args:
+      config: The model.
+      parameters: Bound weights.
+      batch: input_ids, input_mask, segment_ids [B, S], int32. In packed rows (`data.packing`) also
+        position_ids [B, S] and example_positions [B, K], and input_mask holds the number of the
+        example.
+      dropout_seed: int32 [2]; None runs without dropout.
+      recompute: Whether activations are computed again in the backward pass.
+    """
     packed = "position_ids" in batch
     embedded = embed(
         config,
@@ -60,9 +84,6 @@ def pretraining_output(
     # The same for all layers, so computed once.
     bias = packed_bias(batch["input_mask"]) if packed else padding_bias(batch["input_mask"])
     sequence = encode(config, parameters, embedded, bias, dropout_seed, recompute)
-    pooled = pool(sequence, batch.get("example_positions"), parameters.pooler)
-    return PretrainingOutput(
-        masked_lm_logits(config, parameters, sequence, batch["masked_lm_positions"]),
-        sentence_order_logits(pooled, parameters.sentence_order),
-        EncoderOutput(sequence, pooled),
+    return EncoderOutput(
+        sequence, pool(sequence, batch.get("example_positions"), parameters.pooler)
     )

@@ -87,14 +87,17 @@ class SentenceHead(NamedTuple):
 
 
 class Parameters(NamedTuple):
-    """All weights; `blocks` in order of application, a shared block as often as it runs."""
+    """All weights; `blocks` in order of application, a shared block as often as it runs.
+
+    The heads are None where only the encoder is meant.
+    """
 
     embeddings: Embeddings
     blocks: Tuple[Block, ...]
     final_norm: Optional[Norm]
     pooler: Dense
-    masked_lm: MaskedLmHead
-    sentence_order: SentenceHead
+    masked_lm: Optional[MaskedLmHead]
+    sentence_order: Optional[SentenceHead]
 
 
 def parameter_tree(config: ModelConfig) -> Parameters:
@@ -122,40 +125,59 @@ def parameter_tree(config: ModelConfig) -> Parameters:
     )
 
 
+def encoder_tree(config: ModelConfig) -> Parameters:
+    """The specs without the pre-training heads: what fine-tuning starts from."""
+    return parameter_tree(config)._replace(masked_lm=None, sentence_order=None)
+
+
 def parameter_specs(config: ModelConfig) -> Dict[str, ParameterSpec]:
     """Every weight once, by name, in the order of the computation."""
+    return _specs(parameter_tree(config))
+
+
+def encoder_specs(config: ModelConfig) -> Dict[str, ParameterSpec]:
+    """The same of the encoder alone, its pooler included."""
+    return _specs(encoder_tree(config))
+
+
+def _specs(tree: Parameters) -> Dict[str, ParameterSpec]:
     specs = {}  # type: Dict[str, ParameterSpec]
-    _map_leaves(lambda spec: specs.setdefault(spec.name, spec), parameter_tree(config))
+    _map_leaves(lambda spec: specs.setdefault(spec.name, spec), tree)
     return specs
 
 
-def bind(config: ModelConfig, tensors: Mapping[str, Any]) -> Parameters:
+def bind(tree: Parameters, tensors: Mapping[str, Any]) -> Parameters:
     """Puts named tensors where the computation uses them.
+
+    Args:
+      tree: Of `parameter_tree` or `encoder_tree`.
+      tensors: By name; may hold more than is used.
 
     Raises:
       KeyError: Parameters are missing from `tensors`; the message lists them all.
     """
-    missing = [name for name in parameter_specs(config) if name not in tensors]
+    missing = [name for name in _specs(tree) if name not in tensors]
     if missing:
         raise KeyError("Missing parameters: {}".format(", ".join(missing)))
-    return _map_leaves(lambda spec: tensors[spec.name], parameter_tree(config))
+    return _map_leaves(lambda spec: tensors[spec.name], tree)
 
 
 def initial_values(config: ModelConfig, seed: int) -> Dict[str, np.ndarray]:
-    """New float32 weights, each a function of (seed, its name) alone.
+    """New float32 weights of the whole model, each a function of (seed, its name) alone."""
+    specs = parameter_specs(config).items()
+    return {name: initial_value(spec, config.initializer_range, seed) for name, spec in specs}
+
+
+def initial_value(spec: ParameterSpec, deviation: float, seed: int) -> np.ndarray:
+    """A new float32 weight.
 
     Drawn with NumPy's frozen `RandomState`, so both TensorFlow versions start from the same bits.
     """
-    values = {}
-    for name, spec in parameter_specs(config).items():
-        if spec.initial == "normal":
-            random = np.random.RandomState([seed & 0x7FFFFFFF, zlib.crc32(name.encode())])
-            deviation = spec.deviation or config.initializer_range
-            value = deviation * _truncated_normal(random, spec.shape)
-        else:
-            value = np.full(spec.shape, 1.0 if spec.initial == "ones" else 0.0)
-        values[name] = value.astype(np.float32)
-    return values
+    if spec.initial != "normal":
+        return np.full(spec.shape, 1.0 if spec.initial == "ones" else 0.0, np.float32)
+    random = np.random.RandomState([seed & 0x7FFFFFFF, zlib.crc32(spec.name.encode())])
+    value = (spec.deviation or deviation) * _truncated_normal(random, spec.shape)
+    return value.astype(np.float32)
 
 
 def _truncated_normal(random: np.random.RandomState, shape: Tuple[int, ...]) -> np.ndarray:

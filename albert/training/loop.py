@@ -23,6 +23,7 @@ from albert.runtime import matmul_peak
 from albert.training.interval import Interval
 from albert.training.memory_check import check_memory, machine_of
 from albert.training.metrics_log import MetricsLog, draw_curves, format_line
+from albert.training.objective import pretraining
 from albert.training.options import TrainingOptions
 from albert.training.rollback import Rollbacks
 from albert.training.setup import build_step, claim_directory, prepare_state
@@ -103,7 +104,11 @@ class _Run:
         )
         self._build_step()
         self._eval_step = make_eval_step(
-            options.model, self._state.parameters, devices, options.step.precision, options.step.xla
+            pretraining(options.model),
+            self._state.parameters,
+            devices,
+            options.step.precision,
+            options.step.xla,
         )
         self._order = BatchOrder(
             data.dataset.size, options.train_batch_size, options.random_seed, options.small

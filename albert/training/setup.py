@@ -15,6 +15,7 @@ from albert.files import atomic_write, ensure_writable_directory
 from albert.model.albert import Batch
 from albert.model.parameters import initial_values
 from albert.optim.optimizers import describe, make_optimizer
+from albert.training.objective import pretraining
 from albert.training.options import TrainingOptions
 from albert.training.state import TrainState, create_state
 from albert.training.step import StepResult, make_train_step
@@ -96,5 +97,11 @@ def build_step(
     schedule = dataclasses.replace(options, learning_rate=rate).schedule()
     optimizer = make_optimizer(options.optimizer, schedule, state.parameters)
     return make_train_step(
-        options.model, state, optimizer, schedule, devices, options.random_seed, options.step
+        pretraining(options.model),
+        state,
+        optimizer,
+        schedule,
+        devices,
+        options.random_seed,
+        options.step,
     )

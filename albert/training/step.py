@@ -4,19 +4,16 @@ import functools
 from typing import Callable, Dict, List, NamedTuple, Sequence
 
 from albert.compat import compiled, fused, tf
-from albert.config import ModelConfig
 from albert.errors import UsageError
-from albert.losses import WeightedSum, pretraining_sums
-from albert.model.albert import Batch, pretraining_output
+from albert.losses import WeightedSum
+from albert.model.albert import Batch
 from albert.optim.schedules import Schedule
 from albert.optim.transforms import GradientTransformation, global_norm
 from albert.precision import LossScale, policy
+from albert.training.objective import Objective, Sums, Tensors
 from albert.training.state import TrainState
 from albert.training.towers import (
-    Sums,
-    Tensors,
     accumulate,
-    loss_denominators,
     nccl_sum_gradients,
     split_batch,
     sum_gradients,
@@ -76,7 +73,7 @@ def check_reduction(reduction: str, devices: Sequence[str]) -> None:
 
 
 def make_train_step(
-    config: ModelConfig,
+    objective: Objective,
     state: TrainState,
     optimizer: GradientTransformation,
     schedule: Schedule,
@@ -87,7 +84,7 @@ def make_train_step(
     """Builds the step: split, run towers, sum, clip, update, assign.
 
     Args:
-      config: The model.
+      objective: What is minimised.
       state: Variables that the step reads and assigns.
       optimizer: The update rule.
       schedule: The rate, for the report; `optimizer` already follows it.
@@ -100,7 +97,7 @@ def make_train_step(
       unchanged on all towers and counts in `skipped_steps`.
     """
     check_reduction(options.reduction, devices)
-    run_towers = _make_towers(config, state, devices, seed, options)
+    run_towers = _make_towers(objective, state, devices, seed, options)
     parameter_device = devices[0]
     update = fused(optimizer.update)  # elementwise, over every weight and slot
 
@@ -139,17 +136,16 @@ def make_train_step(
 
 
 def _make_towers(
-    config: ModelConfig,
+    objective: Objective,
     state: TrainState,
     devices: Sequence[str],
     seed: int,
     options: StepOptions,
 ) -> Callable[[Batch], List]:
-    uses_dropout = max(config.hidden_dropout_prob, config.attention_probs_dropout_prob) > 0.0
     gradients = compiled(
         functools.partial(
             tower_gradients,
-            config,
+            objective,
             precision=policy(options.precision),
             recompute=options.recompute,
         ),
@@ -157,7 +153,7 @@ def _make_towers(
     )
 
     def run(batch: Batch) -> List:
-        denominators = loss_denominators(batch)
+        denominators = objective.denominators(batch)
         number = tf.cast(state.global_step + state.skipped_steps, tf.int32)
         scale = state.loss_scale.get("loss_scale")
         scale = None if scale is None else tf.identity(scale)
@@ -168,10 +164,17 @@ def _make_towers(
         results = []
         for index, shard in enumerate(split_batch(batch, len(devices))):
             with tf.device(devices[index]), tf.name_scope("tower_{}".format(index)):
-                dropout_seed = tf.stack([seed + 7919 * index, number]) if uses_dropout else None
+                dropout_seed = None
+                if objective.uses_dropout:
+                    dropout_seed = tf.stack([seed + 7919 * index, number])
                 results.append(
                     accumulate(
-                        tower, _read(state.parameters), shard, dropout_seed, options.accumulation
+                        tower,
+                        _read(state.parameters),
+                        shard,
+                        dropout_seed,
+                        options.accumulation,
+                        objective.sum_names,
                     )
                 )
         return results
@@ -188,7 +191,7 @@ def _adjust_scale(state: TrainState, applied: bool) -> None:
 
 
 def make_eval_step(
-    config: ModelConfig,
+    objective: Objective,
     parameters: Dict[str, tf.Variable],
     devices: Sequence[str],
     precision: str = "float32",
@@ -197,8 +200,7 @@ def make_eval_step(
     """Builds the evaluation step: the sums of a global batch, without dropout."""
 
     def tower_sums(tensors: Tensors, shard: Batch) -> Sums:
-        output = pretraining_output(config, policy(precision).cast(tensors), shard)
-        return pretraining_sums(output, shard)
+        return objective.sums(policy(precision).cast(tensors), shard, None, False)
 
     tower = compiled(tower_sums, xla)
 

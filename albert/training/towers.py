@@ -5,33 +5,16 @@ the whole batch, so the sum over towers *is* the gradient of the undivided batch
 masked words fall. (Averaging per-tower means, as the field's code does, is not.)
 """
 
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from albert.compat import tf
-from albert.config import ModelConfig
 from albert.errors import UsageError
-from albert.losses import (
-    SUM_NAMES,
-    WeightedSum,
-    masked_lm_weight,
-    pretraining_sums,
-    sentence_order_weights,
-    total_loss,
-)
-from albert.model.albert import Batch, pretraining_output
+from albert.losses import WeightedSum
+from albert.model.albert import Batch
 from albert.precision import POLICIES, Policy
-
-Tensors = Dict[str, tf.Tensor]
-Sums = Dict[str, WeightedSum]
+from albert.training.objective import Objective, Sums, Tensors
 
 _SEED_STEP = 32452843  # between the dropout seeds of micro-batches
-
-
-class Denominators(NamedTuple):
-    """Weights of the whole batch, the same for all its towers."""
-
-    masked_lm: tf.Tensor  # []
-    sentence_order: tf.Tensor  # []
 
 
 def check_batch_size(batch_size: int, num_towers: int, flag: str) -> None:
@@ -60,19 +43,11 @@ def split_batch(batch: Batch, num_towers: int) -> List[Batch]:
     return shards
 
 
-def loss_denominators(batch: Batch) -> Denominators:
-    """Counts masked words and labelled examples of the whole batch, before it is split."""
-    return Denominators(
-        masked_lm_weight(batch),
-        tf.reduce_sum(sentence_order_weights(batch["sentence_order_labels"])),
-    )
-
-
 def tower_gradients(
-    config: ModelConfig,
+    objective: Objective,
     tensors: Mapping[str, tf.Tensor],
     shard: Batch,
-    denominators: Denominators,
+    denominators: Any,
     dropout_seed: Optional[tf.Tensor] = None,
     loss_scale: Optional[tf.Tensor] = None,
     precision: Policy = POLICIES["float32"],
@@ -83,10 +58,10 @@ def tower_gradients(
     A pure function of tensors on one device.
 
     Args:
-      config: The model.
+      objective: What is minimised.
       tensors: Every weight by name, float32.
       shard: The features of this tower's rows.
-      denominators: Of the whole batch.
+      denominators: Of the whole batch, by the objective.
       dropout_seed: int32 [2]; None trains without dropout.
       loss_scale: [], multiplies the loss and so the gradients; None for 1.
       precision: In which type to compute.
@@ -97,14 +72,8 @@ def tower_gradients(
     """
     with tf.GradientTape() as tape:
         tape.watch(list(tensors.values()))
-        output = pretraining_output(config, precision.cast(tensors), shard, dropout_seed, recompute)
-        sums = pretraining_sums(output, shard)
-        loss = total_loss(
-            sums["masked_lm_loss"].total,
-            denominators.masked_lm,
-            sums["sentence_order_loss"].total,
-            denominators.sentence_order,
-        )
+        sums = objective.sums(precision.cast(tensors), shard, dropout_seed, recompute)
+        loss = objective.loss(sums, denominators)
         if loss_scale is not None:
             loss *= loss_scale
     names = list(tensors)
@@ -117,7 +86,12 @@ Tower = Callable[[Tensors, Batch, Optional[tf.Tensor]], Tuple[Tensors, Sums]]
 
 
 def accumulate(
-    tower: Tower, tensors: Tensors, shard: Batch, dropout_seed: Optional[tf.Tensor], count: int
+    tower: Tower,
+    tensors: Tensors,
+    shard: Batch,
+    dropout_seed: Optional[tf.Tensor],
+    count: int,
+    sum_names: Sequence[str],
 ) -> Tuple[Tensors, Sums]:
     """Runs a tower over `count` equal micro-batches of its shard and adds up what they return.
 
@@ -135,7 +109,7 @@ def accumulate(
     }
     zeros = (
         {name: tf.zeros(value.shape) for name, value in tensors.items()},
-        {name: WeightedSum(tf.zeros([]), tf.zeros([])) for name in SUM_NAMES},
+        {name: WeightedSum(tf.zeros([]), tf.zeros([])) for name in sum_names},
     )
 
     def body(number, total):

@@ -1,4 +1,4 @@
-"""What the records need to know about a SentencePiece model."""
+"""A SentencePiece model with what records and tasks need to know about it."""
 
 import functools
 import hashlib
@@ -46,6 +46,15 @@ class Vocabulary(NamedTuple):
     def special_ids(self) -> Dict[str, int]:
         """Ids of the special pieces by role."""
         return {role: getattr(self, role) for role in ("cls", "sep", "mask", "pad", "unk")}
+
+
+def normalize(line: str, lower: bool, keep_accents: bool) -> str:
+    """White space to single spaces; optionally lower case and without combining marks."""
+    line = " ".join(line.split())
+    if not keep_accents:
+        decomposed = unicodedata.normalize("NFKD", line)
+        line = "".join(c for c in decomposed if not unicodedata.combining(c))
+    return line.lower() if lower else line
 
 
 def resolve_model(spm_model_file: str, vocab_file: str) -> str:
