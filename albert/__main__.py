@@ -8,7 +8,9 @@ from albert import command_line
 COMMANDS = {
     "diagnose": "says whether a run learns, and if not, why and which flag to change",
     "export": "a checkpoint as a Hugging Face folder, a SavedModel or bare TF1 weights",
+    "finetune": "trains a pre-trained model to label texts or to tag words",
     "import": "a Hugging Face folder or published checkpoint as one to go on from",
+    "predict": "runs a model on text: masked words, order, vectors, labels, tags",
 }
 
 

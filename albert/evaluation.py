@@ -21,13 +21,17 @@ class Totals:
             self._weights[name] = self._weights.get(name, 0.0) + float(weight)
 
     def means(self) -> Dict[str, float]:
-        """Each total over its weight, and `loss`; a task without any label is left out."""
+        """Each total over its weight; a task without any label is left out.
+
+        `loss`, where there is no such sum, is that of both pre-training tasks.
+        """
         means = {
             name: total / self._weights[name]
             for name, total in self._totals.items()
             if self._weights[name] > 0.0
         }
-        means["loss"] = means.get("masked_lm_loss", 0.0) + means.get("sentence_order_loss", 0.0)
+        both = means.get("masked_lm_loss", 0.0) + means.get("sentence_order_loss", 0.0)
+        means.setdefault("loss", both)
         return means
 
 

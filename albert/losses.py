@@ -1,6 +1,6 @@
 """Losses and accuracies as sums and weights; the one division is at the reporting boundary."""
 
-from typing import Dict, Mapping, NamedTuple
+from typing import Dict, Mapping, NamedTuple, Tuple
 
 from albert.compat import tf
 from albert.model.albert import PretrainingOutput
@@ -45,17 +45,26 @@ def pretraining_sums(
     Returns:
       A sum for each of `SUM_NAMES`.
     """
-    words = _classification_sums(
+    words = classification_sums(
         output.masked_lm_logits, batch["masked_lm_ids"], batch["masked_lm_weights"]
     )
     labels = batch["sentence_order_labels"]
-    order = _classification_sums(
+    order = classification_sums(
         output.sentence_order_logits, tf.maximum(labels, 0), sentence_order_weights(labels)
     )
     return dict(zip(SUM_NAMES, words + order))
 
 
-def _classification_sums(logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor):
+def classification_sums(
+    logits: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor
+) -> Tuple[WeightedSum, WeightedSum]:
+    """Cross-entropy (nats) and correct predictions of any classifier.
+
+    Args:
+      logits: [..., classes].
+      labels: int32 [...].
+      weights: float32 [...].
+    """
     logits = tf.cast(logits, tf.float32)
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
     correct = tf.cast(

@@ -11,7 +11,7 @@ from albert.checkpoints.names import check_layout
 from albert.checkpoints.restore import compare
 from albert.config import ModelConfig
 from albert.errors import UsageError
-from albert.model.parameters import parameter_specs
+from albert.model.parameters import encoder_tree, parameter_specs, specs_of
 from albert.results import read_results
 from albert.training.loop import BEST_DIRECTORY
 from albert.training.setup import CONFIG_FILE, FLAGS_FILE
@@ -38,7 +38,10 @@ class Checkpoint(NamedTuple):
 
 
 def open_checkpoint(
-    directory: Optional[str], name: Optional[str] = None, config_file: Optional[str] = None
+    directory: Optional[str],
+    name: Optional[str] = None,
+    config_file: Optional[str] = None,
+    heads: bool = True,
 ) -> Checkpoint:
     """Reads a checkpoint of a run and checks that the config is its own.
 
@@ -47,6 +50,7 @@ def open_checkpoint(
       name: Of the checkpoint, a prefix or relative to the directory; None for the best one, or the
         latest where none was kept as the best.
       config_file: None for the `albert_config.json` of the directory.
+      heads: Whether the pre-training heads must be there too, or are left out.
 
     Raises:
       UsageError: Something is missing, or config and weights differ; names the first difference.
@@ -62,7 +66,7 @@ def open_checkpoint(
     config = ModelConfig.from_json_file(config_file)
     tensors = read_tensors(prefix)
     check_layout(config, tensors, prefix)
-    weights = _fitting(config, tensors, prefix, config_file)
+    weights = _fitting(config, tensors, prefix, config_file, heads)
     step = int(tensors.get(GLOBAL_STEP, 0))
     logging.info("Checkpoint = %s, step %d", prefix, step)
     results = [read_results(folder) for folder in (os.path.dirname(prefix), directory)]
@@ -70,17 +74,21 @@ def open_checkpoint(
     return Checkpoint(prefix, config, weights, step, (of_this_step or [{}])[0])
 
 
-def _fitting(config, tensors, prefix: str, config_file: str) -> Dict[str, np.ndarray]:
+def _fitting(config, tensors, prefix: str, config_file: str, heads: bool) -> Dict[str, np.ndarray]:
     found = compare(config, tensors)
     differences = found.mismatched
     differences += ["{}: only in the config".format(name) for name in found.missing]
     differences += ["{}: only in the checkpoint".format(name) for name in found.unused]
+    specs = parameter_specs(config)
+    if not heads:
+        specs = specs_of(encoder_tree(config))
+        differences = [found for found in differences if found.split(":")[0] in specs]
     if differences:
         raise UsageError(
             "Config {} does not fit checkpoint {}: {} weights differ, first {}. Use the config it "
             "was trained with.".format(config_file, prefix, len(differences), differences[0])
         )
-    return {name: tensors[name].astype(np.float32) for name in parameter_specs(config)}
+    return {name: tensors[name].astype(np.float32) for name in specs}
 
 
 def read_flags(directory: str) -> Dict[str, str]:

@@ -72,8 +72,9 @@ LAYERS = (
     ("compat", "config", "errors", "files", "flags_parsing", "results", "vocabulary"),
     ("model", "optim", "losses", "data", "runtime"),
     ("checkpoints", "training", "diagnosis", "evaluation"),
-    ("validation", "flags", "quickstart", "saved_model"),
-    ("run_folder", "run_tokenizer", "original_folder", "huggingface"),
+    ("validation", "flags", "quickstart", "saved_model", "pictures", "batching"),
+    ("run_folder", "run_tokenizer", "original_folder", "huggingface", "text_encoder"),
+    ("tasks", "predict"),
 )
 # The trainer reads checkpoints, and a checkpoint fills the trainer's state: one room, two doors.
 

@@ -18,7 +18,7 @@ class EncoderOutput(NamedTuple):
     """What fine-tuning builds on."""
 
     sequence: tf.Tensor  # [B, S, D]
-    pooled: tf.Tensor  # [B, D], or [B, K, D] of packed rows
+    pooled: Optional[tf.Tensor]  # [B, D], [B, K, D] of packed rows; None without a pooler
 
 
 class PretrainingOutput(NamedTuple):
@@ -84,6 +84,7 @@ def encoder_output(
     # The same for all layers, so computed once.
     bias = packed_bias(batch["input_mask"]) if packed else padding_bias(batch["input_mask"])
     sequence = encode(config, parameters, embedded, bias, dropout_seed, recompute)
-    return EncoderOutput(
-        sequence, pool(sequence, batch.get("example_positions"), parameters.pooler)
-    )
+    pooled = None
+    if parameters.pooler:
+        pooled = pool(sequence, batch.get("example_positions"), parameters.pooler)
+    return EncoderOutput(sequence, pooled)

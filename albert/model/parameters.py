@@ -89,13 +89,13 @@ class SentenceHead(NamedTuple):
 class Parameters(NamedTuple):
     """All weights; `blocks` in order of application, a shared block as often as it runs.
 
-    The heads are None where only the encoder is meant.
+    The heads are None where only the encoder is meant, and so is the pooler where it is not used.
     """
 
     embeddings: Embeddings
     blocks: Tuple[Block, ...]
     final_norm: Optional[Norm]
-    pooler: Dense
+    pooler: Optional[Dense]
     masked_lm: Optional[MaskedLmHead]
     sentence_order: Optional[SentenceHead]
 
@@ -131,16 +131,12 @@ def encoder_tree(config: ModelConfig) -> Parameters:
 
 
 def parameter_specs(config: ModelConfig) -> Dict[str, ParameterSpec]:
-    """Every weight once, by name, in the order of the computation."""
-    return _specs(parameter_tree(config))
+    """Every weight of a pre-training model by name."""
+    return specs_of(parameter_tree(config))
 
 
-def encoder_specs(config: ModelConfig) -> Dict[str, ParameterSpec]:
-    """The same of the encoder alone, its pooler included."""
-    return _specs(encoder_tree(config))
-
-
-def _specs(tree: Parameters) -> Dict[str, ParameterSpec]:
+def specs_of(tree: Parameters) -> Dict[str, ParameterSpec]:
+    """Every weight of a tree once, by name, in the order of the computation."""
     specs = {}  # type: Dict[str, ParameterSpec]
     _map_leaves(lambda spec: specs.setdefault(spec.name, spec), tree)
     return specs
@@ -156,7 +152,7 @@ def bind(tree: Parameters, tensors: Mapping[str, Any]) -> Parameters:
     Raises:
       KeyError: Parameters are missing from `tensors`; the message lists them all.
     """
-    missing = [name for name in _specs(tree) if name not in tensors]
+    missing = [name for name in specs_of(tree) if name not in tensors]
     if missing:
         raise KeyError("Missing parameters: {}".format(", ".join(missing)))
     return _map_leaves(lambda spec: tensors[spec.name], tree)

@@ -1,0 +1,1 @@
+"""Fine-tuning: classification of texts and tagging of words on top of a pre-trained encoder."""

@@ -1,0 +1,110 @@
+"""Labelled examples as arrays: pieces, and the label of the text or of each word's first piece."""
+
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+
+from albert.batching import bucket
+from albert.errors import UsageError
+from albert.tasks.examples import Example, Sentence
+from albert.tasks.task import Task
+from albert.text_encoder import Encoded, TextEncoder, padded
+
+NO_LABEL = -1  # has no weight in any sum
+
+
+class Features(NamedTuple):
+    """One row of a batch.
+
+    Attributes:
+      encoded: The pieces.
+      labels: int32 [1] of a text; [s] of a sentence, `NO_LABEL` but at the first piece of a word.
+      example: Number of the example; long sentences take several rows.
+      first_word: Number of the first word of the row.
+    """
+
+    encoded: Encoded
+    labels: np.ndarray
+    example: int = 0
+    first_word: int = 0
+
+
+def features_of(
+    task: Task, encoder: TextEncoder, examples: Sequence[Example], labelled: bool = True
+) -> List[Features]:
+    """Encodes examples.
+
+    A text that is too long loses its end; a sentence is cut between words into several rows, so
+    that each of its words is tagged.
+
+    Args:
+      task: What to predict.
+      encoder: Of the model.
+      examples: Texts for classification, sentences for tagging.
+      labelled: Whether the examples have labels; without, words get label 0.
+
+    Raises:
+      UsageError: A label is none of the task's.
+    """
+    numbers = {label: number for number, label in enumerate(task.labels)}
+
+    def number(label: str) -> int:
+        if not labelled:
+            return 0
+        if label not in numbers:
+            raise UsageError(
+                "Label {!r} does not occur in the training examples, whose labels are: {}.".format(
+                    label, ", ".join(task.labels)
+                )
+            )
+        return numbers[label]
+
+    rows = []  # type: List[Features]
+    for at, example in enumerate(examples):
+        if isinstance(example, Sentence):
+            rows += _sentence(task, encoder, example, [number(tag) for tag in example.tags], at)
+        else:
+            encoded = encoder.single(encoder.pieces(example.text), task.max_seq_length)
+            rows.append(Features(encoded, np.array([number(example.label)], np.int32), at))
+    return rows
+
+
+def _sentence(
+    task: Task, encoder: TextEncoder, sentence: Sentence, tags: Sequence[int], at: int
+) -> Iterator[Features]:
+    room = task.max_seq_length - 2
+    ids, labels, first = [], [], 0  # type: List[int], List[int], int
+    for word, (spelled, tag) in enumerate(zip(sentence.words, tags)):
+        # A word that spells nothing the tokenizer knows still needs a place for its tag.
+        pieces = (encoder.pieces(spelled) or [encoder.vocabulary.unk])[:room]
+        if len(ids) + len(pieces) > room:
+            yield _row(task, encoder, ids, labels, at, first)
+            ids, labels, first = [], [], word
+        ids = ids + pieces
+        labels = labels + [tag] + [NO_LABEL] * (len(pieces) - 1)
+    yield _row(task, encoder, ids, labels, at, first)
+
+
+def _row(task, encoder, ids, labels, at, first) -> Features:
+    marked = np.array([NO_LABEL] + list(labels) + [NO_LABEL], np.int32)
+    return Features(encoder.single(ids, task.max_seq_length), marked, at, first)
+
+
+def make_batch(
+    task: Task, rows: Sequence[Optional[Features]], max_length: int
+) -> Dict[str, np.ndarray]:
+    """input_ids, input_mask, segment_ids [B, S] and labels, [B] or [B, S] of tagging, int32.
+
+    None stands for an empty row, which has no weight.
+    """
+    nothing = Features(Encoded(*[np.zeros(1, np.int32)] * 2), np.full(1, NO_LABEL, np.int32))
+    rows = [row or nothing for row in rows]
+    length = bucket(max(len(row.encoded.ids) for row in rows), max_length)
+    batch = padded([row.encoded for row in rows], length)
+    if task.tags_words:
+        labels = np.full((len(rows), length), NO_LABEL, np.int32)
+        for number, row in enumerate(rows):
+            labels[number, : len(row.labels)] = row.labels
+    else:
+        labels = np.array([row.labels[0] for row in rows], np.int32)
+    return dict(batch, labels=labels)

@@ -1,0 +1,102 @@
+"""The encoder with one linear head: weights, logits and what is minimised."""
+
+from typing import Dict, Mapping, Optional, Sequence
+
+import numpy as np
+
+from albert.compat import tf
+from albert.config import ModelConfig
+from albert.losses import WeightedSum, classification_sums
+from albert.model.albert import Batch, encoder_output
+from albert.model.layers import dense, make_dropout
+from albert.model.parameters import (
+    Dense,
+    Parameters,
+    ParameterSpec,
+    bind,
+    encoder_tree,
+    initial_value,
+    specs_of,
+)
+from albert.tasks.task import Task
+from albert.training.objective import Objective, uses_dropout
+
+# As in Google's run_classifier.py; [labels, D] and [labels].
+HEAD_WEIGHTS, HEAD_BIAS = "output_weights", "output_bias"
+_SEED_STEP = 15485863  # between the dropout seeds of the encoder and of the head
+
+
+def task_specs(config: ModelConfig, task: Task) -> Dict[str, ParameterSpec]:
+    """Every weight of the model of a task: the encoder's it uses, and the head's."""
+    shape = (len(task.labels), config.hidden_size)
+    specs = specs_of(_tree(config, task))
+    specs[HEAD_WEIGHTS] = ParameterSpec(HEAD_WEIGHTS, shape, "normal")
+    specs[HEAD_BIAS] = ParameterSpec(HEAD_BIAS, shape[:1], "zeros")
+    return specs
+
+
+def initial_weights(
+    config: ModelConfig, task: Task, pretrained: Mapping[str, np.ndarray], seed: int
+) -> Dict[str, np.ndarray]:
+    """Pre-trained weights where there are any, new ones elsewhere."""
+    return {
+        name: pretrained[name]
+        if name in pretrained
+        else initial_value(spec, config.initializer_range, seed)
+        for name, spec in task_specs(config, task).items()
+    }
+
+
+def _tree(config: ModelConfig, task: Task) -> Parameters:
+    tree = encoder_tree(config)
+    # A pooled output is of no use to tags, and weights without a gradient cannot be trained.
+    return tree._replace(pooler=None) if task.tags_words else tree
+
+
+def task_logits(
+    config: ModelConfig,
+    task: Task,
+    tensors: Mapping[str, tf.Tensor],
+    batch: Batch,
+    dropout_seed: Optional[tf.Tensor] = None,
+    recompute: bool = False,
+) -> tf.Tensor:
+    """Scores of the labels: [B, labels] of texts, [B, S, labels] of words.
+
+    Args:
+      config: The model.
+      task: Its labels.
+      tensors: Every weight of `task_specs` by name.
+      batch: input_ids, input_mask, segment_ids [B, S], int32.
+      dropout_seed: int32 [2]; None runs without dropout.
+      recompute: Whether activations are computed again in the backward pass.
+    """
+    parameters = bind(_tree(config, task), tensors)
+    output = encoder_output(config, parameters, batch, dropout_seed, recompute)
+    features = output.sequence if task.tags_words else output.pooled
+    seed = None if dropout_seed is None else dropout_seed + [0, _SEED_STEP]
+    features = make_dropout(seed)(features, config.hidden_dropout_prob)
+    return dense(features, Dense(tensors[HEAD_WEIGHTS], tensors[HEAD_BIAS]), transpose=True)
+
+
+def fine_tuning(config: ModelConfig, task: Task, class_weights: Sequence[float]) -> Objective:
+    """Cross-entropy of the labels, each weighted by its class; label -1 has no weight."""
+
+    def weights(labels: tf.Tensor) -> tf.Tensor:
+        table = tf.constant(class_weights, tf.float32)
+        of_class = tf.gather(table, tf.maximum(labels, 0))
+        return tf.where(labels >= 0, of_class, tf.zeros_like(of_class))
+
+    def sums(tensors, batch, dropout_seed=None, recompute=False) -> Dict[str, WeightedSum]:
+        logits = task_logits(config, task, tensors, batch, dropout_seed, recompute)
+        labels = batch["labels"]
+        found = classification_sums(logits, tf.maximum(labels, 0), weights(labels))
+        return dict(zip(("loss", "accuracy"), found))
+
+    return Objective(
+        ("loss", "accuracy"),
+        lambda batch: tf.reduce_sum(weights(batch["labels"])),
+        sums,
+        lambda sums, whole: sums["loss"].total / tf.maximum(whole, 1e-5),
+        uses_dropout(config),
+    )

@@ -1,0 +1,59 @@
+"""What a fine-tuned model does: its labels, and how its text is encoded. Saved as `task.json`."""
+
+import json
+import os
+from typing import NamedTuple, Optional, Tuple
+
+from albert.config import read_json_object
+from albert.errors import UsageError
+from albert.files import atomic_write
+
+TASK_FILE = "task.json"
+KINDS = ("classification", "tagging")
+
+
+class Task(NamedTuple):
+    """A task.
+
+    Attributes:
+      kind: One of `KINDS`.
+      labels: Of texts or words; their places are the numbers the model predicts.
+      max_seq_length: Most pieces of an example, special ones included.
+      lower_case: Whether text is lower-cased before it is encoded.
+      keep_accents: Whether text keeps its combining marks.
+    """
+
+    kind: str
+    labels: Tuple[str, ...]
+    max_seq_length: int
+    lower_case: bool
+    keep_accents: bool
+
+    @property
+    def tags_words(self) -> bool:
+        """Whether every word has a label, not the text as a whole."""
+        return self.kind == "tagging"
+
+
+def write_task(directory: str, task: Task) -> None:
+    """Writes `task.json`."""
+    with atomic_write(os.path.join(directory, TASK_FILE)) as handle:
+        json.dump(task._asdict(), handle, indent=2, ensure_ascii=False)
+        handle.write("\n")
+
+
+def read_task(directory: str) -> Optional[Task]:
+    """The task of a fine-tuned model's folder; None of a pre-trained one's.
+
+    Raises:
+      UsageError: The file is damaged.
+    """
+    path = os.path.join(directory, TASK_FILE)
+    if not os.path.isfile(path):
+        return None
+    values = read_json_object(path)
+    try:
+        task = Task(**values)
+        return task._replace(labels=tuple(task.labels))
+    except TypeError as error:
+        raise UsageError("{} is not what `finetune` writes ({}).".format(path, error)) from error

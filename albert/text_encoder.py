@@ -1,0 +1,114 @@
+"""Text to piece ids, the same ids as in the records."""
+
+import re
+from typing import Dict, List, NamedTuple, Sequence
+
+import numpy as np
+
+from albert.errors import UsageError
+from albert.run_tokenizer import Tokenization
+from albert.vocabulary import WORD_MARK, load, normalize
+
+MASK = "[MASK]"
+_WORD = re.compile(r"\w+(?:[-'\u2019]\w+)*|[^\w\s]")
+
+
+class Encoded(NamedTuple):
+    """One example as pieces.
+
+    Attributes:
+      ids: int32 [s], with [CLS] and [SEP].
+      segments: int32 [s], 0 for the first text and 1 for the second.
+    """
+
+    ids: np.ndarray
+    segments: np.ndarray
+
+
+class TextEncoder:
+    """Encodes as the records of a model were encoded."""
+
+    def __init__(self, tokenization: Tokenization, vocab_size: int) -> None:
+        """Loads the tokenizer.
+
+        Raises:
+          UsageError: It has more pieces than the model knows.
+        """
+        self.vocabulary = load(tokenization.model_file)
+        self._how = (tokenization.lower_case, tokenization.keep_accents)
+        if len(self.vocabulary.pieces) > vocab_size:
+            raise UsageError(
+                "{} has {} pieces, but the model knows {} (vocab_size). Pass the tokenizer it was "
+                "trained with by --spm_model_file.".format(
+                    tokenization.model_file, len(self.vocabulary.pieces), vocab_size
+                )
+            )
+
+    def pieces(self, text: str) -> List[int]:
+        """The ids of a text, without special pieces."""
+        line = normalize(text, *self._how)
+        table = self.vocabulary.resplit
+        return [
+            part
+            for piece in self.vocabulary.processor.EncodeAsIds(line)
+            for part in table.get(piece, (piece,))
+        ]
+
+    def masked_pieces(self, text: str) -> List[int]:
+        """The ids of a text in which "[MASK]" stands for the piece to fill in.
+
+        Text that follows a mask without a space goes on with its word.
+        """
+        first, *others = text.split(MASK)
+        ids = self.pieces(first)
+        for part in others:
+            ids.append(self.vocabulary.mask)
+            following = self.pieces(part)
+            if following and not part[:1].isspace():
+                following = self._without_word_mark(following)
+            ids += following
+        return ids
+
+    def _without_word_mark(self, ids: List[int]) -> List[int]:
+        spelled = self.vocabulary.pieces[ids[0]]
+        if spelled == WORD_MARK:
+            return ids[1:]
+        bare = self.vocabulary.processor.PieceToId(spelled[len(WORD_MARK) :])
+        return ([bare] if bare != self.vocabulary.unk else ids[:1]) + ids[1:]
+
+    def single(self, pieces: Sequence[int], max_length: int) -> Encoded:
+        """[CLS] text [SEP], the text cut at its end where it is too long."""
+        ids = [self.vocabulary.cls] + list(pieces[: max_length - 2]) + [self.vocabulary.sep]
+        return Encoded(np.array(ids, np.int32), np.zeros(len(ids), np.int32))
+
+    def pair(self, first: Sequence[int], second: Sequence[int], max_length: int) -> Encoded:
+        """[CLS] first [SEP] second [SEP]; the longer one is cut at its end until both fit."""
+        first, second = list(first), list(second)
+        while len(first) + len(second) > max_length - 3:
+            (first if len(first) > len(second) else second).pop()
+        start = [self.vocabulary.cls] + first + [self.vocabulary.sep]
+        end = second + [self.vocabulary.sep]
+        segments = np.repeat(np.array([0, 1], np.int32), [len(start), len(end)])
+        return Encoded(np.array(start + end, np.int32), segments)
+
+    def spell(self, piece: int) -> str:
+        """A piece as it reads, its word mark as a space."""
+        return self.vocabulary.pieces[piece].replace(WORD_MARK, " ").strip()
+
+
+def split_words(text: str) -> List[str]:
+    """The words and punctuation marks of running text, as corpora of tagged words part them."""
+    return _WORD.findall(text)
+
+
+def padded(examples: Sequence[Encoded], length: int) -> Dict[str, np.ndarray]:
+    """input_ids, input_mask and segment_ids of some examples, int32 [B, length]."""
+    shape = (len(examples), length)
+    names = ("input_ids", "input_mask", "segment_ids")
+    batch = {name: np.zeros(shape, np.int32) for name in names}
+    for row, example in enumerate(examples):
+        size = len(example.ids)
+        batch["input_ids"][row, :size] = example.ids
+        batch["input_mask"][row, :size] = 1
+        batch["segment_ids"][row, :size] = example.segments
+    return batch
