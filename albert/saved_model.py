@@ -14,7 +14,7 @@ from albert.config import ModelConfig
 from albert.model.albert import pretraining_output
 
 Tensors = Mapping[str, tf.Tensor]
-_IDS = {name: (None, None) for name in ("input_ids", "input_mask", "segment_ids")}  # [B, S]
+IDS = {name: (None, None) for name in ("input_ids", "input_mask", "segment_ids")}  # [B, S]
 _POSITIONS = "masked_lm_positions"
 
 
@@ -55,9 +55,9 @@ def pretraining_signatures(config: ModelConfig) -> Dict[str, Signature]:
         return {"logits": run(weights, inputs).sentence_order_logits}
 
     return {
-        "encode": Signature(encode, _IDS),
-        "fill_mask": Signature(fill_mask, dict(_IDS, **{_POSITIONS: (None, None)})),
-        "sentence_order": Signature(sentence_order, _IDS),
+        "encode": Signature(encode, IDS),
+        "fill_mask": Signature(fill_mask, dict(IDS, **{_POSITIONS: (None, None)})),
+        "sentence_order": Signature(sentence_order, IDS),
     }
 
 

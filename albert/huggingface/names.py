@@ -10,7 +10,15 @@ import numpy as np
 
 from albert.config import ModelConfig
 from albert.errors import UsageError
-from albert.model.parameters import Block, Dense, Norm, ParameterSpec, parameter_tree
+from albert.model.parameters import (
+    HEAD_BIAS,
+    HEAD_WEIGHTS,
+    Block,
+    Dense,
+    Norm,
+    ParameterSpec,
+    parameter_tree,
+)
 
 # Tied to other weights or made by the class itself; files of older versions hold them.
 _WORDS, _WORDS_COPY = "albert.embeddings.word_embeddings.weight", "predictions.decoder.weight"
@@ -57,10 +65,13 @@ def pretraining_keys(config: ModelConfig) -> Dict[str, Key]:
 
 
 def to_huggingface(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
-    """Our weights under transformers' keys; weights that it has no key for are left out."""
+    """Our weights under transformers' keys, of a pre-trained or a fine-tuned model."""
+    keys = pretraining_keys(config)
+    keys[HEAD_WEIGHTS] = Key("classifier.weight", False)
+    keys[HEAD_BIAS] = Key("classifier.bias", False)
     tensors = {
         key.name: np.ascontiguousarray(weights[name].T if key.transposed else weights[name])
-        for name, key in pretraining_keys(config).items()
+        for name, key in keys.items()
         if name in weights
     }
     if _needs_identity(config):

@@ -14,6 +14,8 @@ import numpy as np
 from albert.config import ModelConfig
 
 FINAL_NORM = "bert/encoder/LayerNorm"
+# Of fine-tuned models, as in Google's run_classifier.py; [labels, D] and [labels].
+HEAD_WEIGHTS, HEAD_BIAS = "output_weights", "output_bias"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,6 +10,8 @@ from albert.losses import WeightedSum, classification_sums
 from albert.model.albert import Batch, encoder_output
 from albert.model.layers import dense, make_dropout
 from albert.model.parameters import (
+    HEAD_BIAS,
+    HEAD_WEIGHTS,
     Dense,
     Parameters,
     ParameterSpec,
@@ -21,8 +23,6 @@ from albert.model.parameters import (
 from albert.tasks.task import Task
 from albert.training.objective import Objective, uses_dropout
 
-# As in Google's run_classifier.py; [labels, D] and [labels].
-HEAD_WEIGHTS, HEAD_BIAS = "output_weights", "output_bias"
 _SEED_STEP = 15485863  # between the dropout seeds of the encoder and of the head
 
 

@@ -198,13 +198,14 @@ class BrightmartAlbertPreTrainedModel(PreTrainedModel):
 
 
 class BrightmartAlbertModel(BrightmartAlbertPreTrainedModel):
-    """The encoder with its pooler."""
+    """The encoder with its pooler, if it is asked for."""
 
-    def __init__(self, config):
+    def __init__(self, config, add_pooling_layer=True):
         super().__init__(config)
         self.embeddings = Embeddings(config)
         self.encoder = Encoder(config)
-        self.pooler = nn.Linear(config.hidden_size, config.hidden_size)
+        width = config.hidden_size
+        self.pooler = nn.Linear(width, width) if add_pooling_layer else None
         self.post_init()
 
     def get_input_embeddings(self):
@@ -232,9 +233,10 @@ class BrightmartAlbertModel(BrightmartAlbertPreTrainedModel):
             attention_mask = torch.ones(embedded.shape[:2], device=embedded.device)
         bias = (1.0 - attention_mask.to(embedded.dtype)) * MASKED_LOGIT
         states, weights = self.encoder(embedded, bias[:, None, None, :])
+        pooled = torch.tanh(self.pooler(states[-1][:, 0])) if self.pooler else None
         return BaseModelOutputWithPooling(
             last_hidden_state=states[-1],
-            pooler_output=torch.tanh(self.pooler(states[-1][:, 0])),
+            pooler_output=pooled,
             hidden_states=tuple(states) if output_hidden_states else None,
             attentions=tuple(weights) if output_attentions else None,
         )
@@ -323,10 +325,12 @@ class BrightmartAlbertForMaskedLM(BrightmartAlbertPreTrainedModel):
 
 
 class _Classifier(BrightmartAlbertPreTrainedModel):
+    pooled = True
+
     def __init__(self, config):
         super().__init__(config)
         self.num_labels = config.num_labels
-        self.albert = BrightmartAlbertModel(config)
+        self.albert = BrightmartAlbertModel(config, add_pooling_layer=self.pooled)
         self.dropout = nn.Dropout(config.classifier_dropout_prob)
         self.classifier = nn.Linear(config.hidden_size, config.num_labels)
         self.post_init()
@@ -352,6 +356,8 @@ class BrightmartAlbertForSequenceClassification(_Classifier):
 
 class BrightmartAlbertForTokenClassification(_Classifier):
     """A label for each token."""
+
+    pooled = False
 
     def forward(self, input_ids=None, labels=None, **inputs):
         """Arguments and outputs of transformers' AlbertForTokenClassification."""
