@@ -9,6 +9,9 @@ COMMANDS = {
     "diagnose": "says whether a run learns, and if not, why and which flag to change",
     "export": "a checkpoint as a Hugging Face folder, a SavedModel or bare TF1 weights",
     "import": "a Hugging Face folder or published checkpoint as one to go on from",
+    "pack": "a checkpoint as a release: one archive with checksums and reproducible bytes",
+    "unpack": "an archive or its address as a folder; nothing of it is trusted",
+    "verify": "whether a release is whole, fits together and computes",
 }
 
 

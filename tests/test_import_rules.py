@@ -62,11 +62,12 @@ def test_albert_does_not_import_preprocess_or_scripts(path):
 
 
 LAYERS = (
-    ("compat", "config", "errors", "files", "flags_parsing", "results"),
+    ("compat", "config", "errors", "fetch", "files", "flags_parsing", "results"),
     ("model", "optim", "losses", "data", "runtime"),
     ("checkpoints", "training", "diagnosis", "evaluation"),
     ("validation", "flags", "quickstart", "saved_model"),
     ("run_folder", "run_tokenizer", "original_folder", "huggingface"),
+    ("bundle",),
 )
 # The trainer reads checkpoints, and a checkpoint fills the trainer's state: one room, two doors.
 

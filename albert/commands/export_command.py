@@ -22,9 +22,14 @@ USAGE = """Writes a checkpoint of a run in a format that others read.
 def define_flags() -> None:
     """Defines the flags of the command."""
     flags.DEFINE_enum("format", "hf", FORMATS, "What to write.")
+    flags.DEFINE_string("export_dir", None, "Where to write; a new or empty folder.")
+    define_checkpoint_flags()
+
+
+def define_checkpoint_flags() -> None:
+    """Defines the flags that name a checkpoint and what belongs to it."""
     flags.DEFINE_string("output_dir", None, "The folder of the run.")
     flags.DEFINE_string("checkpoint", None, "Which one; default: the best, else the latest.")
-    flags.DEFINE_string("export_dir", None, "Where to write; a new or empty folder.")
     flags.DEFINE_string("albert_config_file", None, "Default: the run's albert_config.json.")
     flags.DEFINE_string("spm_model_file", None, "Default: that of the run's records.")
     flags.DEFINE_bool("do_lower_case", None, "Default: as in the run's records, else False.")
@@ -51,7 +56,8 @@ def main(positional: List[str]) -> int:
     return 0
 
 
-def _tokenization(run: str):
+def tokenization_of(run: str):
+    """The tokenization of a run, as the flags say."""
     from albert.run_tokenizer import find_tokenization
 
     f = flags.FLAGS
@@ -61,7 +67,7 @@ def _tokenization(run: str):
 def _tokenizer_if_any(run: str):
     """The tokenizer file; weights are of use without one."""
     try:
-        return _tokenization(run).model_file
+        return tokenization_of(run).model_file
     except UsageError as error:
         if flags.FLAGS.spm_model_file:
             raise
@@ -73,7 +79,7 @@ def _huggingface(checkpoint, run: str) -> None:
     from albert.huggingface.folder import write_folder
     from albert.run_folder import read_flags
 
-    write_folder(flags.FLAGS.export_dir, checkpoint, _tokenization(run), read_flags(run))
+    write_folder(flags.FLAGS.export_dir, checkpoint, tokenization_of(run), read_flags(run))
 
 
 def _saved_model(checkpoint, run: str) -> None:
