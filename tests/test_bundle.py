@@ -93,8 +93,9 @@ def test_packing_again_gives_the_same_bytes(tmp_path):
         members = tar.getmembers()
     names = [member.name for member in members]
     assert names == sorted(names) and names[0] == "my-albert"
+    year_1980 = 315532800
     assert {(m.uid, m.gid, m.uname, m.gname, m.mtime) for m in members} == {
-        (0, 0, "", "", members[0].mtime)
+        (0, 0, "", "", year_1980)
     }
     assert {m.mode for m in members[1:]} == {0o644}
 
@@ -185,7 +186,7 @@ def test_a_tampered_release_is_refused(how, told, tmp_path, capsys):
     assert sorted(os.listdir(str(tmp_path))) == before
 
 
-def test_verify_computes(tmp_path, capsys):
+def test_verify_loads_and_computes(tmp_path, capsys):
     config = small_run(tmp_path / "run", "google")
     values = initial_values(config, 3)
     values["bert/pooler/dense/bias"] = values["bert/pooler/dense/bias"] * np.nan
@@ -196,6 +197,15 @@ def test_verify_computes(tmp_path, capsys):
     path.write_text(json.dumps(dict(json.loads(config.to_json()), vocab_size=PIECES - 1)))
     assert albert("verify", tmp_path / "run") == 2
     assert "word_embeddings: [300, 13] in the checkpoint, [299, 13]" in capsys.readouterr().err
+    # What a `checkpoint` file says about other folders is not believed.
+    small_run(tmp_path / "other", "google")
+    for name in os.listdir(str(tmp_path / "run")):
+        if name.startswith("model.ckpt"):
+            os.remove(str(tmp_path / "run" / name))
+    line = 'model_checkpoint_path: "{}"\n'.format(tmp_path / "other" / "model.ckpt-7")
+    (tmp_path / "run" / "checkpoint").write_text(line)
+    assert albert("verify", tmp_path / "run") == 2
+    assert "holds no checkpoint" in capsys.readouterr().err
     assert albert("verify", tmp_path / "nothing.tar.gz") == 2
     assert "No such file" in capsys.readouterr().err
 
@@ -307,7 +317,7 @@ HOSTILE = {
     ),
     "negative size": (
         header("a", b"\xff" * 11 + b"\xfe") + END,
-        "damaged",
+        "negative size",
     ),
     "size smaller than the content": (header("a", 3, body=b"z" * 2000) + END, "is damaged"),
     "size larger than the content": (header("a", 5000, body=b"z") + END, "cut short"),

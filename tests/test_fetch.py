@@ -290,4 +290,8 @@ def test_messages_about_an_archive_name_the_archive(tmp_path, capsys):
     assert "{} holds no checkpoint".format(path) in capsys.readouterr().err
     assert albert("import", tmp_path, "--sha256=" + "0" * 64, "--output_dir=x") == 2
     assert "--sha256 is for a .tar.gz" in capsys.readouterr().err
+    wrong = ["--sha256=" + "0" * 64, "--output_dir={}".format(tmp_path / "out")]
+    for command in ("unpack", "import"):
+        assert albert(command, path, *wrong) == 2
+        assert "{} has SHA-256 ".format(path) in capsys.readouterr().err
     assert os.listdir(str(tmp_path)) == ["albert.tar.gz"]
