@@ -10,7 +10,10 @@ COMMANDS = {
     "export": "a checkpoint as a Hugging Face folder, a SavedModel or bare TF1 weights",
     "finetune": "trains a pre-trained model to label texts or to tag words",
     "import": "a Hugging Face folder or published checkpoint as one to go on from",
+    "pack": "a checkpoint as a release: one archive with checksums and reproducible bytes",
     "predict": "runs a model on text: masked words, order, vectors, labels, tags",
+    "unpack": "an archive or its address as a folder; nothing of it is trusted",
+    "verify": "whether a release is whole, fits together and computes",
 }
 
 

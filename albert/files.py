@@ -1,7 +1,10 @@
-"""Files that are either whole or absent: written aside, synced, then renamed."""
+"""Files and folders that are either whole or absent: written aside, synced, then renamed."""
 
 import contextlib
+import hashlib
 import os
+import shutil
+import tempfile
 from typing import IO, Iterator
 
 from albert.errors import UsageError
@@ -29,6 +32,52 @@ def atomic_write(path: str, mode: str = "w") -> Iterator[IO]:
     sync_directory(os.path.dirname(path))
 
 
+@contextlib.contextmanager
+def atomic_directory(path: str, flag: str) -> Iterator[str]:
+    """Yields a new folder that becomes `path` when the block succeeds; else nothing is left.
+
+    Raises:
+      UsageError: `path` holds something already, or cannot be made.
+    """
+    path = os.path.realpath(path)
+    check_holds_nothing(path, flag)
+    try:
+        aside = tempfile.mkdtemp(".tmp", os.path.basename(path) + ".", nearest_directory(path))
+    except OSError as error:
+        raise _cannot_write(path, flag, error) from error
+    try:
+        new = os.path.join(aside, "new")
+        os.mkdir(new)  # mkdtemp's own is closed to others
+        yield new
+        for folder, _, names in os.walk(new):
+            for name in names:
+                with open(os.path.join(folder, name), "rb") as handle:
+                    os.fsync(handle.fileno())
+            sync_directory(folder)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        os.replace(new, path)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    sync_directory(os.path.dirname(path))
+
+
+def nearest_directory(path: str) -> str:
+    """The folder that `path` is in or, while that does not exist, the first one above it."""
+    above = os.path.dirname(os.path.realpath(path))
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    return above
+
+
+def sha256_file(path: str) -> str:
+    """The SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as handle:
+        for piece in iter(lambda: handle.read(1 << 20), b""):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
 def sync_directory(path: str) -> None:
     """Makes renames inside a directory durable."""
     descriptor = os.open(path or ".", os.O_RDONLY)
@@ -51,11 +100,7 @@ def ensure_writable_directory(path: str, flag: str) -> None:
             pass
         os.remove(probe)
     except OSError as error:
-        raise UsageError(
-            "Cannot write to {}={} ({}). Choose a folder you may write to.".format(
-                flag, path, error.strerror
-            )
-        ) from error
+        raise _cannot_write(path, flag, error) from error
 
 
 def ensure_new_directory(path: str, flag: str) -> None:
@@ -64,6 +109,21 @@ def ensure_new_directory(path: str, flag: str) -> None:
     Raises:
       UsageError: It holds something, or cannot be written.
     """
+    check_holds_nothing(path, flag)
+    ensure_writable_directory(path, flag)
+
+
+def check_holds_nothing(path: str, flag: str) -> None:
+    """Raises a UsageError unless `path` is an empty folder or does not exist."""
     if os.path.isdir(path) and os.listdir(path):
         raise UsageError("{}={} is not empty. Choose a new folder, or empty it.".format(flag, path))
-    ensure_writable_directory(path, flag)
+    if os.path.lexists(path) and not os.path.isdir(path):
+        raise UsageError("{}={} is a file. Choose a new folder.".format(flag, path))
+
+
+def _cannot_write(path: str, flag: str, error: OSError) -> UsageError:
+    return UsageError(
+        "Cannot write to {}={} ({}). Choose a folder you may write to.".format(
+            flag, path, error.strerror
+        )
+    )

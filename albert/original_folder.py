@@ -52,7 +52,8 @@ def find_prefix(source: str) -> Optional[str]:
     if not os.path.isdir(source):
         return None
     current = latest_checkpoint(source)
-    if current:
+    # The file `checkpoint` of a published folder may name a path on its maker's machine.
+    if current and os.path.realpath(os.path.dirname(current)) == os.path.realpath(source):
         return current
     found = sorted(glob.glob(os.path.join(glob.escape(source), "*.index")))
     found = [path[: -len(".index")] for path in found]

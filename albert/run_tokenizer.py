@@ -1,14 +1,15 @@
 """Which SentencePiece model a run was trained with, and how its text was prepared."""
 
 import glob
-import hashlib
 import os
 from typing import Iterator, NamedTuple, Optional
 
 from absl import logging
 
+from albert.config import ModelConfig
 from albert.data.records import read_manifest
 from albert.errors import UsageError
+from albert.files import sha256_file
 from albert.run_folder import read_flags
 
 
@@ -51,7 +52,7 @@ def find_tokenization(
     if not os.path.isfile(path):
         raise UsageError("--spm_model_file={} does not exist.".format(path))
     expected = (manifest or {}).get("model", {}).get("sha256")
-    if expected and _sha256(path) != expected:
+    if expected and sha256_file(path) != expected:
         raise UsageError(
             "{} is not the tokenizer of this run's records ({} with SHA-256 {}). Pass that one "
             "with --spm_model_file.".format(path, manifest["model"].get("file"), expected)
@@ -63,6 +64,39 @@ def find_tokenization(
         options.get("keep_accents", True) if keep_accents is None else keep_accents,
         manifest,
     )
+
+
+def count_pieces(path: str) -> int:
+    """The number of pieces of a SentencePiece model.
+
+    Raises:
+      UsageError: It is none.
+    """
+    import sentencepiece
+
+    processor = sentencepiece.SentencePieceProcessor()
+    try:
+        processor.Load(path)
+    except (OSError, RuntimeError) as error:
+        raise UsageError("{} is not a SentencePiece model ({}).".format(path, error)) from error
+    return processor.GetPieceSize()
+
+
+def check_vocabulary(config: ModelConfig, pieces: int, path: str) -> None:
+    """Checks that a model knows every piece of a tokenizer; says so if it knows more.
+
+    Raises:
+      UsageError: It knows fewer.
+    """
+    if pieces > config.vocab_size:
+        raise UsageError(
+            "{} has {} pieces, but the model knows {} (vocab_size): it was trained with another "
+            "tokenizer, which --spm_model_file of export and pack can name.".format(
+                path, pieces, config.vocab_size
+            )
+        )
+    if pieces < config.vocab_size:
+        logging.warning("%s has %d pieces; vocab_size is %d", path, pieces, config.vocab_size)
 
 
 def _find_manifest(directory: str) -> Optional[dict]:
@@ -99,8 +133,3 @@ def _in_folder(directory: str) -> str:
             directory,
         )
     )
-
-
-def _sha256(path: str) -> str:
-    with open(path, "rb") as handle:
-        return hashlib.sha256(handle.read()).hexdigest()

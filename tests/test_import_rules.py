@@ -69,12 +69,12 @@ def test_albert_does_not_import_preprocess_or_scripts(path):
 
 
 LAYERS = (
-    ("compat", "config", "errors", "files", "flags_parsing", "results", "vocabulary"),
+    ("compat", "config", "errors", "fetch", "files", "flags_parsing", "results", "vocabulary"),
     ("model", "optim", "losses", "data", "runtime"),
     ("checkpoints", "training", "diagnosis", "evaluation"),
     ("validation", "flags", "quickstart", "saved_model", "pictures", "batching"),
     ("run_folder", "run_tokenizer", "original_folder", "huggingface", "text_encoder"),
-    ("tasks", "predict"),
+    ("bundle", "tasks", "predict"),
 )
 # The trainer reads checkpoints, and a checkpoint fills the trainer's state: one room, two doors.
 

@@ -9,7 +9,7 @@ from albert import command_line
 from albert.errors import UsageError
 
 FORMATS = ("hf", "savedmodel", "tf1")
-USAGE = """Writes a checkpoint of a run in a format that others read.
+USAGE = """Writes a checkpoint of a run, or a fine-tuned model, in a format that others read.
 
   python -m albert export --format=hf --output_dir=pretraining_output --export_dir=my-albert
 
@@ -22,9 +22,14 @@ USAGE = """Writes a checkpoint of a run in a format that others read.
 def define_flags() -> None:
     """Defines the flags of the command."""
     flags.DEFINE_enum("format", "hf", FORMATS, "What to write.")
+    flags.DEFINE_string("export_dir", None, "Where to write; a new or empty folder.")
+    define_checkpoint_flags()
+
+
+def define_checkpoint_flags() -> None:
+    """Defines the flags that name a checkpoint and what belongs to it."""
     flags.DEFINE_string("output_dir", None, "The folder of the run.")
     flags.DEFINE_string("checkpoint", None, "Which one; default: the best, else the latest.")
-    flags.DEFINE_string("export_dir", None, "Where to write; a new or empty folder.")
     flags.DEFINE_string("albert_config_file", None, "Default: the run's albert_config.json.")
     flags.DEFINE_string("spm_model_file", None, "Default: that of the run's records.")
     flags.DEFINE_bool("do_lower_case", None, "Default: as in the run's records, else False.")
@@ -35,6 +40,7 @@ def main(positional: List[str]) -> int:
     """Exports as the flags say."""
     from albert.files import ensure_new_directory
     from albert.run_folder import open_checkpoint
+    from albert.tasks.task import read_task
 
     f = flags.FLAGS
     if positional or not f.export_dir or not (f.output_dir or f.checkpoint):
@@ -42,16 +48,36 @@ def main(positional: List[str]) -> int:
             "Pass the run and where to write: python -m albert export --format=hf "
             "--output_dir=pretraining_output --export_dir=my-albert"
         )
-    checkpoint = open_checkpoint(f.output_dir, f.checkpoint, f.albert_config_file)
-    ensure_new_directory(f.export_dir, "--export_dir")
-    run = f.output_dir or os.path.dirname(checkpoint.prefix)
-    {"hf": _huggingface, "savedmodel": _saved_model, "tf1": _weights}[f.format](checkpoint, run)
+    if f.output_dir and read_task(f.output_dir):
+        _export_fine_tuned(f.output_dir)
+    else:
+        checkpoint = open_checkpoint(f.output_dir, f.checkpoint, f.albert_config_file)
+        ensure_new_directory(f.export_dir, "--export_dir")
+        run = f.output_dir or os.path.dirname(checkpoint.prefix)
+        {"hf": _huggingface, "savedmodel": _saved_model, "tf1": _weights}[f.format](checkpoint, run)
     names = sorted(os.listdir(f.export_dir))
     logging.info("Wrote %s: %s", f.export_dir, ", ".join(names))
     return 0
 
 
-def _tokenization(run: str):
+def _export_fine_tuned(directory: str) -> None:
+    from albert.files import ensure_new_directory
+    from albert.tasks.export import write_huggingface, write_served
+    from albert.tasks.folder import open_fine_tuned
+
+    f = flags.FLAGS
+    if f.format == "tf1":
+        raise UsageError(
+            "{} is a fine-tuned model, and its checkpoint holds bare weights already. Export it "
+            "with --format=hf or --format=savedmodel.".format(directory)
+        )
+    model = open_fine_tuned(directory)
+    ensure_new_directory(f.export_dir, "--export_dir")
+    (write_huggingface if f.format == "hf" else write_served)(f.export_dir, model, directory)
+
+
+def tokenization_of(run: str):
+    """The tokenization of a run, as the flags say."""
     from albert.run_tokenizer import find_tokenization
 
     f = flags.FLAGS
@@ -61,7 +87,7 @@ def _tokenization(run: str):
 def _tokenizer_if_any(run: str):
     """The tokenizer file; weights are of use without one."""
     try:
-        return _tokenization(run).model_file
+        return tokenization_of(run).model_file
     except UsageError as error:
         if flags.FLAGS.spm_model_file:
             raise
@@ -73,7 +99,7 @@ def _huggingface(checkpoint, run: str) -> None:
     from albert.huggingface.folder import write_folder
     from albert.run_folder import read_flags
 
-    write_folder(flags.FLAGS.export_dir, checkpoint, _tokenization(run), read_flags(run))
+    write_folder(flags.FLAGS.export_dir, checkpoint, tokenization_of(run), read_flags(run))
 
 
 def _saved_model(checkpoint, run: str) -> None:

@@ -7,6 +7,7 @@ from typing import List, Sequence
 from absl import flags
 
 from albert import command_line
+from albert.commands.export_command import tokenization_of
 from albert.errors import UsageError
 from albert.tasks.examples import CONLLU_COLUMNS
 from albert.tasks.task import KINDS
@@ -105,24 +106,22 @@ def _examples():
 def _start():
     from albert.config import ModelConfig
     from albert.run_folder import open_checkpoint
-    from albert.run_tokenizer import find_tokenization
     from albert.tasks.trials import Start
 
     f = flags.FLAGS
-    how = (f.spm_model_file, f.do_lower_case, f.keep_accents)
     if f.init_checkpoint:
         folder = f.init_checkpoint if os.path.isdir(f.init_checkpoint) else None
         name = None if folder else f.init_checkpoint
         found = open_checkpoint(folder, name, f.albert_config_file, heads=False)
         run = folder or os.path.dirname(found.prefix)
-        return Start(found.config, found.weights, find_tokenization(run, *how))
+        return Start(found.config, found.weights, tokenization_of(run))
     if not (f.albert_config_file and f.spm_model_file):
         raise UsageError(
             "Pass --init_checkpoint=pretraining_output; to start from nothing, pass "
             "--albert_config_file and --spm_model_file instead."
         )
     config = ModelConfig.from_json_file(f.albert_config_file)
-    return Start(config, {}, find_tokenization(os.path.dirname(f.spm_model_file), *how))
+    return Start(config, {}, tokenization_of(os.path.dirname(f.spm_model_file)))
 
 
 def _options(devices: Sequence[str]):

@@ -1,6 +1,7 @@
 """The command that makes a run folder of a checkpoint made elsewhere."""
 
 import os
+import sys
 from typing import List, Sequence
 
 import numpy as np
@@ -16,13 +17,16 @@ USAGE = """Reads a model made elsewhere and writes it as a checkpoint to go on f
     --albert_config_file=imported/albert_config.json ...
 
 The source is a folder of transformers (.safetensors, or .bin, read as weights only), or a folder or
-checkpoint of Google, brightmart or the Malay project.
+checkpoint of Google, brightmart or the Malay project; or an archive (.tar.gz) of one of these, or
+its http(s) address. Run it again to continue a download that was cut off.
 """
 
 
 def define_flags() -> None:
     """Defines the flags of the command."""
-    flags.DEFINE_string("source", None, "Folder or checkpoint.")
+    flags.DEFINE_string("source", None, "Folder, checkpoint, .tar.gz, or http(s) address of one.")
+    flags.DEFINE_string("sha256", None, "Of the archive; checked before it is read.")
+    flags.DEFINE_bool("tqdm_off", False, "No progress bar.")
     flags.DEFINE_string("output_dir", None, "Where to write; a new or empty folder.")
     flags.DEFINE_string("albert_config_file", None, "Default: the one beside the checkpoint.")
     flags.DEFINE_enum(
@@ -32,7 +36,8 @@ def define_flags() -> None:
 
 def main(positional: List[str]) -> int:
     """Imports as the flags say."""
-    from albert.files import ensure_new_directory
+    from albert.bundle.unpack import is_archive, unpacked
+    from albert.files import check_holds_nothing
 
     f = flags.FLAGS
     source = f.source or (positional[0] if len(positional) == 1 else None)
@@ -41,13 +46,21 @@ def main(positional: List[str]) -> int:
             "Pass what to read and where to write: python -m albert import --source=my-albert "
             "--output_dir=imported"
         )
-    ensure_new_directory(f.output_dir, "--output_dir")
-    _import(source)
+    check_holds_nothing(f.output_dir, "--output_dir")  # before a long download
+    if is_archive(source):
+        progress = not f.tqdm_off and sys.stderr.isatty()
+        with unpacked(source, f.sha256, f.output_dir, progress) as folder:
+            _import(folder)
+    elif f.sha256:
+        raise UsageError("--sha256 is for a .tar.gz or its address. Received {}.".format(source))
+    else:
+        _import(source)
     return 0
 
 
 def _import(source: str) -> None:
     from albert.checkpoints.manager import PREFIX, write_tensors
+    from albert.files import ensure_new_directory
     from albert.huggingface.folder import is_folder, read_folder
     from albert.optim.transforms import FIRST_MOMENT
     from albert.original_folder import copy_tokenizer, find_prefix, finish_folder, read_original
@@ -65,8 +78,9 @@ def _import(source: str) -> None:
     else:
         raise UsageError(
             "{} is neither a checkpoint (PREFIX.index), nor a folder with one, nor a folder of "
-            "transformers (config.json and model.safetensors).".format(f.source or source)
+            "transformers (config.json and model.safetensors).".format(source)
         )
+    ensure_new_directory(f.output_dir, "--output_dir")
     name = PREFIX + str(step)
     write_tensors(os.path.join(f.output_dir, name), dict(tensors, **{GLOBAL_STEP: np.int64(step)}))
     finish_folder(f.output_dir, config, name)

@@ -8,6 +8,7 @@ from typing import Iterator, List, Sequence
 from absl import flags
 
 from albert import command_line
+from albert.commands.export_command import define_checkpoint_flags, tokenization_of
 from albert.errors import UsageError
 
 TASKS = ("fill-mask", "sentence-order", "embed", "classification", "tagging")
@@ -30,12 +31,7 @@ _CHUNK = 1024  # lines read before the first is answered
 def define_flags() -> None:
     """Defines the flags of the command."""
     flags.DEFINE_enum("task", None, TASKS, "What to predict; default: what the folder is for.")
-    flags.DEFINE_string("output_dir", None, "The folder of a run, or of a fine-tuned model.")
-    flags.DEFINE_string("checkpoint", None, "Which one; default: the best, else the latest.")
-    flags.DEFINE_string("albert_config_file", None, "Default: the run's albert_config.json.")
-    flags.DEFINE_string("spm_model_file", None, "Default: that of the run's records.")
-    flags.DEFINE_bool("do_lower_case", None, "Default: as in the run's records, else False.")
-    flags.DEFINE_bool("keep_accents", None, "Default: as in the run's records, else True.")
+    define_checkpoint_flags()
     flags.DEFINE_string("input_file", None, "Text, a line each; default: arguments or stdin.")
     flags.DEFINE_integer("top_k", 5, "fill-mask: pieces to name.", lower_bound=1)
     flags.DEFINE_enum("pooling", "mean", ("mean", "pooled"), "embed: mean of tokens, or pooler.")
@@ -66,7 +62,6 @@ def main(positional: List[str]) -> int:
 def _predictor(device: str):
     from albert.predict import PretrainedModel, TaskModel
     from albert.run_folder import open_checkpoint
-    from albert.run_tokenizer import find_tokenization
     from albert.tasks.folder import open_fine_tuned
     from albert.tasks.task import KINDS, read_task
 
@@ -85,9 +80,10 @@ def _predictor(device: str):
         raise UsageError("Pass --task, one of: {}.".format(", ".join(TASKS[:3])))
     found = open_checkpoint(f.output_dir, f.checkpoint, f.albert_config_file)
     run = f.output_dir or os.path.dirname(found.prefix)
-    how = find_tokenization(run, f.spm_model_file, f.do_lower_case, f.keep_accents)
     length = min(f.max_seq_length, found.config.max_position_embeddings)
-    model = PretrainedModel(found.config, found.weights, how, device, f.batch_size, length)
+    model = PretrainedModel(
+        found.config, found.weights, tokenization_of(run), device, f.batch_size, length
+    )
     return {
         "fill-mask": lambda chunk: model.fill_mask(chunk, f.top_k),
         "sentence-order": model.sentence_order,

@@ -29,14 +29,15 @@ _SHOWN_FLAGS = (
     "precision",
     "random_seed",
 )
-_HEADER = """---
+_FRONT_MATTER = """---
 library_name: transformers
 pipeline_tag: fill-mask
 tags:
 - albert
 ---
 
-# ALBERT
+"""
+_TITLE = """# ALBERT
 
 Pre-trained with masked-word and sentence-order prediction; {steps:,} updates.
 """
@@ -67,19 +68,29 @@ def model_card(
       flags: Of the training run, if it is known.
       folder: What the model is called when it is loaded.
     """
-    config = checkpoint.config
-    text = _HEADER.format(steps=checkpoint.step)
-    remote = config.layout == "brightmart"
+    text = _FRONT_MATTER + title(checkpoint)
+    remote = checkpoint.config.layout == "brightmart"
     text += _USE.format(folder=folder, remote=", trust_remote_code=True" if remote else "")
     if remote:
         text += _REMOTE.format(module=REMOTE_CODE_FILE)
+    return text + numbers(checkpoint, tokenization, flags)
+
+
+def title(checkpoint: Checkpoint) -> str:
+    """What it is, with the heading of the whole card."""
+    return _TITLE.format(steps=checkpoint.step)
+
+
+def numbers(checkpoint: Checkpoint, tokenization: Tokenization, flags: Mapping[str, str]) -> str:
+    """The sections about results, training, data and sizes; arguments as of `model_card`."""
+    text = ""
     results = {k: v for k, v in checkpoint.results.items() if k in _SHOWN_RESULTS}
     text += _table("Held-out results", results)
     if not results:
         text += "\n## Held-out results\n\nThis checkpoint was not evaluated.\n"
     text += _table("Training", {k: flags[k] for k in _SHOWN_FLAGS if k in flags})
     text += _table("Data", _data(tokenization.manifest))
-    text += _table("Sizes", {key: getattr(config, key) for key in _SHOWN_SIZES})
+    text += _table("Sizes", {key: getattr(checkpoint.config, key) for key in _SHOWN_SIZES})
     text += "\nText is {}lower-cased and keeps {}accents.\n".format(
         "" if tokenization.lower_case else "not ", "its " if tokenization.keep_accents else "no "
     )

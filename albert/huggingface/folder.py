@@ -15,7 +15,7 @@ from albert.huggingface import config as config_json
 from albert.huggingface import names, spiece, tokenizer
 from albert.huggingface.card import model_card
 from albert.run_folder import Checkpoint
-from albert.run_tokenizer import Tokenization
+from albert.run_tokenizer import Tokenization, check_vocabulary
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -57,7 +57,7 @@ def write_folder(
     """
     config = checkpoint.config
     pieces = spiece.read(tokenization.model_file)
-    _check_vocabulary(config, len(pieces.pieces), tokenization.model_file)
+    check_vocabulary(config, len(pieces.pieces), tokenization.model_file)
     write_model(
         directory,
         config_json.to_huggingface(config, pieces.special_ids),
@@ -163,16 +163,6 @@ def _read_tensors(directory: str) -> Dict[str, np.ndarray]:
         reason = str(error).splitlines()[0]
         raise UsageError("{} does not hold weights alone: {}".format(path, reason)) from error
     return {name: tensor.float().numpy() for name, tensor in tensors.items()}
-
-
-def _check_vocabulary(config: ModelConfig, pieces: int, path: str) -> None:
-    if pieces > config.vocab_size:
-        raise UsageError(
-            "{} has {} pieces, but the model knows {} (vocab_size). Pass the tokenizer it was "
-            "trained with by --spm_model_file.".format(path, pieces, config.vocab_size)
-        )
-    if pieces < config.vocab_size:
-        logging.warning("%s has %d pieces; vocab_size is %d", path, pieces, config.vocab_size)
 
 
 def _write_json(directory: str, name: str, values: Mapping[str, Any]) -> None:

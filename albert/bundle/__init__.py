@@ -1,0 +1,1 @@
+"""Release archives: packed with reproducible bytes, unpacked without trust, verified by use."""

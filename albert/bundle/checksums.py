@@ -1,0 +1,76 @@
+"""`SHA256SUMS`: what every file of a release must be, as `sha256sum -c` reads it."""
+
+import os
+import re
+from typing import Dict, List, Optional
+
+from albert.bundle.names import shown
+from albert.errors import UsageError
+from albert.files import atomic_write, sha256_file
+
+SUMS_FILE = "SHA256SUMS"
+_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
+
+
+def write_sums(directory: str) -> None:
+    """Writes the sums of all files of a folder into it."""
+    lines = [
+        "{}  {}\n".format(sha256_file(os.path.join(directory, name)), name)
+        for name in _files(directory)
+    ]
+    with atomic_write(os.path.join(directory, SUMS_FILE)) as handle:
+        handle.writelines(lines)
+
+
+def check_sums(directory: str) -> Optional[int]:
+    """Checks every file of a folder.
+
+    Returns:
+      How many there are; None if the folder has no `SHA256SUMS`.
+
+    Raises:
+      UsageError: A file differs, is missing, or is not listed.
+    """
+    path = os.path.join(directory, SUMS_FILE)
+    if not os.path.isfile(path):
+        return None
+    listed = _read(path)
+    found = _files(directory)
+    problems = ["{} is missing".format(shown(name)) for name in sorted(set(listed) - set(found))]
+    problems += ["{} is not listed".format(shown(name)) for name in found if name not in listed]
+    for name in [] if problems else found:
+        if sha256_file(os.path.join(directory, name)) != listed[name]:
+            problems.append("{} has another checksum".format(shown(name)))
+    if problems:
+        raise UsageError(
+            "{} does not match the files: {}{}. Get the archive again from where it was "
+            "published.".format(path, problems[0], _more(len(problems) - 1))
+        )
+    return len(found)
+
+
+def _more(count: int) -> str:
+    return ", and {} more".format(count) if count else ""
+
+
+def _read(path: str) -> Dict[str, str]:
+    with open(path, encoding="utf-8", errors="surrogateescape") as handle:
+        lines = handle.read().splitlines()
+    sums = {}
+    for number, line in enumerate(lines, 1):
+        match = _LINE.fullmatch(line)
+        if not match or match.group(2) in sums:
+            raise UsageError(
+                "{} line {} is not a new `CHECKSUM  NAME`: {}.".format(path, number, shown(line))
+            )
+        sums[match.group(2)] = match.group(1).lower()
+    return sums
+
+
+def _files(directory: str) -> List[str]:
+    found = []
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            relative = os.path.relpath(os.path.join(folder, name), directory)
+            found.append(relative.replace(os.sep, "/"))
+    return sorted(name for name in found if name != SUMS_FILE)

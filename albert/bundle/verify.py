@@ -1,0 +1,96 @@
+"""Whether a release is whole, fits together and computes."""
+
+import glob
+import math
+import os
+from typing import Dict, Iterator, Mapping
+
+import numpy as np
+
+from albert.bundle.checksums import SUMS_FILE, check_sums
+from albert.checkpoints.names import is_slot
+from albert.compat import tf
+from albert.config import ModelConfig
+from albert.errors import UsageError
+from albert.evaluation import evaluate
+from albert.original_folder import find_prefix, read_original
+from albert.run_tokenizer import check_vocabulary, count_pieces
+from albert.training.step import make_eval_step
+
+_BATCH, _LENGTH = 4, 64
+_PREDICTED = 0.15
+_DEVICE = "/device:CPU:0"
+
+
+def verify_folder(folder: str) -> Iterator[str]:
+    """Checks the files, loads the model and computes one batch.
+
+    Yields:
+      What it sees, a sentence each.
+
+    Raises:
+      UsageError: Something is missing, damaged, does not fit or is not a number.
+    """
+    checked = check_sums(folder)
+    if checked is None:
+        yield "No {}: nothing tells whether the files are the published ones.".format(SUMS_FILE)
+    else:
+        yield "{}: {} files match.".format(SUMS_FILE, checked)
+    prefix = find_prefix(folder)
+    if prefix is None:
+        raise UsageError("{} holds no checkpoint (*.index).".format(folder))
+    found = read_original(prefix, None, None)
+    config = found.config
+    weights = {name: value for name, value in found.tensors.items() if not is_slot(name)}
+    yield "{}: {} weights of {:,} numbers, all that the config ({} layout) asks for.".format(
+        os.path.basename(prefix),
+        len(weights),
+        sum(value.size for value in weights.values()),
+        config.layout,
+    )
+    pieces = config.vocab_size
+    for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.model"))):
+        pieces = count_pieces(path)
+        check_vocabulary(config, pieces, path)
+        yield "{}: {:,} pieces; vocab_size is {:,}.".format(
+            os.path.basename(path), pieces, config.vocab_size
+        )
+    yield _compute(config, weights, pieces)
+
+
+def _compute(config: ModelConfig, weights: Mapping[str, np.ndarray], pieces: int) -> str:
+    """Both heads and their losses on random pieces, as an evaluation computes them."""
+    batch = _random_batch(config, pieces)
+    with tf.device(_DEVICE):
+        variables = {name: tf.Variable(value) for name, value in weights.items()}
+    step = make_eval_step(config, variables, [_DEVICE])
+    results = evaluate(step, [{name: tf.constant(value) for name, value in batch.items()}])
+    if not math.isfinite(results["loss"]):
+        raise UsageError(
+            "The loss of one batch is {}: the weights hold numbers that are none.".format(
+                results["loss"]
+            )
+        )
+    return (
+        "One batch of {} x {} random pieces: masked-LM loss {:.3f}, sentence-order loss "
+        "{:.3f}.".format(
+            *batch["input_ids"].shape, results["masked_lm_loss"], results["sentence_order_loss"]
+        )
+    )
+
+
+def _random_batch(config: ModelConfig, pieces: int) -> Dict[str, np.ndarray]:
+    random = np.random.RandomState(0)
+    length = min(_LENGTH, config.max_position_embeddings)
+    predictions = max(1, int(_PREDICTED * length))
+    shape = (_BATCH, predictions)
+    batch = {
+        "input_ids": random.randint(pieces, size=(_BATCH, length)),
+        "input_mask": np.ones((_BATCH, length)),
+        "segment_ids": np.tile(np.arange(length) >= length // 2, (_BATCH, 1)),
+        "masked_lm_positions": random.randint(length, size=shape),
+        "masked_lm_ids": random.randint(pieces, size=shape),
+        "sentence_order_labels": np.arange(_BATCH) % 2,
+    }
+    batch = {name: value.astype(np.int32) for name, value in batch.items()}
+    return dict(batch, masked_lm_weights=np.ones(shape, np.float32))

@@ -1,0 +1,50 @@
+"""The command that says whether a release can be used."""
+
+import os
+from typing import Iterable, List, Sequence
+
+from absl import flags
+
+from albert import command_line
+from albert.errors import UsageError
+
+USAGE = """Checks a release: checksums, weights against the config, the tokenizer, one batch.
+
+  python -m albert verify --archive=my-albert.tar.gz
+
+Takes the archive or the folder it was unpacked to; also those of Google and the Malay project.
+"""
+
+
+def define_flags() -> None:
+    """Defines the flags of the command."""
+    flags.DEFINE_string("archive", None, "A .tar.gz, or a folder.")
+
+
+def main(positional: List[str]) -> int:
+    """Verifies and prints what it saw."""
+    source = flags.FLAGS.archive or (positional[0] if len(positional) == 1 else None)
+    if not source:
+        raise UsageError("Pass what to verify: python -m albert verify --archive=my-albert.tar.gz")
+    from albert.bundle.unpack import unpacked
+    from albert.bundle.verify import verify_folder
+    from albert.fetch import is_url
+
+    if is_url(source):
+        raise UsageError("verify reads files; fetch {} with unpack first.".format(source))
+    if os.path.isdir(source):
+        _print(verify_folder(source))
+    else:
+        with unpacked(source, None, None, False) as folder:
+            _print(verify_folder(folder))
+    return 0
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line, flush=True)
+
+
+def run(argv: Sequence[str]) -> None:
+    """The whole command, from arguments to exit code."""
+    command_line.run(argv, USAGE, define_flags, main)

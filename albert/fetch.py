@@ -1,0 +1,196 @@
+"""Files at http(s) addresses: with progress, continued after a break, checked before use."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import urllib.error
+import urllib.request
+from typing import Dict, NamedTuple, Optional
+
+from absl import logging
+from tqdm import tqdm
+
+from albert.errors import UsageError
+from albert.files import atomic_write, sha256_file
+
+_TIMEOUT = 60.0  # seconds without a byte
+_PIECE = 256 << 10
+_PART, _NOTE = ".part", ".part.json"
+
+
+class _Part(NamedTuple):
+    """What was received of which version of a file; `header` and `value` name the version."""
+
+    url: str
+    header: str
+    value: str
+    size: int
+
+
+def is_url(source: str) -> bool:
+    """Whether it is an address that `fetch` takes."""
+    return re.match(r"https?://", source, re.IGNORECASE) is not None
+
+
+def check_sha256(path: str, sha256: Optional[str]) -> str:
+    """Compares a file with what its publisher says of it.
+
+    Returns:
+      Its SHA-256.
+
+    Raises:
+      UsageError: The file is missing, differs, or `sha256` is none.
+    """
+    _check_digits(sha256)
+    try:
+        found = sha256_file(path)
+    except OSError as error:
+        raise UsageError("Cannot read {} ({}).".format(path, error.strerror)) from error
+    if sha256 and found != sha256.lower():
+        raise UsageError(
+            "{} has SHA-256 {}, not the {} of --sha256: it is another file or was damaged.".format(
+                path, found, sha256.lower()
+            )
+        )
+    return found
+
+
+def fetch(url: str, path: str, sha256: Optional[str] = None, progress: bool = False) -> None:
+    """Downloads a file.
+
+    While it is incomplete it is called `path.part`; the next call with the same path and address
+    continues it if the server still has the same version of it, and otherwise starts over.
+
+    Args:
+      url: Its http or https address.
+      path: Where it goes.
+      sha256: What it must have; a file that has not is removed.
+      progress: Whether to show a bar.
+
+    Raises:
+      UsageError: It cannot be had, or is not the one of `sha256`.
+    """
+    _check_digits(sha256)
+    _download(url, path, progress)
+    os.replace(path + _PART, path)
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(path + _NOTE)
+    try:
+        found = check_sha256(path, sha256)
+    except UsageError as error:
+        os.remove(path)
+        raise UsageError(str(error).replace(path, url) + " The download was removed.") from error
+    logging.info("Fetched %s, SHA-256 %s%s", url, found, "" if sha256 else " (not checked)")
+
+
+def _download(url: str, path: str, progress: bool) -> None:
+    part = _received(url, path)
+    with contextlib.closing(_open_rest(url, part)) as response:
+        begun = part.size if part and response.getcode() == 206 else 0
+        if part and not begun:
+            logging.info("Starting over: the server cannot continue %s", url)
+        length = response.headers.get("Content-Length")
+        total = begun + int(length) if length and length.isdigit() else None
+        bar = tqdm(
+            total=total,
+            initial=begun,
+            unit="B",
+            unit_scale=True,
+            desc=url.rsplit("/", 1)[-1],
+            disable=not progress,
+        )
+        with open(path + _PART, "ab" if begun else "wb") as handle, bar:
+            if not begun:
+                _write_note(url, path, response)  # now that the file of another version is empty
+            while True:
+                piece = _read(response, url, handle.tell(), total)
+                if not piece:
+                    break
+                handle.write(piece)
+                bar.update(len(piece))
+            if total is not None and handle.tell() != total:
+                raise _cut_off(url, handle.tell(), total)
+
+
+def _open_rest(url: str, part: Optional[_Part]) -> http.client.HTTPResponse:
+    """Asks for what is missing of a file, or for the whole if that cannot be had."""
+    if part is None:
+        return _open(url, {})
+    headers = {"Range": "bytes={}-".format(part.size), "If-Range": part.value}
+    response = _open(url, headers)
+    if response.getcode() == 200 or (response.getcode() == 206 and _continues(response, part)):
+        return response
+    response.close()
+    return _open(url, {})
+
+
+def _continues(response: http.client.HTTPResponse, part: _Part) -> bool:
+    # Some servers answer with a range of another version in spite of If-Range.
+    same = response.headers.get(part.header, part.value) == part.value
+    span = response.headers.get("Content-Range", "")
+    return same and span.startswith("bytes {}-".format(part.size))
+
+
+def _open(url: str, headers: Dict[str, str]) -> http.client.HTTPResponse:
+    """Opens an address; an unsatisfiable range is an answer of status 416, not an error."""
+    try:
+        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), None, _TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and headers:
+            return error
+        hint = "Check the address." if error.code < 500 else "Try again later."
+        raise UsageError(
+            "{} was answered with HTTP {} ({}). {}".format(url, error.code, error.reason, hint)
+        ) from error
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise UsageError(
+            "Cannot reach {} ({}). Check the address and the network, and run the same command "
+            "again.".format(url, getattr(error, "reason", None) or repr(error))
+        ) from error
+
+
+def _read(
+    response: http.client.HTTPResponse, url: str, received: int, total: Optional[int]
+) -> bytes:
+    try:
+        return response.read(_PIECE)
+    except (OSError, http.client.HTTPException) as error:
+        raise _cut_off(url, received, total) from error
+
+
+def _cut_off(url: str, received: int, total: Optional[int]) -> UsageError:
+    return UsageError(
+        "The transfer of {} was cut off after {:,} of {} bytes. Run the same command again to "
+        "continue.".format(url, received, "{:,}".format(total) if total else "unknown")
+    )
+
+
+def _received(url: str, path: str) -> Optional[_Part]:
+    """What an earlier call has left, if it can be continued."""
+    try:
+        with open(path + _NOTE, encoding="utf-8") as handle:
+            note = json.load(handle)
+        size = os.path.getsize(path + _PART)
+        part = _Part(note["url"], note["header"], note["value"], size)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return part if part.url == url and size else None
+
+
+def _write_note(url: str, path: str, response: http.client.HTTPResponse) -> None:
+    """Writes which version of the file this is; a weak ETag does not tell that."""
+    for header in ("ETag", "Last-Modified"):
+        value = response.headers.get(header)
+        if value and not value.startswith("W/"):
+            with atomic_write(path + _NOTE) as handle:
+                json.dump({"url": url, "header": header, "value": value}, handle)
+            return
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(path + _NOTE)
+
+
+def _check_digits(sha256: Optional[str]) -> None:
+    if sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
+        raise UsageError("--sha256 must be 64 hexadecimal digits. Received {!r}.".format(sha256))
