@@ -1,0 +1,129 @@
+"""Text in, answers out: the ids of the records, masked words, order, vectors."""
+
+import json
+
+import numpy as np
+import pytest
+from malay import PIECES, model, sentences
+from test_import_export import albert, small_run
+
+from albert.compat import tf
+from albert.model.albert import pretraining_output
+from albert.model.parameters import initial_values
+from albert.run_tokenizer import Tokenization
+from albert.text_encoder import TextEncoder, padded, split_words
+from albert.vocabulary import load
+from preprocess import encoding
+from preprocess.inputs import TextBlock
+
+
+def predict(tmp_path, capsys, *arguments):
+    capsys.readouterr()
+    code = albert(
+        "predict", "--output_dir={}".format(tmp_path / "run"), "--use_gpu=False", *arguments
+    )
+    printed = capsys.readouterr()
+    return code, [json.loads(line) for line in printed.out.splitlines()], printed.err
+
+
+@pytest.mark.parametrize("lower_case, keep_accents", [(False, True), (True, False)])
+def test_ids_are_those_of_the_records(lower_case, keep_accents):
+    lines = [line for line in sentences(300, seed=5) if line.strip()]
+    block = TextBlock(0, 0, "x", 0, "\n".join(lines).encode("utf-8"), 0)
+    how = {"lower": lower_case, "keep_accents": keep_accents, "seed": 0}
+    found = encoding.encode_block(block, load(model()), **how)
+    records = np.split(found.ids, found.sentence_offsets[1:-1])
+    encoder = TextEncoder(Tokenization(model(), lower_case, keep_accents, None), PIECES)
+    assert [encoder.pieces(line) for line in lines] == [part.tolist() for part in records]
+
+
+def test_masks_stand_for_pieces():
+    encoder = TextEncoder(Tokenization(model(), False, True, None), PIECES)
+    mask = encoder.vocabulary.mask
+    assert encoder.masked_pieces("saya [MASK] nasi") == (
+        encoder.pieces("saya") + [mask] + encoder.pieces("nasi")
+    )
+    joined = encoder.masked_pieces("[MASK]an")
+    assert joined[0] == mask and len(joined) > 1
+    assert not encoder.vocabulary.pieces[joined[1]].startswith("\u2581")
+
+
+def test_pairs_lose_the_end_of_the_longer_text():
+    encoder = TextEncoder(Tokenization(model(), False, True, None), PIECES)
+    v = encoder.vocabulary
+    found = encoder.pair([9] * 3, [8] * 9, 10)
+    assert found.ids.tolist() == [v.cls, 9, 9, 9, v.sep, 8, 8, 8, 8, v.sep]
+    assert found.segments.tolist() == [0] * 5 + [1] * 5
+    assert split_words("Di K.L., jalan-jalan!") == [
+        "Di",
+        "K",
+        ".",
+        "L",
+        ".",
+        ",",
+        "jalan-jalan",
+        "!",
+    ]
+
+
+def answers_of_the_model(config, texts, masked):
+    encoder = TextEncoder(Tokenization(model(), False, True, None), PIECES)
+    rows = [encoder.single(encoder.masked_pieces(text), 41) for text in texts]
+    batch = padded(rows, 41)
+    batch["masked_lm_positions"] = np.array(masked, np.int32)
+    tensors = {name: tf.constant(value) for name, value in initial_values(config, 3).items()}
+    output = pretraining_output(config, tensors, {k: tf.constant(v) for k, v in batch.items()})
+    return rows, output, encoder
+
+
+@pytest.mark.parametrize("layout", ["google", "brightmart"])
+def test_masked_words_are_the_models_own(layout, tmp_path, capsys):
+    config = small_run(tmp_path / "run", layout)
+    texts = ["saya makan [MASK] di rumah", "[MASK]", "ibu dan [MASK] pergi ke [MASK] ."]
+    code, found, _ = predict(tmp_path, capsys, "--task=fill-mask", "--top_k=3", *texts)
+    assert code == 0 and [answer["text"] for answer in found] == texts
+    assert [len(answer["masks"]) for answer in found] == [1, 1, 2]
+    rows, _, encoder = answers_of_the_model(config, texts, [[0, 0]] * 3)
+    places = [np.flatnonzero(row.ids == encoder.vocabulary.mask) for row in rows]
+    asked = [[place[0], place[-1]] for place in places]
+    _, output, _ = answers_of_the_model(config, texts, asked)
+    shares = tf.nn.softmax(output.masked_lm_logits).numpy()
+    allowed = encoder.vocabulary.replacements
+    for row, answer in enumerate(found):
+        for mask, likeliest in zip((0, -1), (answer["masks"][0], answer["masks"][-1])):
+            best = allowed[np.argsort(-shares[row, mask][allowed], kind="stable")[:3]]
+            assert [p["piece"] for p in likeliest] == [encoder.vocabulary.pieces[i] for i in best]
+            expected = [shares[row, mask, i] for i in best]
+            assert [p["probability"] for p in likeliest] == pytest.approx(expected, abs=2e-6)
+
+
+def test_vectors_and_order(tmp_path, capsys):
+    config = small_run(tmp_path / "run", "google")
+    texts = ["saya makan nasi", "hujan"]
+    rows, output, _ = answers_of_the_model(config, texts, [[0]] * 2)
+    for pooling, expected in (
+        ("mean", [s[: len(r.ids)].mean(0) for r, s in zip(rows, output.encoder.sequence.numpy())]),
+        ("pooled", output.encoder.pooled.numpy()),
+    ):
+        _, found, _ = predict(tmp_path, capsys, "--task=embed", "--pooling=" + pooling, *texts)
+        np.testing.assert_allclose([a["embedding"] for a in found], expected, atol=2e-6)
+    pair = "saya makan\tkami minum"
+    code, found, _ = predict(tmp_path, capsys, "--task=sentence-order", pair)
+    assert code == 0 and 0.0 < found[0]["in_order"] < 1.0
+    assert (found[0]["first"], found[0]["second"]) == ("saya makan", "kami minum")
+
+
+@pytest.mark.parametrize(
+    "arguments,message",
+    [
+        (["--task=fill-mask", "saya"], "No [MASK] among"),
+        (["--task=sentence-order", "saya"], "two texts with a tab"),
+        (["--task=tagging", "saya"], "has no task.json"),
+        (["saya"], "Pass --task, one of: fill-mask"),
+        (["--task=embed", "--input_file=/no/such"], "does not exist"),
+    ],
+)
+def test_mistakes_get_a_sentence(arguments, message, tmp_path, capsys):
+    small_run(tmp_path / "run", "google")
+    code, found, errors = predict(tmp_path, capsys, *arguments)
+    assert code == 2 and not found and message in errors
