@@ -186,7 +186,7 @@ def test_towers_and_micro_batches_train_the_same_model(kind, layout, devices):
     task, rows = task_and_rows(kind)
     balance = class_weights(task, rows, True)
     batch = make_batch(task, rows, 32)
-    schedule = polynomial_with_warmup(1e-2, 100)
+    schedule = polynomial_with_warmup(1e-3, 100)
     final = []
     for towers, accumulation in ((1, 1), (3, 1), (1, 2)):
         values = initial_weights(config, task, {}, seed=1)
