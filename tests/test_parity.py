@@ -18,9 +18,16 @@ from albert.huggingface import config as config_json
 from albert.huggingface import names, spiece
 from albert.huggingface.folder import read_folder, write_folder, write_model, write_tokenizer
 from albert.model.albert import pretraining_output
-from albert.model.parameters import initial_values
+from albert.model.parameters import HEAD_BIAS, initial_values
 from albert.run_folder import Checkpoint
 from albert.run_tokenizer import Tokenization
+from albert.tasks.examples import Sentence
+from albert.tasks.export import write_huggingface
+from albert.tasks.features import features_of
+from albert.tasks.folder import FineTuned
+from albert.tasks.model import initial_weights, task_logits
+from albert.tasks.task import Task
+from albert.text_encoder import TextEncoder, split_words
 from preprocess import encoding
 from preprocess.inputs import TextBlock
 
@@ -195,6 +202,51 @@ def test_what_transformers_saves_is_read_back(tmp_path):
         assert set(found.weights) == set(weights)
         for name, value in weights.items():
             assert found.weights[name].tobytes() == value.tobytes(), name
+
+
+def tuned(kind, layout):
+    config = ModelConfig.from_dict(dict(SIZES, layout=layout, vocab_size=PIECES))
+    task = Task(kind, ("satu", "dua", "tiga"), 30, False, True)
+    weights = initial_weights(config, task, random_weights(config), seed=4)
+    weights[HEAD_BIAS] = np.array([0.5, -0.5, 1.0], np.float32)
+    return FineTuned(config, task, weights, 5, Tokenization(malay_model(), False, True, None))
+
+
+@pytest.mark.parametrize("layout", ["google", "brightmart"])
+@pytest.mark.parametrize(
+    "kind,auto", [("classification", "SequenceClassification"), ("tagging", "TokenClassification")]
+)
+def test_fine_tuned_models_give_the_same_logits(kind, auto, layout, tmp_path):
+    model = tuned(kind, layout)
+    write_huggingface(str(tmp_path), model, str(tmp_path))
+    loaded, report = getattr(transformers, "AutoModelFor" + auto).from_pretrained(
+        str(tmp_path), trust_remote_code=layout == "brightmart", output_loading_info=True
+    )
+    assert not any(report.values()), report
+    assert loaded.config.id2label == {0: "satu", 1: "dua", 2: "tiga"}
+    batch = random_batch(6)
+    with torch.no_grad():
+        theirs = loaded.eval()(**torch_inputs(batch)).logits.numpy()
+    tensors = {name: tf.constant(value) for name, value in model.weights.items()}
+    inputs = {name: tf.constant(value) for name, value in batch.items()}
+    ours = task_logits(model.config, model.task, tensors, inputs).numpy()
+    if kind == "tagging":
+        ours, theirs = ours[batch["input_mask"] > 0], theirs[batch["input_mask"] > 0]
+    assert np.ptp(ours) > 0.5
+    assert np.abs(ours - theirs).max() < 1e-4
+
+
+def test_words_one_by_one_have_the_same_ids(tmp_path):
+    model = tuned("tagging", "google")
+    write_huggingface(str(tmp_path), model, str(tmp_path))
+    tokenizer = transformers.AutoTokenizer.from_pretrained(str(tmp_path))
+    encoder = TextEncoder(model.tokenization, PIECES)
+    for line in sentences(200, seed=8):
+        words = tuple(word for word in split_words(line) if encoder.pieces(word))
+        rows = features_of(model.task, encoder, [Sentence(words, ("satu",) * len(words))])
+        if len(rows) == 1:
+            theirs = tokenizer(list(words), is_split_into_words=True)["input_ids"]
+            assert theirs == rows[0].encoded.ids.tolist(), line
 
 
 class Hostile:
