@@ -32,7 +32,7 @@ class PretrainedModel:
         max_length: int,
     ) -> None:
         """Puts the weights on the device; texts beyond `max_length` pieces lose their end."""
-        self._encoder = TextEncoder(tokenization, config.vocab_size)
+        self._encoder = TextEncoder(tokenization, config)
         self._batch_size, self._max_length = batch_size, max_length
         with tf.device(device):
             self._weights = {name: tf.constant(value) for name, value in weights.items()}
@@ -147,7 +147,7 @@ class TaskModel:
     def __init__(self, model: FineTuned, device: str, batch_size: int) -> None:
         """Loads the tokenizer."""
         self._task = model.task
-        self._encoder = TextEncoder(model.tokenization, model.config.vocab_size)
+        self._encoder = TextEncoder(model.tokenization, model.config)
         self._predictor = Predictor(
             model.config, model.task, model.weights, device, batch_size=batch_size
         )

@@ -1,16 +1,26 @@
 """Which SentencePiece model a run was trained with, and how its text was prepared."""
 
 import glob
+import json
 import os
 from typing import Iterator, NamedTuple, Optional
 
 from absl import logging
 
-from albert.config import ModelConfig
+from albert.config import ModelConfig, read_json_object
 from albert.data.records import read_manifest
 from albert.errors import UsageError
-from albert.files import sha256_file
+from albert.files import atomic_write, sha256_file
 from albert.run_folder import read_flags
+
+TEXT_FILE = "text.json"  # in folders that have no records to ask
+
+
+class TextOptions(NamedTuple):
+    """How text is prepared before it is cut into pieces; the names are those of the flags."""
+
+    do_lower_case: bool = False
+    keep_accents: bool = True
 
 
 class Tokenization(NamedTuple):
@@ -28,6 +38,25 @@ class Tokenization(NamedTuple):
     keep_accents: bool
     manifest: Optional[dict]
 
+    @property
+    def text(self) -> TextOptions:
+        """How text is prepared."""
+        return TextOptions(self.lower_case, self.keep_accents)
+
+
+def write_text_options(directory: str, options: TextOptions) -> None:
+    """Writes `text.json`."""
+    with atomic_write(os.path.join(directory, TEXT_FILE)) as handle:
+        json.dump(options._asdict(), handle)
+        handle.write("\n")
+
+
+def read_text_options(directory: str) -> TextOptions:
+    """What a folder's `text.json` says, or the defaults."""
+    path = os.path.join(directory, TEXT_FILE)
+    values = read_json_object(path) if os.path.isfile(path) else {}
+    return TextOptions(**{k: bool(values[k]) for k in TextOptions._fields if k in values})
+
 
 def find_tokenization(
     directory: str,
@@ -40,14 +69,14 @@ def find_tokenization(
     Args:
       directory: The run's.
       spm_model_file: The model, if the user names it.
-      lower_case: None for what the records say, or False.
-      keep_accents: None for what the records say, or True.
+      lower_case: None for what the records say, else `text.json`, else False.
+      keep_accents: None for the same, else True.
 
     Raises:
       UsageError: There is no model, or several, or it is not the one of the records.
     """
     manifest = _find_manifest(directory)
-    options = (manifest or {}).get("options", {})
+    options = (manifest or {}).get("options") or read_text_options(directory)._asdict()
     path = spm_model_file or _of_records(manifest, directory) or _in_folder(directory)
     if not os.path.isfile(path):
         raise UsageError("--spm_model_file={} does not exist.".format(path))
@@ -91,7 +120,7 @@ def check_vocabulary(config: ModelConfig, pieces: int, path: str) -> None:
     if pieces > config.vocab_size:
         raise UsageError(
             "{} has {} pieces, but the model knows {} (vocab_size): it was trained with another "
-            "tokenizer, which --spm_model_file of export and pack can name.".format(
+            "tokenizer. Name that one with --spm_model_file.".format(
                 path, pieces, config.vocab_size
             )
         )

@@ -5,8 +5,8 @@ from typing import Dict, List, NamedTuple, Sequence
 
 import numpy as np
 
-from albert.errors import UsageError
-from albert.run_tokenizer import Tokenization
+from albert.config import ModelConfig
+from albert.run_tokenizer import Tokenization, check_vocabulary
 from albert.vocabulary import WORD_MARK, load, normalize
 
 MASK = "[MASK]"
@@ -28,7 +28,7 @@ class Encoded(NamedTuple):
 class TextEncoder:
     """Encodes as the records of a model were encoded."""
 
-    def __init__(self, tokenization: Tokenization, vocab_size: int) -> None:
+    def __init__(self, tokenization: Tokenization, config: ModelConfig) -> None:
         """Loads the tokenizer.
 
         Raises:
@@ -36,13 +36,7 @@ class TextEncoder:
         """
         self.vocabulary = load(tokenization.model_file)
         self._how = (tokenization.lower_case, tokenization.keep_accents)
-        if len(self.vocabulary.pieces) > vocab_size:
-            raise UsageError(
-                "{} has {} pieces, but the model knows {} (vocab_size). Pass the tokenizer it was "
-                "trained with by --spm_model_file.".format(
-                    tokenization.model_file, len(self.vocabulary.pieces), vocab_size
-                )
-            )
+        check_vocabulary(config, len(self.vocabulary.pieces), tokenization.model_file)
 
     def pieces(self, text: str) -> List[int]:
         """The ids of a text, without special pieces."""

@@ -51,7 +51,7 @@ def test_a_release_goes_round(layout, tmp_path, capsys):
     assert os.listdir(str(tmp_path / "out")) == ["my-albert.tar.gz"]
     assert albert("verify", archive) == 0
     seen = capsys.readouterr().out
-    assert "SHA256SUMS: 8 files match." in seen
+    assert "SHA256SUMS: 9 files match." in seen
     assert "all that the config ({} layout) asks for".format(layout) in seen
     assert "tokenizer.model: 300 pieces; vocab_size is 300." in seen
     assert "One batch of 4 x 41 random pieces: masked-LM loss " in seen
@@ -65,6 +65,7 @@ def test_a_release_goes_round(layout, tmp_path, capsys):
         "eval_results.txt",
         "model.ckpt-best.data-00000-of-00001",
         "model.ckpt-best.index",
+        "text.json",
         "tokenizer.model",
         "tokenizer.vocab",
     ]

@@ -21,6 +21,7 @@ from albert.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
+from albert.run_tokenizer import find_tokenization
 from albert.training.state import create_state
 
 LAYOUTS = ("google", "brightmart")
@@ -81,6 +82,16 @@ def imported(tmp_path, source, *more):
     code = albert("import", source, "--output_dir={}".format(tmp_path / "back"), *more)
     assert code == 0
     return read_tensors(latest_checkpoint(str(tmp_path / "back")))
+
+
+@pytest.mark.parametrize("kind", ["hf", "tf1"])
+def test_how_text_is_prepared_travels_along(kind, tmp_path, capsys):
+    small_run(tmp_path / "run", "google")
+    out = export_run(tmp_path, kind, "--do_lower_case", "--nokeep_accents")
+    imported(tmp_path, out)
+    assert "--do_lower_case --nokeep_accents" in capsys.readouterr().out
+    found = find_tokenization(str(tmp_path / "back"))
+    assert found.lower_case and not found.keep_accents
 
 
 @pytest.mark.parametrize("kind", ["hf", "tf1"])

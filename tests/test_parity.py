@@ -240,7 +240,7 @@ def test_words_one_by_one_have_the_same_ids(tmp_path):
     model = tuned("tagging", "google")
     write_huggingface(str(tmp_path), model, str(tmp_path))
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(tmp_path))
-    encoder = TextEncoder(model.tokenization, PIECES)
+    encoder = TextEncoder(model.tokenization, ModelConfig(vocab_size=PIECES))
     for line in sentences(200, seed=8):
         words = tuple(word for word in split_words(line) if encoder.pieces(word))
         rows = features_of(model.task, encoder, [Sentence(words, ("satu",) * len(words))])

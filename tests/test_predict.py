@@ -8,6 +8,7 @@ from malay import PIECES, model, sentences
 from test_import_export import albert, small_run
 
 from albert.compat import tf
+from albert.config import ModelConfig
 from albert.model.albert import pretraining_output
 from albert.model.parameters import initial_values
 from albert.run_tokenizer import Tokenization
@@ -33,12 +34,14 @@ def test_ids_are_those_of_the_records(lower_case, keep_accents):
     how = {"lower": lower_case, "keep_accents": keep_accents, "seed": 0}
     found = encoding.encode_block(block, load(model()), **how)
     records = np.split(found.ids, found.sentence_offsets[1:-1])
-    encoder = TextEncoder(Tokenization(model(), lower_case, keep_accents, None), PIECES)
+    encoder = TextEncoder(
+        Tokenization(model(), lower_case, keep_accents, None), ModelConfig(vocab_size=PIECES)
+    )
     assert [encoder.pieces(line) for line in lines] == [part.tolist() for part in records]
 
 
 def test_masks_stand_for_pieces():
-    encoder = TextEncoder(Tokenization(model(), False, True, None), PIECES)
+    encoder = TextEncoder(Tokenization(model(), False, True, None), ModelConfig(vocab_size=PIECES))
     mask = encoder.vocabulary.mask
     assert encoder.masked_pieces("saya [MASK] nasi") == (
         encoder.pieces("saya") + [mask] + encoder.pieces("nasi")
@@ -49,7 +52,7 @@ def test_masks_stand_for_pieces():
 
 
 def test_pairs_lose_the_end_of_the_longer_text():
-    encoder = TextEncoder(Tokenization(model(), False, True, None), PIECES)
+    encoder = TextEncoder(Tokenization(model(), False, True, None), ModelConfig(vocab_size=PIECES))
     v = encoder.vocabulary
     found = encoder.pair([9] * 3, [8] * 9, 10)
     assert found.ids.tolist() == [v.cls, 9, 9, 9, v.sep, 8, 8, 8, 8, v.sep]
@@ -67,7 +70,7 @@ def test_pairs_lose_the_end_of_the_longer_text():
 
 
 def answers_of_the_model(config, texts, masked):
-    encoder = TextEncoder(Tokenization(model(), False, True, None), PIECES)
+    encoder = TextEncoder(Tokenization(model(), False, True, None), ModelConfig(vocab_size=PIECES))
     rows = [encoder.single(encoder.masked_pieces(text), 41) for text in texts]
     batch = padded(rows, 41)
     batch["masked_lm_positions"] = np.array(masked, np.int32)

@@ -15,7 +15,7 @@ from albert.files import atomic_write, ensure_writable_directory
 from albert.original_folder import copy_tokenizer, write_weights
 from albert.results import write_results
 from albert.run_folder import Checkpoint
-from albert.run_tokenizer import Tokenization, check_vocabulary, count_pieces
+from albert.run_tokenizer import Tokenization, check_vocabulary, count_pieces, write_text_options
 
 # Of every member: the same files are to give the same bytes. Some tools warn of dates before 1980.
 _MODIFIED = 315532800
@@ -69,6 +69,7 @@ def _fill(
     write_weights(folder, checkpoint.config, checkpoint.weights)
     spm = tokenization.model_file
     copy_tokenizer(spm, folder, os.path.splitext(os.path.basename(spm))[0])
+    write_text_options(folder, tokenization.text)
     if checkpoint.results:
         write_results(checkpoint.results, checkpoint.step, folder)
     with atomic_write(os.path.join(folder, "README.md")) as handle:

@@ -15,6 +15,7 @@ from albert.errors import UsageError
 from albert.evaluation import evaluate
 from albert.original_folder import find_prefix, read_original
 from albert.run_tokenizer import check_vocabulary, count_pieces
+from albert.training.objective import pretraining
 from albert.training.step import make_eval_step
 
 _BATCH, _LENGTH = 4, 64
@@ -63,7 +64,7 @@ def _compute(config: ModelConfig, weights: Mapping[str, np.ndarray], pieces: int
     batch = _random_batch(config, pieces)
     with tf.device(_DEVICE):
         variables = {name: tf.Variable(value) for name, value in weights.items()}
-    step = make_eval_step(config, variables, [_DEVICE])
+    step = make_eval_step(pretraining(config), variables, [_DEVICE])
     results = evaluate(step, [{name: tf.constant(value) for name, value in batch.items()}])
     if not math.isfinite(results["loss"]):
         raise UsageError(

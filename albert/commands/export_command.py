@@ -85,9 +85,9 @@ def tokenization_of(run: str):
 
 
 def _tokenizer_if_any(run: str):
-    """The tokenizer file; weights are of use without one."""
+    """The tokenization; weights are of use without one."""
     try:
-        return tokenization_of(run).model_file
+        return tokenization_of(run)
     except UsageError as error:
         if flags.FLAGS.spm_model_file:
             raise
@@ -106,19 +106,22 @@ def _saved_model(checkpoint, run: str) -> None:
     from albert.huggingface.folder import SPIECE_FILE
     from albert.saved_model import write_pretraining_model
 
-    spm = _tokenizer_if_any(run)
-    extra = {SPIECE_FILE: spm} if spm else {}
+    how = _tokenizer_if_any(run)
+    extra = {SPIECE_FILE: how.model_file} if how else {}
     write_pretraining_model(flags.FLAGS.export_dir, checkpoint.config, checkpoint.weights, extra)
 
 
 def _weights(checkpoint, run: str) -> None:
     from albert.original_folder import copy_tokenizer, write_weights
+    from albert.run_tokenizer import write_text_options
 
     f = flags.FLAGS
-    spm = _tokenizer_if_any(run)
+    how = _tokenizer_if_any(run)
     write_weights(f.export_dir, checkpoint.config, checkpoint.weights)
-    if spm:
-        copy_tokenizer(spm, f.export_dir, os.path.splitext(os.path.basename(spm))[0])
+    if how:
+        name = os.path.splitext(os.path.basename(how.model_file))[0]
+        copy_tokenizer(how.model_file, f.export_dir, name)
+        write_text_options(f.export_dir, how.text)
 
 
 def run(argv: Sequence[str]) -> None:

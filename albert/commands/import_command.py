@@ -64,6 +64,7 @@ def _import(source: str) -> None:
     from albert.huggingface.folder import is_folder, read_folder
     from albert.optim.transforms import FIRST_MOMENT
     from albert.original_folder import copy_tokenizer, find_prefix, finish_folder, read_original
+    from albert.run_tokenizer import read_text_options, write_text_options
     from albert.training.state import GLOBAL_STEP
 
     f = flags.FLAGS
@@ -71,9 +72,9 @@ def _import(source: str) -> None:
     if prefix:
         found = read_original(prefix, f.albert_config_file, f.ln_type)
         config, tensors, step, spm = found
-        text_flags = ""
+        text = read_text_options(os.path.dirname(prefix))
     elif is_folder(source):
-        config, tensors, spm, text_flags = read_folder(source)
+        config, tensors, spm, text = read_folder(source)
         step = 0
     else:
         raise UsageError(
@@ -84,15 +85,16 @@ def _import(source: str) -> None:
     name = PREFIX + str(step)
     write_tensors(os.path.join(f.output_dir, name), dict(tensors, **{GLOBAL_STEP: np.int64(step)}))
     finish_folder(f.output_dir, config, name)
+    write_text_options(f.output_dir, text)
     if spm:
         copy_tokenizer(spm, f.output_dir, "tokenizer")
     else:
         logging.warning("The source has no SentencePiece model; records need its own tokenizer.")
     slots = any(key.endswith(FIRST_MOMENT) for key in tensors)
-    _say_how_to_go_on(os.path.join(f.output_dir, name), slots, text_flags)
+    _say_how_to_go_on(os.path.join(f.output_dir, name), slots, text)
 
 
-def _say_how_to_go_on(prefix: str, slots: bool, text_flags: str) -> None:
+def _say_how_to_go_on(prefix: str, slots: bool, text) -> None:
     logging.info("Wrote %s", prefix)
     folder = os.path.dirname(prefix)
     print(
@@ -102,8 +104,10 @@ def _say_how_to_go_on(prefix: str, slots: bool, text_flags: str) -> None:
     )
     if slots:
         print("It has its optimizer's state: --output_dir={} continues it.".format(folder))
-    if text_flags:
-        print("Make its records, and export it, with {}".format(text_flags))
+    needed = ["--do_lower_case"] if text.do_lower_case else []
+    needed += [] if text.keep_accents else ["--nokeep_accents"]
+    if needed:
+        print("Make its records with {}".format(" ".join(needed)))
 
 
 def run(argv: Sequence[str]) -> None:

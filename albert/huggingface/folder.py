@@ -15,7 +15,7 @@ from albert.huggingface import config as config_json
 from albert.huggingface import names, spiece, tokenizer
 from albert.huggingface.card import model_card
 from albert.run_folder import Checkpoint
-from albert.run_tokenizer import Tokenization, check_vocabulary
+from albert.run_tokenizer import TextOptions, Tokenization, check_vocabulary
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -32,13 +32,13 @@ class Folder(NamedTuple):
       config: The model.
       weights: By our names, float32; the heads may be absent.
       spm_model_file: The tokenizer, if it is there.
-      text_flags: How text must be prepared, as flags; empty if it needs none.
+      text: How text must be prepared.
     """
 
     config: ModelConfig
     weights: Dict[str, np.ndarray]
     spm_model_file: Optional[str]
-    text_flags: str
+    text: TextOptions
 
 
 def write_folder(
@@ -116,17 +116,17 @@ def read_folder(directory: str) -> Folder:
         config,
         names.from_huggingface(config, tensors, directory),
         spm if os.path.isfile(spm) else None,
-        _text_flags(os.path.join(directory, TOKENIZER_CONFIG_FILE)),
+        _text_options(os.path.join(directory, TOKENIZER_CONFIG_FILE)),
     )
 
 
-def _text_flags(path: str) -> str:
+def _text_options(path: str) -> TextOptions:
     settings = _read_json(path) if os.path.isfile(path) else {}
     # Older folders leave them out where they are as in transformers' AlbertTokenizer.
     missing = settings.get("tokenizer_class", "").startswith("AlbertTokenizer")
-    flags = ["--do_lower_case"] if settings.get("do_lower_case", missing) else []
-    flags += [] if settings.get("keep_accents", not missing) else ["--nokeep_accents"]
-    return " ".join(flags)
+    return TextOptions(
+        settings.get("do_lower_case", missing), settings.get("keep_accents", not missing)
+    )
 
 
 def _read_json(path: str) -> Dict[str, Any]:
