@@ -8,8 +8,6 @@ from albert.data.dataset import Batch
 from albert.data.records import read_manifest
 from albert.data.source import Data
 
-_SAMPLE = 2048
-
 
 class DataFacts(NamedTuple):
     """What a sample of records looks like; shares are of masked positions unless said otherwise.
@@ -40,14 +38,13 @@ class DataFacts(NamedTuple):
 
 
 def data_facts(data: Data) -> DataFacts:
-    """Measures an even sample; the manifest's entropy of all records is preferred to the sample's.
+    """Measures the sample; the manifest's entropy of all records is preferred to the sample's.
 
     Raises:
       RecordError: A record of the sample cannot be read.
     """
     manifest = read_manifest(data.dataset.files[0]) or {}
-    batch = data.sample(min(_SAMPLE, data.dataset.size))
-    facts = measure(batch, manifest.get("special_ids", {}).get("mask"))
+    facts = measure(data.sample, manifest.get("special_ids", {}).get("mask"))
     if manifest.get("options", {}).get("do_permutation"):
         facts = facts._replace(mask_share=None, kept_share=None)
     return facts._replace(

@@ -61,7 +61,7 @@ class Watch:
         self._options, self._parameters = options, parameters
         self._settings = settings_of(options, parameters)
         self._data = data_facts(data)
-        self._probe = data.sample(min(EXAMPLES, data.dataset.size))
+        self._probe = data.rows(min(EXAMPLES, data.dataset.size))
         self._weights, self._step = self._snapshot(), None  # type: Optional[Dict], Optional[int]
         self._lines = []  # type: List[Dict]
         self._names = set()  # type: Set[str]
