@@ -169,3 +169,9 @@ def test_weights_without_gradient_are_named(tmp_path, records, monkeypatch, faul
     found = findings(tmp_path, records)
     print("| {} | {} |".format(fault, ", ".join(found)))
     assert finding in found
+
+
+def test_a_resumed_run_says_only_what_is_new(tmp_path, records):
+    first = findings(tmp_path, records, learning_rate=2e-5, num_train_steps=40)
+    assert first == ["rate_too_low", "plateau"]
+    assert findings(tmp_path, records, learning_rate=2e-5, num_train_steps=60) == first

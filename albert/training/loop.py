@@ -77,9 +77,7 @@ class _Run:
         self._options, self._devices, self._progress = options, devices, progress
         self._data, self._layout = data, layout
         self._state = state = prepare_state(options, devices[0])
-        self._rollbacks = Rollbacks(
-            options.output_dir, options.max_rollbacks, options.learning_rate
-        )
+        self._rollbacks = Rollbacks(options)
         self._build_step()
         self._held_out = HeldOut(options, held_out, state, devices) if held_out else None
         self._order = BatchOrder(
@@ -191,7 +189,8 @@ class _Run:
         )
         if in_a_row < _MAX_SKIPPED_IN_A_ROW:
             return in_a_row
-        self._rollbacks.take(self._options.model, self._state)
+        self._rollbacks.take(self._state)
+        self._reports.go_back(self._global_step())
         self._saved_step = None  # the same weights again, with the batches that are left behind
         self._save(self._global_step())
         self._build_step()

@@ -37,7 +37,7 @@ class Reports:
         self._options, self._state = options, state
         self.interval = Interval(options.model, options.train_batch_size, peak)
         self._log = MetricsLog(options.output_dir, int(state.global_step.numpy()))
-        self._watch = Watch(options, data, state.parameters)
+        self._watch = Watch(options, data, state)
         self._started = time.perf_counter()
 
     def line(self, step: int, undone: int) -> None:
@@ -76,6 +76,12 @@ class Reports:
             self._options.output_dir or "OUTPUT_DIR",
         )
         return True
+
+    def go_back(self, step: int) -> None:
+        """Takes back what was said beyond a step: the run has gone back there."""
+        self._log.go_back(step)
+        self._watch.go_back(step)
+        self.interval.restart()
 
     def draw(self) -> None:
         """Draws the curves of the whole run."""

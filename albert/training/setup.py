@@ -110,6 +110,27 @@ def prepare_state(options: TrainingOptions, device: str) -> TrainState:
     return state
 
 
+def go_back(options: TrainingOptions, state: TrainState) -> str:
+    """Puts a state back to the last checkpoint of its run, or to the start where there is none.
+
+    Returns:
+      Where that is, for messages.
+
+    Raises:
+      UsageError: The checkpoint is gone or of another model.
+    """
+    current = latest_checkpoint(options.output_dir) if options.output_dir else None
+    if current:
+        resume(options.model, state, current)
+        return current
+    state.reset(initial_values(options.model, options.random_seed), options.step.precision)
+    if options.init_checkpoint:
+        initialise_from(
+            options.model, state.parameters, options.init_checkpoint, options.init_from_group0
+        )
+    return "the start"
+
+
 def build_step(
     options: TrainingOptions, state: TrainState, devices: Sequence[str], rate_factor: float = 1.0
 ) -> Callable[[Batch], StepResult]:
