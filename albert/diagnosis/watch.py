@@ -11,7 +11,7 @@ from albert.data.source import Data
 from albert.diagnosis.data import data_facts
 from albert.diagnosis.diagnose import diagnose
 from albert.diagnosis.facts import LEFT_PLATEAU, Facts, Finding, Settings, state_of
-from albert.diagnosis.probe import EXAMPLES, movement, output_facts
+from albert.diagnosis.probe import EXAMPLES, movement, output_facts, trust_facts
 from albert.files import atomic_write
 from albert.optim.optimizers import decayed_names
 from albert.optim.rates import suggested_rate
@@ -86,6 +86,10 @@ class Watch:
             "unigram_entropy": self._data.unigram_entropy,
             "top_piece_share": self._data.top_piece_share,
         }
+
+    def trust(self) -> Dict[str, float]:
+        """Trust ratios for a line of the metrics, where there are any."""
+        return trust_facts(self._options.optimizer, self._state)
 
     def go_back(self, step: int) -> None:
         """Forgets what was seen beyond a step: the run stands there."""

@@ -53,6 +53,7 @@ class Reports:
         values["skipped_steps"] = int(self._state.skipped_steps.numpy()) - undone
         with tqdm.external_write_mode(file=sys.stderr):
             logging.info("%s", format_line(step, total, values, left))
+        values.update(self._watch.trust())
         self.record("train", step, values)
         self.interval.restart()
 
