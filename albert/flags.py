@@ -84,7 +84,9 @@ flags.DEFINE_bool("find_batch_size", False, "Try micro-batches, print the larges
 flags.DEFINE_enum("reduction", "tree", REDUCTIONS, "How gradients of towers are added.")
 flags.DEFINE_integer("random_seed", 12345, "Of weights, data order and dropout.")
 flags.DEFINE_float("stop_on_plateau", 0.0, "Minutes after which a run that learns nothing ends.")
-flags.DEFINE_integer("max_rollbacks", 2, "Returns to the last checkpoint with half the rate.")
+flags.DEFINE_integer(
+    "max_rollbacks", 2, "Returns to the last checkpoint or the start, at half the rate."
+)
 flags.DEFINE_bool("no_save", False, "Write nothing at all.")
 flags.DEFINE_string("export_dir", None, "Write a SavedModel here after the training.")
 flags.DEFINE_bool("tqdm_off", False, "No progress bars.")

@@ -13,7 +13,7 @@ from albert.config import ModelConfig
 from albert.errors import UsageError
 from albert.model.parameters import encoder_tree, parameter_specs, specs_of
 from albert.results import read_results
-from albert.training.loop import BEST_DIRECTORY
+from albert.training.held_out import BEST_DIRECTORY
 from albert.training.setup import CONFIG_FILE, FLAGS_FILE
 from albert.training.state import GLOBAL_STEP
 from albert.validation import find_checkpoint

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from absl.testing import flagsaver
 from conftest import ROOT, SIZES, write_record_file
@@ -21,6 +22,7 @@ from albert.checkpoints.manager import latest_checkpoint, read_tensors, saved_st
 from albert.compat import tf
 from albert.config import CONFIG_DIRECTORY, ModelConfig
 from albert.flags_parsing import parse
+from albert.model.parameters import initial_values
 from albert.optim.rates import rate_warning, suggested_rate
 from albert.training import loop
 from albert.training.metrics_log import read_metrics
@@ -401,8 +403,11 @@ def test_a_run_on_the_plateau_ends_when_told_to(work):
     assert wrong.returncode == 2 and "not the folder of a run" in wrong.stderr
 
 
-def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(work, monkeypatch, capsys):
-    """From step 12 on: two returns to the checkpoint of step 10, then exit code 2."""
+@pytest.mark.parametrize("bad,restored", [(12, 10), (3, 0)], ids=["checkpoint", "start"])
+def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(
+    work, monkeypatch, capsys, bad, restored
+):
+    """From step `bad` on: two returns to the last checkpoint or the start, then exit code 2."""
     factors, plain = [], loop.build_step
 
     def failing(options, state, devices, rate_factor):
@@ -410,7 +415,7 @@ def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(work, monkeypatc
         step = plain(options, state, devices, rate_factor)
 
         def run_step(batch):
-            if int(state.global_step.numpy()) < 12:
+            if int(state.global_step.numpy()) < bad:
                 return step(batch)
             state.skipped_steps.assign_add(1)
             return StepResult({}, tf.constant(float("nan")), tf.constant(0.0), tf.constant(False))
@@ -418,7 +423,7 @@ def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(work, monkeypatc
         return run_step
 
     monkeypatch.setattr(loop, "build_step", failing)
-    flags = training_flags(work, 60)
+    flags = training_flags(work, 60, log_steps=1)
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
         multigpu_pretraining.main([TRAIN] + flags)
     assert ended.value.code == 2
@@ -426,9 +431,17 @@ def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(work, monkeypatc
     assert "after 2 rollbacks (--max_rollbacks)" in said
     assert json.loads((work / "out" / "rollbacks.json").read_text()) == {
         "count": 2,
-        "undone": 4,
+        "undone": 2 * (bad - restored),
         "learning_rate": 1e-3,
     }
     assert factors == [1.0, 0.5, 0.25]
     tensors = read_tensors(latest_checkpoint(str(work / "out")))
-    assert int(tensors["global_step"]) == 10
+    assert int(tensors["global_step"]) == restored
+    assert int(tensors["skipped_steps"]) == 2 * (bad - restored + 20)
+    if not restored:
+        config = ModelConfig.from_json_file(str(work / "small.json"))
+        for name, value in initial_values(config, albert_flags.FLAGS.random_seed).items():
+            np.testing.assert_array_equal(tensors[name], value)
+            assert not tensors[name + "/adam_m"].any() and not tensors[name + "/adam_v"].any()
+    steps = [line["step"] for line in read_metrics(str(work / "out"))]
+    assert steps == list(range(1, bad + 1))  # each once: the undone ones are gone

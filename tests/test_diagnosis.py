@@ -21,17 +21,27 @@ SETTINGS = Settings(
 OUTPUTS = OutputFacts(position_cosine=0.3, example_cosine=0.5, pooler_saturation=0.1)
 
 
-def batch(examples=64, length=12, predictions=3, seed=0):
+MANIFEST = {"special_ids": {"cls": 2, "sep": 3, "mask": 4}, "options": {"dupe_factor": 5}}
+CLS, SEP = 2, 3
+
+
+def batch(examples=64, length=12, predictions=3, seed=0, texts=None):
+    """Two segments an example, [CLS] and [SEP] where they belong; `texts` of them are distinct."""
     random = np.random.RandomState(seed)
-    ids = random.randint(5, 100, (examples, length))
-    positions = np.sort(np.argsort(random.rand(examples, length))[:, :predictions], axis=1)
+    ids = random.randint(5, 100, (texts or examples, length))
+    ids = ids[np.arange(examples) % len(ids)]
+    ids[:, 0], ids[:, 5], ids[:, -1] = CLS, SEP, SEP
+    free = np.setdiff1d(np.arange(length), [0, 5, length - 1])
+    places = np.argsort(random.rand(examples, len(free)))[:, :predictions]
+    positions = np.sort(free[places], axis=1)
     labels = np.take_along_axis(ids, positions, axis=1)
     fate = random.rand(examples, predictions)
-    shown = np.where(fate < 0.8, 4, np.where(fate < 0.9, labels, 3))
+    shown = np.where(fate < 0.8, 4, np.where(fate < 0.9, labels, 100))
     np.put_along_axis(ids, positions, shown, axis=1)
     return {
         "input_ids": ids,
         "input_mask": np.ones((examples, length), np.int64),
+        "segment_ids": np.tile((np.arange(length) > 5).astype(np.int64), (examples, 1)),
         "masked_lm_positions": positions,
         "masked_lm_ids": labels,
         "masked_lm_weights": np.ones((examples, predictions), np.float32),
@@ -39,7 +49,7 @@ def batch(examples=64, length=12, predictions=3, seed=0):
     }
 
 
-DATA = measure(batch(), 4)._replace(unigram_entropy=7.0, top_piece_share=0.035)
+DATA = measure(batch(), MANIFEST, 64)._replace(unigram_entropy=7.0, top_piece_share=0.035)
 
 
 def lines(loss, step=30000, kind="train", **more):
@@ -53,7 +63,7 @@ def names(**changes):
 
 
 def test_records_as_they_should_be():
-    facts = measure(batch(examples=2000), 4)
+    facts = measure(batch(examples=2000), MANIFEST, 2000)
     assert facts.mask_share == pytest.approx(0.8, abs=0.02)
     assert facts.kept_share == pytest.approx(0.5, abs=0.05)
     assert facts.at_padding == 0.0 and facts.labelled == 1.0
@@ -64,7 +74,7 @@ def test_records_as_they_should_be():
 def test_the_entropy_is_that_of_the_masked_pieces():
     made = batch(examples=4)
     made["masked_lm_ids"][:] = [[7, 7, 9]] * 4
-    facts = measure(made, 4)
+    facts = measure(made, MANIFEST, len(made["input_ids"]))
     assert facts.unigram_entropy == pytest.approx(-(2 / 3 * np.log(2 / 3) + 1 / 3 * np.log(1 / 3)))
     assert facts.top_piece_share == pytest.approx(2 / 3)
 
@@ -72,7 +82,7 @@ def test_the_entropy_is_that_of_the_masked_pieces():
 def test_a_mask_that_covers_nothing():
     made = batch()
     made["masked_lm_weights"][:] = 0.0
-    assert names(data=measure(made, 4))[0] == "nothing_masked"
+    assert names(data=measure(made, MANIFEST, len(made["input_ids"])))[0] == "nothing_masked"
 
 
 def test_swapped_halves_count_as_repeats():
@@ -84,7 +94,92 @@ def test_swapped_halves_count_as_repeats():
     made["masked_lm_ids"][:] = np.take_along_axis(
         made["input_ids"], made["masked_lm_positions"], axis=1
     )
-    assert measure(made, 4).commonest_example == 1.0
+    assert measure(made, MANIFEST, len(made["input_ids"])).commonest_example == 1.0
+
+
+@pytest.mark.parametrize("manifest", [MANIFEST, {}], ids=["ours", "the originals'"])
+def test_special_pieces_in_their_places_are_no_fault(manifest):
+    other = {} if manifest else {CLS: 101, SEP: 102}  # ids that no manifest names
+    made = batch()
+    for old, new in other.items():
+        made["input_ids"][made["input_ids"] == old] = new
+    made["input_ids"][:9, 6:], made["input_mask"][:9, 6:] = 0, 0  # padded: one segment
+    made["segment_ids"][:9] = 0
+    made["masked_lm_weights"][:9] = 0.0
+    facts = measure(made, manifest, 64)
+    assert (facts.cls_share, facts.sep_share) == (1.0, 1.0)
+
+
+def swap(ids):
+    ids[:] = np.select([ids == CLS, ids == SEP], [SEP, CLS], ids)
+
+
+def cut(ids):
+    ids[:, -1] = np.arange(len(ids)) % 7 + 50
+
+
+@pytest.mark.parametrize("manifest,fault", [(MANIFEST, swap), (MANIFEST, cut), ({}, cut)])
+def test_wrong_special_pieces(manifest, fault):
+    made = batch()
+    fault(made["input_ids"])
+    facts = measure(made, manifest, 64)._replace(unigram_entropy=7.0)
+    assert names(data=facts) == ["special_pieces_wrong"]
+
+
+def sampled(records, copies, dupe_factor=None, examples=2048, words=9):
+    """The facts of a sample from records that hold each text so many times."""
+    random = np.random.RandomState(3)
+    made = batch(texts=max(1, records // copies), examples=records, length=words + 3)
+    chosen = np.sort(random.permutation(records)[:examples])
+    manifest = {"options": {"dupe_factor": dupe_factor}} if dupe_factor else {}
+    facts = measure({name: value[chosen] for name, value in made.items()}, manifest, records)
+    return facts._replace(unigram_entropy=7.0)
+
+
+@pytest.mark.parametrize(
+    "records,copies,dupe_factor",
+    [
+        (2000, 40, None),  # every text as often as the originals' scripts repeat it, all seen
+        (2000, 40, 40),
+        (2000, 90, 5),  # a small corpus, built many times over
+        (30000, 40, None),
+        (200000, 40, None),
+        (40000, 20, 20),  # the worst case by chance: one twin in the sample means 20 others
+        (200000, 1, 1),
+    ],
+)
+def test_texts_repeated_as_intended_are_no_fault(records, copies, dupe_factor):
+    facts = sampled(records, copies, dupe_factor)
+    assert facts.repeated_share < 0.2 and names(data=facts) == []
+
+
+@pytest.mark.parametrize(
+    "records,copies,dupe_factor",
+    [(4500, 300, 5), (4500, 300, None), (60000, 300, 5), (200000, 300, 10), (60000, 500, None)],
+)
+def test_many_texts_repeated_hundreds_of_times(records, copies, dupe_factor):
+    facts = sampled(records, copies, dupe_factor)
+    assert facts.commonest_example < 0.1
+    assert names(data=facts) == ["duplicated_data"]
+
+
+def test_short_examples_may_be_the_same():
+    made = batch(examples=2000, length=40)
+    made["input_ids"][:1200, 6:], made["input_mask"][:1200, 6:] = 0, 0
+    made["input_ids"][:1200, 1:5] = 10 + np.arange(1200)[:, np.newaxis] % 11
+    made["segment_ids"][:1200] = 0
+    made["masked_lm_weights"][:1200] = 0.0
+    facts = measure(made, MANIFEST, 2000)._replace(unigram_entropy=7.0)
+    assert 0.1 < facts.repeated_share < 0.3 and names(data=facts) == []
+
+
+@pytest.mark.parametrize(
+    "median,share,wrong", [(98.0, 0.9, True), (1e-6, 1.0, True), (5.0, 0.2, False)]
+)
+def test_trust_ratios_out_of_band(median, share, wrong):
+    found = {"trust_ratio": median, "trust_ratios_out_of_band": share}
+    assert ("trust_ratios_out_of_band" in names(lines=lines(7.0, **found))) == wrong
+    assert names(lines=lines(5.0, **found)) == []  # a run that learns
 
 
 def test_a_long_warm_up_does_not_hide_a_plateau():

@@ -1,4 +1,4 @@
-"""Ten planted faults in real trainings, each named by the diagnosis; healthy runs are not accused.
+"""Planted faults in real trainings, each named by the diagnosis; healthy runs are not accused.
 
 Run with -s to see the table.
 """
@@ -14,8 +14,9 @@ import multigpu_pretraining
 from albert.diagnosis.watch import FINDINGS_FILE
 from albert.training import towers
 
-VOCABULARY, LENGTH, PREDICTIONS = 40, 16, 4
-MASK = 4
+VOCABULARY, LENGTH, PREDICTIONS = 25, 16, 4
+CLS, SEP, MASK = 2, 3, 4
+TEXT = LENGTH - 6  # pieces beside three special ones and three of padding
 STEPS = 160
 MODEL = {
     "vocab_size": VOCABULARY,
@@ -37,16 +38,16 @@ LAYOUTS = {
 }
 
 
-def text(random):
+def text(start):
     """Ids whose neighbours tell them: each is the one before plus one, in a circle."""
-    return 5 + (random.randint(VOCABULARY - 5) + np.arange(LENGTH - 3)) % (VOCABULARY - 5)
+    return 5 + (start + np.arange(TEXT)) % (VOCABULARY - 5)
 
 
-def example(random, ids, mask=MASK, shift=0, at_padding=False):
+def example(random, ids, mask=MASK, sep=SEP, shift=0, at_padding=False):
     """One record with 80/10/10 masks."""
-    row = np.concatenate([[2], ids[: LENGTH // 2], [3], ids[LENGTH // 2 :], [3]])
-    row = np.append(row[: LENGTH - 3], [0, 0, 0])
-    positions = np.sort(random.choice(np.arange(1, LENGTH - 4), PREDICTIONS, replace=False))
+    row = np.concatenate([[CLS], ids[: TEXT // 2], [sep], ids[TEXT // 2 :], [sep], [0, 0, 0]])
+    free = np.setdiff1d(np.arange(1, LENGTH - 4), [TEXT // 2 + 1])
+    positions = np.sort(random.choice(free, PREDICTIONS, replace=False))
     if at_padding:
         positions = np.array([1, LENGTH - 3, LENGTH - 2, LENGTH - 1])
     labels = row[(positions + shift) % (LENGTH - 3)] if shift else row[positions].copy()
@@ -59,7 +60,7 @@ def example(random, ids, mask=MASK, shift=0, at_padding=False):
     return {
         "input_ids": row,
         "input_mask": (np.arange(LENGTH) < LENGTH - 3).astype(np.int64),
-        "segment_ids": np.zeros(LENGTH, np.int64),
+        "segment_ids": (np.abs(np.arange(LENGTH) - 9.5) < 3).astype(np.int64),
         "masked_lm_positions": positions,
         "masked_lm_ids": labels,
         "masked_lm_weights": np.ones(PREDICTIONS, np.float32),
@@ -71,27 +72,26 @@ def example(random, ids, mask=MASK, shift=0, at_padding=False):
 def records(tmp_path_factory):
     """Record files by the fault that is in them."""
     folder = tmp_path_factory.mktemp("records")
-    one = text(np.random.RandomState(7))
     kinds = {
         "healthy": {},
         "shifted": {"shift": 1},
         "padding": {"at_padding": True},
         "mask_id": {"mask": 20},
-        "one_sentence": {"ids": one},
+        "sep_id": {"sep": 20},
+        "one_sentence": {"starts": 1},
+        "repeats": {"starts": 12},  # each 125 times
     }
     for name, options in kinds.items():
         random = np.random.RandomState(1)
-        options = dict(options)
-        fixed = options.pop("ids", None)
-        examples = [
-            example(random, text(random) if fixed is None else fixed, **options)
-            for _ in range(1500)
-        ]
+        starts = options.get("starts", VOCABULARY - 5)
+        options = {key: value for key, value in options.items() if key != "starts"}
+        examples = [example(random, text(number % starts), **options) for number in range(1500)]
         write_examples(folder / (name + ".tfrecord"), examples)
         manifest = {
             "files": [{"name": name + ".tfrecord"}],
             "vocab_size": VOCABULARY,
-            "special_ids": {"mask": MASK},
+            "special_ids": {"cls": CLS, "sep": SEP, "mask": MASK},
+            "options": {"dupe_factor": 5},
         }
         (folder / (name + ".tfrecord.manifest.json")).write_text(json.dumps(manifest))
     return folder
@@ -108,7 +108,7 @@ def findings(tmp_path, records, kind="healthy", layout="google", **flags):
         "num_train_steps": STEPS,
         "num_warmup_steps": 16,
         "optimizer": "adamw",
-        "learning_rate": 5e-3,
+        "learning_rate": 3e-3,
         "log_steps": 20,
         "use_gpu": False,
         "padding": "none",
@@ -123,9 +123,13 @@ def findings(tmp_path, records, kind="healthy", layout="google", **flags):
     return [json.loads(line)["name"] for line in lines]
 
 
+LAMB = {"optimizer": "lamb", "learning_rate": 1e-2, "num_train_steps": 480}
+
+
+@pytest.mark.parametrize("flags", [{}, LAMB], ids=["adamw", "lamb"])
 @pytest.mark.parametrize("layout", sorted(LAYOUTS))
-def test_a_healthy_run_is_never_accused(tmp_path, records, layout):
-    assert findings(tmp_path, records, layout=layout) == []
+def test_a_healthy_run_is_never_accused(tmp_path, records, layout, flags):
+    assert findings(tmp_path, records, layout=layout, **flags) == []
 
 
 FAULTS = [
@@ -135,11 +139,18 @@ FAULTS = [
     ("labels shifted by one", {"kind": "shifted"}, "labels_do_not_fit"),
     ("masks at padding", {"kind": "padding"}, "masks_at_padding"),
     ("all data one sentence", {"kind": "one_sentence"}, "duplicated_data"),
+    ("few texts, each many times", {"kind": "repeats"}, "duplicated_data"),
+    ("[SEP] id wrong", {"kind": "sep_id"}, "special_pieces_wrong"),
     ("[MASK] id wrong", {"kind": "mask_id"}, "mask_id_wrong"),
     (
         "decay on LayerNorm with a large rate",
         {"exclude_from_weight_decay": "bias", "weight_decay": 0.5, "learning_rate": 2e-2},
         "decay_on_norms",
+    ),
+    (
+        "LAMB whose gradients drown in epsilon",
+        dict(LAMB, adam_epsilon=10.0, num_train_steps=100),
+        "trust_ratios_out_of_band",
     ),
 ]
 
@@ -169,3 +180,9 @@ def test_weights_without_gradient_are_named(tmp_path, records, monkeypatch, faul
     found = findings(tmp_path, records)
     print("| {} | {} |".format(fault, ", ".join(found)))
     assert finding in found
+
+
+def test_a_resumed_run_says_only_what_is_new(tmp_path, records):
+    first = findings(tmp_path, records, learning_rate=2e-5, num_train_steps=40)
+    assert first == ["rate_too_low", "plateau"]
+    assert findings(tmp_path, records, learning_rate=2e-5, num_train_steps=60) == first

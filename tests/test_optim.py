@@ -12,7 +12,13 @@ from albert.compat import tf
 from albert.config import ModelConfig
 from albert.errors import UsageError
 from albert.optim import transforms
-from albert.optim.optimizers import OptimizerConfig, describe, excluded_names, make_optimizer
+from albert.optim.optimizers import (
+    OptimizerConfig,
+    describe,
+    excluded_names,
+    make_optimizer,
+    trust_ratios,
+)
 from albert.optim.rates import rate_warning, suggested_rate
 from albert.optim.schedules import polynomial_with_warmup
 from albert.training.objective import loss_denominators, pretraining
@@ -138,6 +144,39 @@ def test_optimizer_follows_the_oracle_for_100_steps(rule, decay, b1, correction,
         for name in shapes:
             error = np.abs(ours[name].numpy() - theirs[name]).max()
             assert error < 1e-5, "diverged at step {} in {}".format(step, name)
+
+
+@pytest.mark.parametrize("correction", [False, True])
+def test_trust_ratios_are_those_of_the_last_update(correction):
+    random = np.random.RandomState(0)
+    rate, b1, b2, epsilon, decay = 0.01, 0.9, 0.99, 1e-6, 0.1
+    shapes = {"a/kernel": (3, 5), "a/LayerNorm/kernel": (2, 3), "a/bias": (5,)}
+    config = OptimizerConfig(
+        b2=b2, weight_decay=decay, clip_norm=NO_CLIP, bias_correction=correction, trust_ratio="all"
+    )
+    weights = {name: random.randn(*shape).astype(np.float32) for name, shape in shapes.items()}
+    optimizer = make_optimizer(config, constant(rate), weights)
+    slots = {slot: tf.zeros(shapes[name]) for slot, name in optimizer.slots(weights).items()}
+    m = v = 0.0
+    for step in range(4):
+        gradients = {n: random.randn(*s).astype(np.float32) for n, s in shapes.items()}
+        m = b1 * m + (1 - b1) * gradients["a/kernel"].astype(np.float64)
+        v = b2 * v + (1 - b2) * gradients["a/kernel"].astype(np.float64) ** 2
+        before = weights
+        tensors = {name: tf.constant(value) for name, value in before.items()}
+        updates, slots = optimizer.update(gradients, slots, tensors, tf.constant(step))
+        weights = {name: before[name] + updates[name].numpy() for name in before}
+    corrections = (1 - b1**4, 1 - b2**4) if correction else (1.0, 1.0)
+    direction = m / corrections[0] / (np.sqrt(v / corrections[1]) + epsilon)
+    direction += decay * before["a/kernel"]
+    wanted = np.linalg.norm(before["a/kernel"]) / np.linalg.norm(direction)
+    found = trust_ratios(config, tensors, slots, tf.constant(4))
+    assert sorted(found) == ["a/LayerNorm/kernel", "a/kernel"]  # no biases
+    assert float(found["a/kernel"]) == pytest.approx(wanted, rel=1e-5)
+    moved = np.linalg.norm(weights["a/kernel"] - before["a/kernel"])
+    assert moved == pytest.approx(rate * wanted * np.linalg.norm(direction), rel=1e-3)
+    only_decayed = dataclasses.replace(config, trust_ratio="decayed")
+    assert sorted(trust_ratios(only_decayed, tensors, slots, tf.constant(4))) == ["a/kernel"]
 
 
 def test_every_step_of_a_ten_step_schedule():

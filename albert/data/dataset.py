@@ -121,11 +121,6 @@ class RecordDataset:
             raise
         return {name: value.numpy() for name, value in parsed.items()}
 
-    def text_share(self, shapes: Shapes, sample: int = 256) -> float:
-        """The share of tokens that are not padding, in an even sample of the records."""
-        numbers = np.unique(np.linspace(0, self.size - 1, min(sample, self.size)).astype(np.int64))
-        return float((self.read(numbers, shapes)["input_mask"] > 0).mean())
-
     def describe(self, number: int) -> str:
         """File and position of a record, for messages."""
         at = int(np.searchsorted(self._starts, number, side="right")) - 1

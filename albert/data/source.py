@@ -1,6 +1,6 @@
 """Opens the record files of a command and fixes what every record must look like."""
 
-from typing import NamedTuple, Optional
+from typing import Optional
 
 import numpy as np
 from absl import logging
@@ -12,21 +12,38 @@ from albert.data.pipeline import expand_files
 from albert.data.records import PREDICTION_FEATURES, SENTENCE_LABEL, SEQUENCE_FEATURES
 from albert.errors import UsageError
 
+_SAMPLE = 2048
 
-class Data(NamedTuple):
-    """Records, and what they look like."""
 
-    dataset: RecordDataset
-    shapes: Shapes
+class Data:
+    """Records, and what they look like.
 
-    def sample(self, batch_size: int) -> Batch:
-        """Evenly spaced records as one padded batch, to see what batches look like."""
-        numbers = np.linspace(0, self.dataset.size - 1, batch_size)
-        return self.dataset.read(numbers.astype(np.int64), self.shapes)
+    Attributes:
+      dataset: The records.
+      shapes: What each of them must look like.
+    """
+
+    def __init__(self, dataset: RecordDataset, shapes: Shapes) -> None:
+        """Puts them together; the sample is read when it is first wanted."""
+        self.dataset, self.shapes = dataset, shapes
+        self._sample = None  # type: Optional[Batch]
+
+    @property
+    def sample(self) -> Batch:
+        """Evenly spaced records as one padded batch, all of them if they are few; read once."""
+        if self._sample is None:
+            numbers = np.linspace(0, self.dataset.size - 1, min(_SAMPLE, self.dataset.size))
+            self._sample = self.dataset.read(numbers.astype(np.int64), self.shapes)
+        return self._sample
+
+    def rows(self, count: int) -> Batch:
+        """Evenly spaced rows of the sample, to see what batches of `count` look like."""
+        numbers = np.linspace(0, len(self.sample["input_ids"]) - 1, count).astype(np.int64)
+        return {name: value[numbers] for name, value in self.sample.items()}
 
     def layout(self, padding: str, batch_size: int, divisor: int) -> Layout:
         """How batches of these records are laid out as rows; see `packing.row_layout`."""
-        share = self.dataset.text_share(self.shapes)
+        share = float((self.sample["input_mask"] > 0).mean())
         chosen = choose_padding(padding, share)
         logging.info(
             "Padding: %s (--padding=%s, %.0f %% of the records is text)",

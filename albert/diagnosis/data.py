@@ -1,6 +1,6 @@
 """Facts about records that decide whether anything can be learned from them."""
 
-from typing import NamedTuple, Optional
+from typing import Any, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -8,7 +8,11 @@ from albert.data.dataset import Batch
 from albert.data.records import read_manifest
 from albert.data.source import Data
 
-_SAMPLE = 2048
+# Records without a manifest may have each text as often as ALBERT's own script does.
+_DUPE_FACTOR = 40
+# A text is repeated if it is there this often, and this many times as often as the build intends:
+# in a sample, less than a fifth of the text then looks repeated by chance (1 - exp(-1 / 5)).
+_REPEATED, _REPEATED_FACTOR = 100, 5
 
 
 class DataFacts(NamedTuple):
@@ -26,6 +30,10 @@ class DataFacts(NamedTuple):
       commonest_example: Share of the examples that equal the most repeated one.
       examples: Examples in the sample.
       labelled: Share of the examples that have a sentence label.
+      repeated_share: Share of the text in examples that are in the records more than a hundred
+        times, and many times as often as the build intends.
+      cls_share: Share of the examples that begin with [CLS], 1 by design.
+      sep_share: Share of the segments that end with [SEP], 1 by design.
     """
 
     unigram_entropy: float
@@ -37,60 +45,100 @@ class DataFacts(NamedTuple):
     commonest_example: float
     examples: int
     labelled: float
+    # Runs of earlier versions have not kept these.
+    repeated_share: float = 0.0
+    cls_share: float = 1.0
+    sep_share: float = 1.0
 
 
 def data_facts(data: Data) -> DataFacts:
-    """Measures an even sample; the manifest's entropy of all records is preferred to the sample's.
+    """Measures the sample; the manifest's entropy of all records is preferred to the sample's.
 
     Raises:
       RecordError: A record of the sample cannot be read.
     """
-    manifest = read_manifest(data.dataset.files[0]) or {}
-    batch = data.sample(min(_SAMPLE, data.dataset.size))
-    facts = measure(batch, manifest.get("special_ids", {}).get("mask"))
-    if manifest.get("options", {}).get("do_permutation"):
-        facts = facts._replace(mask_share=None, kept_share=None)
-    return facts._replace(
-        unigram_entropy=manifest.get("unigram_entropy", facts.unigram_entropy),
-        top_piece_share=manifest.get("top_piece_share", facts.top_piece_share),
-    )
+    return measure(data.sample, read_manifest(data.dataset.files[0]) or {}, data.dataset.size)
 
 
-def measure(batch: Batch, mask_id: Optional[int]) -> DataFacts:
+def measure(batch: Batch, manifest: Mapping[str, Any], records: int) -> DataFacts:
     """The facts of one padded batch.
 
     Args:
-      batch: input_ids, input_mask [B, S], masked_lm_positions, masked_lm_ids, masked_lm_weights
-        [B, P], sentence_order_labels [B].
-      mask_id: Id of [MASK]; None takes the commonest piece at masked positions.
+      batch: input_ids, input_mask, segment_ids [B, S], masked_lm_positions, masked_lm_ids,
+        masked_lm_weights [B, P], sentence_order_labels [B].
+      manifest: Of the records; where it does not name a special piece, the commonest one that
+        stands in its place is taken for it.
+      records: How many there are, of which the batch is an even sample.
     """
+    ids, options = manifest.get("special_ids", {}), manifest.get("options", {})
     used = batch["masked_lm_weights"] > 0
-    shown = np.take_along_axis(batch["input_ids"], batch["masked_lm_positions"], axis=1)
-    real = np.take_along_axis(batch["input_mask"], batch["masked_lm_positions"], axis=1)
-    labels, shown_used = batch["masked_lm_ids"][used], shown[used]
+    shown = np.take_along_axis(batch["input_ids"], batch["masked_lm_positions"], axis=1)[used]
+    real = np.take_along_axis(batch["input_mask"], batch["masked_lm_positions"], axis=1)[used]
+    labels = batch["masked_lm_ids"][used]
     count = max(1, len(labels))
-    if mask_id is None and len(labels):
-        mask_id = int(np.bincount(shown_used).argmax())
-    other = shown_used != mask_id
+    masks = _stands(shown, ids.get("mask"))
+    kept = (shown == labels)[~masks]
+    permuted = options.get("do_permutation")
     frequencies = np.bincount(labels) / count if len(labels) else np.ones(1)
     frequencies = frequencies[frequencies > 0]
+    entropy = float(-(frequencies * np.log(frequencies)).sum())
+    original = _unmasked(batch, used)
+    again = 1 if manifest.get("masking") == "dynamic" else options.get("dupe_factor", _DUPE_FACTOR)
+    commonest, repeated = _repeats(original, batch["input_mask"] > 0, records, again)
+    first, ends = _special_places(batch)
     return DataFacts(
-        unigram_entropy=float(-(frequencies * np.log(frequencies)).sum()),
-        top_piece_share=float(frequencies.max()),
+        unigram_entropy=manifest.get("unigram_entropy", entropy),
+        top_piece_share=manifest.get("top_piece_share", float(frequencies.max())),
         masked=len(labels),
-        mask_share=float((~other).sum() / count),
-        kept_share=float((shown_used == labels)[other].mean()) if other.any() else 0.5,
-        at_padding=float((real[used] == 0).sum() / count),
-        commonest_example=_commonest(batch, used),
+        mask_share=None if permuted else float(masks.sum() / count),
+        kept_share=None if permuted else float(kept.mean()) if len(kept) else 0.5,
+        at_padding=float((real == 0).sum() / count),
+        commonest_example=commonest,
         examples=len(used),
         labelled=float((batch["sentence_order_labels"] >= 0).mean()),
+        repeated_share=repeated,
+        cls_share=float(_stands(first, ids.get("cls")).mean()),
+        sep_share=float(_stands(ends, ids.get("sep")).mean()),
     )
 
 
-def _commonest(batch: Batch, used: np.ndarray) -> float:
+def _stands(pieces: np.ndarray, expected: Optional[int]) -> np.ndarray:
+    """Where the expected piece stands, or the commonest one."""
+    if expected is None and len(pieces):
+        expected = int(np.bincount(pieces).argmax())
+    return pieces == expected
+
+
+def _unmasked(batch: Batch, used: np.ndarray) -> np.ndarray:
     original = batch["input_ids"].copy()
     rows, columns = np.nonzero(used)
     original[rows, batch["masked_lm_positions"][rows, columns]] = batch["masked_lm_ids"][used]
+    return original
+
+
+def _special_places(batch: Batch) -> Tuple[np.ndarray, np.ndarray]:
+    """The first piece of each example, and the last one of each of its segments."""
+    ids, real = batch["input_ids"], batch["input_mask"] > 0
+    columns = np.arange(ids.shape[1])
+    second = real & (batch["segment_ids"] > 0)
+    last = (real * columns).max(axis=1)
+    break_ = ((real & ~second) * columns).max(axis=1)
+    rows, paired = np.arange(len(ids)), np.flatnonzero(second.any(axis=1))
+    return ids[:, 0], np.append(ids[rows, last], ids[paired, break_[paired]])
+
+
+def _repeats(
+    original: np.ndarray, real: np.ndarray, records: int, dupe_factor: int
+) -> Tuple[float, float]:
+    """Share of the commonest example; share of the text in examples repeated too often."""
     # The same text swapped or cut elsewhere is the same text: the order of pieces does not count.
-    _, counts = np.unique(np.sort(original, axis=1), axis=0, return_counts=True)
-    return float(counts.max() / len(original))
+    _, texts, counts = np.unique(
+        np.sort(original, axis=1), axis=0, return_inverse=True, return_counts=True
+    )
+    in_sample = counts[texts.ravel()]
+    # An even sample has this share of the other copies of each of its examples.
+    copies = 1 + (in_sample - 1) * (records - 1) / max(1, len(original) - 1)
+    # Examples count by their length: short ones ("Yes.") are the same by nature.
+    lengths = real.sum(axis=1)
+    repeated = copies > max(_REPEATED, _REPEATED_FACTOR * dupe_factor)
+    return float(counts.max() / len(original)), float(lengths[repeated].sum() / lengths.sum())

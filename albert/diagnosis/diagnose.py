@@ -9,7 +9,7 @@ from albert.diagnosis.symptoms import run_findings, symptoms
 
 def diagnose(facts: Facts) -> List[Finding]:
     """What is wrong with a run, causes before symptoms; empty for a healthy one."""
-    found = data_findings(facts.data)
+    found = list(data_findings(facts.data))
     found += settings_findings(facts)
     if facts.movement and facts.data.masked:
         found += movement_findings(facts.movement, facts.data.labelled > 0.0)

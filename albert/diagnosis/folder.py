@@ -42,7 +42,7 @@ def read_facts(directory: str) -> Facts:
     outputs = None
     if weights and data:
         tensors = {name: tf.constant(value) for name, value in weights[-1].items()}
-        outputs = output_facts(config, tensors, data.sample(min(EXAMPLES, data.dataset.size)))
+        outputs = output_facts(config, tensors, data.rows(min(EXAMPLES, data.dataset.size)))
     return Facts(
         Settings(**kept["settings"]),
         data_facts(data) if data else DataFacts(**kept["data"]),

@@ -8,8 +8,13 @@ from albert.compat import tf
 from albert.config import ModelConfig
 from albert.data.dataset import Batch
 from albert.model.albert import pretraining_output
+from albert.optim.optimizers import OptimizerConfig, trust_ratios
+from albert.training.state import TrainState
 
 EXAMPLES = 16
+# Below, weights are too small for updates in proportion to them. Above, a weight decay of 0.01 is
+# half of an update or more: the gradient has little to say.
+TRUST_BAND = (1e-4, 50.0)
 _SATURATED = 0.95
 
 
@@ -70,6 +75,24 @@ def movement(
         turned[name] = change[1] / size
         per_update[name] = change[0] / size / max(1, updates)
     return Movement(turned, per_update)
+
+
+def trust_facts(config: OptimizerConfig, state: TrainState) -> Dict[str, float]:
+    """The trust ratios of a LAMB run for its metrics, empty for other optimizers.
+
+    Returns:
+      trust_ratio, the median over tables and kernels, and trust_ratios_out_of_band, the share of
+      them that lie outside of `TRUST_BAND`.
+    """
+    if config.name != "lamb":
+        return {}
+    found = trust_ratios(config, state.parameters, state.slots, state.global_step)
+    ratios = np.array([float(ratio) for ratio in found.values()])
+    outside = (ratios < TRUST_BAND[0]) | (ratios > TRUST_BAND[1])
+    return {
+        "trust_ratio": float(np.median(ratios)),
+        "trust_ratios_out_of_band": float(outside.mean()),
+    }
 
 
 def _parts(old: np.ndarray, new: np.ndarray) -> Tuple[Tuple[float, float], float]:

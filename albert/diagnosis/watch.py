@@ -7,17 +7,18 @@ from typing import Dict, List
 import numpy as np
 from absl import logging
 
-from albert.compat import tf
 from albert.data.source import Data
 from albert.diagnosis.data import data_facts
 from albert.diagnosis.diagnose import diagnose
 from albert.diagnosis.facts import LEFT_PLATEAU, Facts, Finding, Settings, state_of
-from albert.diagnosis.probe import EXAMPLES, movement, output_facts
+from albert.diagnosis.probe import EXAMPLES, movement, output_facts, trust_facts
 from albert.files import atomic_write
 from albert.optim.optimizers import decayed_names
 from albert.optim.rates import suggested_rate
 from albert.training.metrics_log import read_metrics
 from albert.training.options import TrainingOptions
+from albert.training.state import TrainState
+from albert.training.step_lines import append_line, cut_lines, read_lines
 
 FINDINGS_FILE = "findings.jsonl"
 SETTINGS_FILE = "diagnosis_settings.json"
@@ -48,25 +49,22 @@ def settings_of(options: TrainingOptions, names) -> Settings:
 class Watch:
     """What is known about one run so far."""
 
-    def __init__(
-        self, options: TrainingOptions, data: Data, parameters: Dict[str, tf.Variable]
-    ) -> None:
+    def __init__(self, options: TrainingOptions, data: Data, state: TrainState) -> None:
         """Measures the data; later looks are cheap beside the updates between them.
 
         Args:
           options: The run.
           data: Its training records.
-          parameters: Its weights by name.
+          state: Where it stands.
         """
-        self._options, self._parameters = options, parameters
-        self._settings = settings_of(options, parameters)
+        self._options, self._state = options, state
+        self._settings = settings_of(options, state.parameters)
         self._data = data_facts(data)
-        self._probe = data.sample(min(EXAMPLES, data.dataset.size))
-        self._weights, self._step = self._snapshot(), None  # type: Optional[Dict], Optional[int]
-        self._lines = []  # type: List[Dict]
-        self._names = set()  # type: Set[str]
+        self._probe = data.rows(min(EXAMPLES, data.dataset.size))
+        self._lines, self._entries = [], []  # type: List[Dict], List[Dict]
         if options.output_dir:
             self._lines = read_metrics(options.output_dir)
+            self._entries = read_lines(os.path.join(options.output_dir, FINDINGS_FILE))
             kept = {
                 "input_file": options.input_file,
                 "settings": self._settings._asdict(),
@@ -74,6 +72,7 @@ class Watch:
             }
             with atomic_write(os.path.join(options.output_dir, SETTINGS_FILE)) as handle:
                 handle.write(json.dumps(kept, indent=2) + "\n")
+        self.go_back(int(state.global_step.numpy()))
         logging.info(
             "Word frequencies alone give masked-LM loss %.3f and accuracy %.3f on these records",
             self._data.unigram_entropy,
@@ -88,8 +87,22 @@ class Watch:
             "top_piece_share": self._data.top_piece_share,
         }
 
+    def trust(self) -> Dict[str, float]:
+        """Trust ratios for a line of the metrics, where there are any."""
+        return trust_facts(self._options.optimizer, self._state)
+
+    def go_back(self, step: int) -> None:
+        """Forgets what was seen beyond a step: the run stands there."""
+        self._lines = [line for line in self._lines if line["step"] <= step]
+        self._entries = [entry for entry in self._entries if entry["step"] <= step]
+        if self._options.output_dir:
+            cut_lines(os.path.join(self._options.output_dir, FINDINGS_FILE), step)
+        last = {entry["name"]: entry["state"] for entry in self._entries}
+        self._names = {name for name, state in last.items() if state == "appeared"}
+        self._weights, self._step = self._snapshot(), None  # type: Optional[Dict], Optional[int]
+
     def _snapshot(self) -> Dict[str, np.ndarray]:
-        return {name: variable.numpy() for name, variable in self._parameters.items()}
+        return {name: variable.numpy() for name, variable in self._state.parameters.items()}
 
     def look(self, line: Dict) -> List[Finding]:
         """Takes in a line of the metrics; logs and keeps what is newly wrong, or no longer."""
@@ -120,10 +133,9 @@ class Watch:
         self._names = names if complete else self._names | names
 
     def _keep(self, entry: Dict) -> None:
+        self._entries.append(entry)
         if self._options.output_dir:
-            path = os.path.join(self._options.output_dir, FINDINGS_FILE)
-            with open(path, "a", encoding="utf-8") as handle:
-                handle.write(json.dumps(entry) + "\n")
+            append_line(os.path.join(self._options.output_dir, FINDINGS_FILE), entry)
 
     def left_plateau(self) -> bool:
         """Whether any loss so far showed use of context."""

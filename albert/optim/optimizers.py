@@ -2,18 +2,24 @@
 
 import dataclasses
 import re
-from typing import AbstractSet, Dict, FrozenSet, Iterable, Sequence, Tuple
+from typing import AbstractSet, Dict, FrozenSet, Iterable, Mapping, Sequence, Tuple
 
+from albert.compat import tf
 from albert.errors import UsageError
 from albert.optim.schedules import Schedule
 from albert.optim.transforms import (
+    FIRST_MOMENT,
+    SECOND_MOMENT,
     GradientTransformation,
+    adam_direction,
     add_decayed_weights,
     chain,
     clip_by_global_norm,
+    moment_scale,
     scale_by_adam,
     scale_by_schedule,
     scale_by_trust_ratio,
+    trust_ratio,
 )
 
 TRUST_RATIOS = ("all", "decayed")
@@ -145,6 +151,40 @@ def make_optimizer(
     decayed = decayed_names(names, config.exclude_from_weight_decay)
     adapted = frozenset(names) if config.trust_ratio == "all" else decayed
     return OPTIMIZERS[config.name](config, schedule, decayed, adapted)
+
+
+def trust_ratios(
+    config: OptimizerConfig,
+    parameters: Mapping[str, tf.Tensor],
+    slots: Mapping[str, tf.Tensor],
+    step: tf.Tensor,
+) -> Dict[str, tf.Tensor]:
+    """The trust ratios of LAMB's last update, read from what it left.
+
+    Args:
+      config: Of the optimizer.
+      parameters: Weights by name; those before the update give its very ratios, those after it
+        differ by the update.
+      slots: State by name, after the update.
+      step: Updates done with this one, [].
+
+    Returns:
+      One [] for each table and kernel, by name: biases and norms start at 0 and 1, which says
+      nothing about a run.
+    """
+    count = tf.cast(step, tf.float32)
+    scales = [moment_scale(b, count, config.bias_correction) for b in (config.b1, config.b2)]
+    decayed = decayed_names(parameters, config.exclude_from_weight_decay)
+    ratios = {}
+    for name, value in parameters.items():
+        if len(value.shape) < 2 or not (name in decayed or config.trust_ratio == "all"):
+            continue
+        m, v = slots[name + FIRST_MOMENT], slots[name + SECOND_MOMENT]
+        update = adam_direction(m, v, config.epsilon, *scales)
+        if name in decayed:
+            update += config.weight_decay * value
+        ratios[name] = trust_ratio(value, update)
+    return ratios
 
 
 def describe(config: OptimizerConfig, names: Iterable[str]) -> str:

@@ -70,6 +70,16 @@ def clip_by_global_norm(max_norm: float) -> GradientTransformation:
     return _stateless(rule)
 
 
+def moment_scale(decay: float, count: tf.Tensor, bias_correction: bool):
+    """What a moment of `count` gradients is multiplied by."""
+    return 1.0 / (1.0 - tf.pow(decay, count)) if bias_correction else 1.0
+
+
+def adam_direction(m: tf.Tensor, v: tf.Tensor, epsilon: float, m_scale, v_scale) -> tf.Tensor:
+    """The direction of two moments, each multiplied by its scale."""
+    return m * m_scale / (tf.sqrt(v * v_scale) + epsilon)
+
+
 def scale_by_adam(
     b1: float, b2: float, epsilon: float, bias_correction: bool = False
 ) -> GradientTransformation:
@@ -88,15 +98,14 @@ def scale_by_adam(
 
     def update(updates, state, parameters, step):
         count = tf.cast(step, tf.float32) + 1.0
-        m_scale = 1.0 / (1.0 - tf.pow(b1, count)) if bias_correction else 1.0
-        v_scale = 1.0 / (1.0 - tf.pow(b2, count)) if bias_correction else 1.0
+        scales = [moment_scale(b, count, bias_correction) for b in (b1, b2)]
         state = dict(state)
         directions = {}
         for name, gradient in updates.items():
             m = b1 * state[name + FIRST_MOMENT] + (1.0 - b1) * gradient
             v = b2 * state[name + SECOND_MOMENT] + (1.0 - b2) * tf.square(gradient)
             state[name + FIRST_MOMENT], state[name + SECOND_MOMENT] = m, v
-            directions[name] = m * m_scale / (tf.sqrt(v * v_scale) + epsilon)
+            directions[name] = adam_direction(m, v, epsilon, *scales)
         return directions, state
 
     return GradientTransformation(slots, update)
@@ -127,14 +136,15 @@ def scale_by_trust_ratio(adapted: AbstractSet[str]) -> GradientTransformation:
 
     def rule(updates, parameters, step):
         return {
-            name: value * _trust_ratio(parameters[name], value) if name in adapted else value
+            name: value * trust_ratio(parameters[name], value) if name in adapted else value
             for name, value in updates.items()
         }
 
     return _stateless(rule)
 
 
-def _trust_ratio(parameter: tf.Tensor, update: tf.Tensor) -> tf.Tensor:
+def trust_ratio(parameter: tf.Tensor, update: tf.Tensor) -> tf.Tensor:
+    """Norm of a parameter over that of its update, 1 where one of them is 0: []."""
     parameter_norm = tf.norm(parameter)
     update_norm = tf.norm(update)
     usable = tf.logical_and(parameter_norm > 0.0, update_norm > 0.0)

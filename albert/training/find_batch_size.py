@@ -1,39 +1,15 @@
 """Finds the largest micro-batch that fits into memory, by running real steps."""
 
 import dataclasses
-import multiprocessing
-import signal
-import time
-from typing import Callable, NamedTuple, Optional, Sequence
+from typing import Callable, Optional, Sequence
 
-from absl import logging
-
-from albert.compat import logical_devices, peak_bytes, tf
-from albert.data.pipeline import BatchOrder, training_batches
-from albert.data.source import Data, open_data
+from albert.data.source import Data
 from albert.errors import UsageError
-from albert.training.free_memory import resident_bytes
 from albert.training.memory_check import Machine, divisors, estimate_of, machine_of
 from albert.training.options import TrainingOptions
-from albert.training.setup import build_step, prepare_state
+from albert.training.setup import open_records
 from albert.training.towers import check_batch_size
-
-_POLL_SECONDS = 0.02
-_TIMED_STEPS = 2
-_BATCHES_SEEN = 4  # packed batches differ in rows; the one with most is tried
-_OUT_OF_MEMORY = (-signal.SIGKILL, -signal.SIGABRT)  # the system's killer, and a failed allocation
-
-
-class Trial(NamedTuple):
-    """What trying one size showed.
-
-    Attributes:
-      peak: Bytes of the device's memory in use at most; None if not known.
-      rate: Examples a second on all towers.
-    """
-
-    peak: Optional[int]
-    rate: float
+from albert.training.trial import Trial, try_out
 
 
 def search(fits: Callable[[int], bool], start: int, most: int) -> int:
@@ -76,12 +52,13 @@ def find_batch_size(options: TrainingOptions, devices: Sequence[str]) -> int:
     check_batch_size(options.train_batch_size, towers, "train_batch_size")
     share = options.train_batch_size // towers
     machine = machine_of(devices, options.memory_limit_gb)
-    start = _first_guess(options, _open(options), machine)
+    data = open_records(options, "input_file", progress=False)
+    start = _first_guess(options, data, machine)
     print("Micro-batches of at most {} examples a tower, from {}".format(share, start))
     print("| micro-batch | fits | peak, GB | examples/s |\n|---|---|---|---|", flush=True)
 
     def fits(size: int) -> bool:
-        trial = _try_out(_with_micro_batch(options, size, towers), machine)
+        trial = try_out(_with_micro_batch(options, size, towers), machine)
         line = "| {} | no |  |  |" if trial is None else "| {} | yes | {} | {:.3g} |"
         print(line.format(size, *_cells(trial)), flush=True)
         return trial is not None
@@ -115,17 +92,6 @@ def _cells(trial: Optional[Trial]) -> Sequence:
     return "" if trial.peak is None else "{:.2f}".format(trial.peak / 1e9), trial.rate
 
 
-def _open(options: TrainingOptions) -> Data:
-    return open_data(
-        options.input_file,
-        "input_file",
-        options.model,
-        options.max_seq_length,
-        options.max_predictions_per_seq,
-        progress=False,
-    )
-
-
 def _with_micro_batch(options: TrainingOptions, size: int, towers: int) -> TrainingOptions:
     """A run of new weights with micro-batches of a size: two of them where the run needs more."""
     count = 1 if size * towers >= options.train_batch_size else 2
@@ -142,7 +108,7 @@ def _first_guess(options: TrainingOptions, data: Data, machine: Machine) -> int:
     """The largest share, halved as often as it takes to fit by the estimate."""
     share = options.train_batch_size // machine.towers
     layout = data.layout(options.padding, options.train_batch_size, machine.towers)
-    batch = layout(data.sample(options.train_batch_size))
+    batch = layout(data.rows(options.train_batch_size))
     size = share
     while size > 1 and machine.available is not None:
         step = options.step._replace(accumulation=-(-share // size))
@@ -151,63 +117,3 @@ def _first_guess(options: TrainingOptions, data: Data, machine: Machine) -> int:
             break
         size //= 2
     return size
-
-
-def _try_out(options: TrainingOptions, machine: Machine) -> Optional[Trial]:
-    """Runs some steps in a process of its own; None if memory does not suffice."""
-    spawn = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
-    receiver, sender = spawn.Pipe(duplex=False)
-    arguments = (options, machine, sender)
-    child = spawn.Process(target=_run_steps, args=arguments, daemon=True)
-    child.start()
-    sender.close()
-    peak = 0
-    while child.is_alive():
-        peak = max(peak, resident_bytes(child.pid))
-        if not machine.on_gpu and machine.available is not None and peak > machine.available:
-            child.kill()  # before the machine begins to swap
-        child.join(_POLL_SECONDS)
-    try:
-        result = receiver.recv()
-    except EOFError:
-        if child.exitcode not in _OUT_OF_MEMORY:
-            raise RuntimeError("A trial ended with exit code {}.".format(child.exitcode)) from None
-        return None
-    if isinstance(result, UsageError):
-        raise result
-    if result is None or machine.on_gpu:
-        return result
-    return result._replace(peak=peak or None)
-
-
-def _run_steps(options: TrainingOptions, machine: Machine, sender) -> None:
-    logging.set_verbosity(logging.ERROR)
-    try:
-        devices = logical_devices("GPU" if machine.on_gpu else "CPU", machine.towers)
-        sender.send(_measured(options, devices, machine))
-    except (tf.errors.ResourceExhaustedError, MemoryError):
-        sender.send(None)
-    except UsageError as error:
-        sender.send(error)
-
-
-def _measured(
-    options: TrainingOptions, devices: Sequence[str], machine: Machine
-) -> Optional[Trial]:
-    data = _open(options)
-    size = options.train_batch_size
-    order = BatchOrder(data.dataset.size, size, options.random_seed, options.small)
-    layout = data.layout(options.padding, size, len(devices) * options.step.accumulation)
-    batches = training_batches(data.dataset, order, data.shapes, layout, 0)
-    seen = [next(batches) for _ in range(_BATCHES_SEEN)]
-    batch = max(seen, key=lambda batch: batch["input_ids"].size)
-    step = build_step(options, prepare_state(options, devices[0]), devices)
-    float(step(batch).gradient_norm)  # builds it
-    start = time.perf_counter()
-    for _ in range(_TIMED_STEPS):
-        float(step(batch).gradient_norm)
-    rate = _TIMED_STEPS * size / (time.perf_counter() - start)
-    peak = peak_bytes(devices[0])
-    if machine.available is not None and peak is not None and peak > machine.available:
-        return None
-    return Trial(peak, rate)

@@ -1,7 +1,6 @@
 """What a run reports while it goes: a log line, `metrics.jsonl`, TensorBoard, learning curves."""
 
 import datetime
-import json
 import os
 import time
 from typing import Dict, List, Mapping, Optional
@@ -9,6 +8,7 @@ from typing import Dict, List, Mapping, Optional
 from absl import logging
 
 from albert.files import atomic_write
+from albert.training.step_lines import append_line, cut_lines, read_lines
 
 METRICS_FILE = "metrics.jsonl"
 CURVES_FILE = "learning_curves.png"
@@ -24,15 +24,18 @@ class MetricsLog:
         Args:
           directory: The run's; None writes nothing.
           first_step: Step the run begins or goes on at. Lines beyond it, left by a run that was
-            cut off after its last checkpoint, are dropped: those steps are done again.
+            cut off after its last checkpoint, are dropped.
         """
         self._path = os.path.join(directory, METRICS_FILE) if directory else None
-        self._events = None
-        if directory:
-            kept = [line for line in read_metrics(directory) if line["step"] <= first_step]
-            with atomic_write(os.path.join(directory, METRICS_FILE)) as handle:
-                handle.writelines(json.dumps(line) + "\n" for line in kept)
-            self._events = _event_writer(directory)
+        self._events = _event_writer(directory) if directory else None
+        self.go_back(first_step)
+
+    def go_back(self, step: int) -> None:
+        """Drops what was written beyond a step: those steps are undone."""
+        if self._path is None:
+            return
+        cut_lines(self._path, step)
+        _add_restart(self._events, step + 1)
 
     def write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         """Appends one line and TensorBoard scalars.
@@ -41,9 +44,7 @@ class MetricsLog:
         """
         if self._path is None:
             return
-        with open(self._path, "a", encoding="utf-8") as handle:
-            line = dict(values, kind=kind, step=step, wall_time=time.time())
-            handle.write(json.dumps(line) + "\n")
+        append_line(self._path, dict(values, kind=kind, step=step, wall_time=time.time()))
         _add_scalars(self._events, kind, step, values)
 
     def close(self) -> None:
@@ -53,24 +54,22 @@ class MetricsLog:
 
 
 def read_metrics(directory: str) -> List[Dict]:
-    """The lines of a run's `metrics.jsonl`; a line cut off by a crash ends the list."""
-    lines = []  # type: List[Dict]
-    path = os.path.join(directory, METRICS_FILE)
-    if not os.path.isfile(path):
-        return lines
-    with open(path, encoding="utf-8") as handle:
-        for text in handle:
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                break
-    return lines
+    """The lines of a run's `metrics.jsonl`."""
+    return read_lines(os.path.join(directory, METRICS_FILE))
 
 
 def _event_writer(directory: str):
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
     return EventFileWriter(directory)
+
+
+def _add_restart(writer, step: int) -> None:
+    """Makes TensorBoard leave out what it has of a step and those after it."""
+    from tensorboard.compat.proto import event_pb2
+
+    start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+    writer.add_event(event_pb2.Event(wall_time=time.time(), step=step, session_log=start))
 
 
 def _add_scalars(writer, kind: str, step: int, values: Mapping[str, float]) -> None:
@@ -80,7 +79,8 @@ def _add_scalars(writer, kind: str, step: int, values: Mapping[str, float]) -> N
         summary_pb2.Summary.Value(tag="{}/{}".format(kind, name), simple_value=float(value))
         for name, value in values.items()
     ]
-    writer.add_event(event_pb2.Event(step=step, summary=summary_pb2.Summary(value=scalars)))
+    summary = summary_pb2.Summary(value=scalars)
+    writer.add_event(event_pb2.Event(wall_time=time.time(), step=step, summary=summary))
 
 
 def format_line(step: int, total: int, values: Dict[str, float], seconds_left: float) -> str:

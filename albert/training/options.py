@@ -36,7 +36,7 @@ class TrainingOptions:
       log_steps: Updates between log lines.
       random_seed: Of weights, data order and dropout.
       stop_on_plateau: Minutes after which a run still on the plateau ends; 0 for never.
-      max_rollbacks: Returns to the last checkpoint when gradients stay without a finite value.
+      max_rollbacks: Returns to the last checkpoint, or the start, from gradients that stay bad.
       padding: What to do about padding: "none", "bucket" or "pack".
       tqdm_off: Whether progress bars stay off.
       memory_limit_gb: Memory that the towers of one device may take, or None for what is free.

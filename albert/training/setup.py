@@ -1,4 +1,4 @@
-"""What happens before the first step: the directory claimed, the weights made or restored."""
+"""What comes before the first step: records opened, directory claimed, weights made or restored."""
 
 import dataclasses
 import json
@@ -10,6 +10,7 @@ from absl import logging
 from albert.checkpoints.manager import latest_checkpoint
 from albert.checkpoints.restore import initialise_from, resume
 from albert.config import ModelConfig
+from albert.data.source import Data, open_data
 from albert.errors import UsageError
 from albert.files import atomic_write, ensure_writable_directory
 from albert.model.albert import Batch
@@ -24,6 +25,27 @@ CONFIG_FILE = "albert_config.json"
 FLAGS_FILE = "flags.txt"
 # Fields that do not change which model it is.
 _TRAINING_FIELDS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
+
+
+def open_records(options: TrainingOptions, flag: str, progress: bool) -> Data:
+    """Opens the records of a run.
+
+    Args:
+      options: The run.
+      flag: Which: "input_file" or "eval_file".
+      progress: Whether to show bars.
+
+    Raises:
+      UsageError: There are none, or the model cannot take them.
+    """
+    return open_data(
+        getattr(options, flag),
+        flag,
+        options.model,
+        options.max_seq_length,
+        options.max_predictions_per_seq,
+        progress,
+    )
 
 
 def claim_directory(directory: str, config: ModelConfig, flags_text: str) -> None:
@@ -87,6 +109,27 @@ def prepare_state(options: TrainingOptions, device: str) -> TrainState:
         origin = ", *INIT_FROM_CKPT*" if name in loaded else ""
         logging.info("  name = %s, shape = %s%s", name, tuple(variable.shape.as_list()), origin)
     return state
+
+
+def go_back(options: TrainingOptions, state: TrainState) -> str:
+    """Puts a state back to the last checkpoint of its run, or to the start where there is none.
+
+    Returns:
+      Where that is, for messages.
+
+    Raises:
+      UsageError: The checkpoint is gone or of another model.
+    """
+    current = latest_checkpoint(options.output_dir) if options.output_dir else None
+    if current:
+        resume(options.model, state, current)
+        return current
+    state.reset(initial_values(options.model, options.random_seed), options.step.precision)
+    if options.init_checkpoint:
+        initialise_from(
+            options.model, state.parameters, options.init_checkpoint, options.init_from_group0
+        )
+    return "the start"
 
 
 def build_step(

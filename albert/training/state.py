@@ -39,6 +39,17 @@ class TrainState(NamedTuple):
             **{GLOBAL_STEP: self.global_step, SKIPPED_STEPS: self.skipped_steps},
         )
 
+    def reset(self, values: Mapping[str, np.ndarray], precision: str) -> None:
+        """Puts everything back to what `create_state` makes of these values."""
+        for name, variable in self.parameters.items():
+            variable.assign(values[name])
+        for variable in self.slots.values():
+            variable.assign(tf.zeros_like(variable))
+        for name, value in initial_loss_scale(precision).items():
+            self.loss_scale[name].assign(value)
+        self.global_step.assign(0)
+        self.skipped_steps.assign(0)
+
     def next_batch(self) -> int:
         """Number of the next batch of the run."""
         return int(self.global_step.numpy()) + int(self.skipped_steps.numpy())

@@ -1,0 +1,93 @@
+"""Real steps of one size in a process of their own, which may run out of memory without harm."""
+
+import multiprocessing
+import signal
+import time
+from typing import NamedTuple, Optional, Sequence
+
+from absl import logging
+
+from albert.compat import logical_devices, peak_bytes, tf
+from albert.data.pipeline import BatchOrder, training_batches
+from albert.errors import UsageError
+from albert.training.free_memory import resident_bytes
+from albert.training.memory_check import Machine
+from albert.training.options import TrainingOptions
+from albert.training.setup import build_step, open_records, prepare_state
+
+_POLL_SECONDS = 0.02
+_TIMED_STEPS = 2
+_BATCHES_SEEN = 4  # packed batches differ in rows; the one with most is tried
+_OUT_OF_MEMORY = (-signal.SIGKILL, -signal.SIGABRT)  # the system's killer, and a failed allocation
+
+
+class Trial(NamedTuple):
+    """What trying one size showed.
+
+    Attributes:
+      peak: Bytes of the device's memory in use at most; None if not known.
+      rate: Examples a second on all towers.
+    """
+
+    peak: Optional[int]
+    rate: float
+
+
+def try_out(options: TrainingOptions, machine: Machine) -> Optional[Trial]:
+    """Runs some steps in a process of its own; None if memory does not suffice."""
+    spawn = multiprocessing.get_context("spawn")  # TensorFlow does not survive a fork
+    receiver, sender = spawn.Pipe(duplex=False)
+    arguments = (options, machine, sender)
+    child = spawn.Process(target=_run_steps, args=arguments, daemon=True)
+    child.start()
+    sender.close()
+    peak = 0
+    while child.is_alive():
+        peak = max(peak, resident_bytes(child.pid))
+        if not machine.on_gpu and machine.available is not None and peak > machine.available:
+            child.kill()  # before the machine begins to swap
+        child.join(_POLL_SECONDS)
+    try:
+        result = receiver.recv()
+    except EOFError:
+        if child.exitcode not in _OUT_OF_MEMORY:
+            raise RuntimeError("A trial ended with exit code {}.".format(child.exitcode)) from None
+        return None
+    if isinstance(result, UsageError):
+        raise result
+    if result is None or machine.on_gpu:
+        return result
+    return result._replace(peak=peak or None)
+
+
+def _run_steps(options: TrainingOptions, machine: Machine, sender) -> None:
+    logging.set_verbosity(logging.ERROR)
+    try:
+        devices = logical_devices("GPU" if machine.on_gpu else "CPU", machine.towers)
+        sender.send(_measured(options, devices, machine))
+    except (tf.errors.ResourceExhaustedError, MemoryError):
+        sender.send(None)
+    except UsageError as error:
+        sender.send(error)
+
+
+def _measured(
+    options: TrainingOptions, devices: Sequence[str], machine: Machine
+) -> Optional[Trial]:
+    data = open_records(options, "input_file", progress=False)
+    size = options.train_batch_size
+    order = BatchOrder(data.dataset.size, size, options.random_seed, options.small)
+    layout = data.layout(options.padding, size, len(devices) * options.step.accumulation)
+    batches = training_batches(data.dataset, order, data.shapes, layout, 0)
+    seen = [next(batches) for _ in range(_BATCHES_SEEN)]
+    batch = max(seen, key=lambda batch: batch["input_ids"].size)
+    step = build_step(options, prepare_state(options, devices[0]), devices)
+    float(step(batch).gradient_norm)  # builds it
+    start = time.perf_counter()
+    for _ in range(_TIMED_STEPS):
+        float(step(batch).gradient_norm)
+    rate = _TIMED_STEPS * size / (time.perf_counter() - start)
+    peak = peak_bytes(devices[0])
+    if machine.available is not None and peak is not None and peak > machine.available:
+        return None
+    return Trial(peak, rate)
