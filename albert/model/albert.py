@@ -10,6 +10,7 @@ from albert.model.encoder import encode
 from albert.model.heads import masked_lm_logits, pool, sentence_order_logits
 from albert.model.layers import make_dropout
 from albert.model.parameters import bind
+from albert.precision import POLICIES, Policy
 
 Batch = Mapping[str, tf.Tensor]
 
@@ -35,19 +36,23 @@ def pretraining_output(
     batch: Batch,
     dropout_seed: Optional[tf.Tensor] = None,
     recompute: bool = False,
+    precision: Policy = POLICIES["float32"],
 ) -> PretrainingOutput:
     """Runs the model; a pure function of tensors.
 
     Args:
       config: The model.
-      tensors: Every weight by its checkpoint name.
+      tensors: Every weight by its checkpoint name, float32.
       batch: input_ids, input_mask, segment_ids [B, S] and masked_lm_positions [B, P], int32. In
         packed rows (`data.packing`) also position_ids [B, S] and example_positions [B, K], and
         input_mask holds the number of the example.
       dropout_seed: int32 [2]; None runs without dropout.
       recompute: Whether activations are computed again in the backward pass.
+      precision: In which type to compute.
     """
-    parameters = bind(config, tensors)
+    parameters = bind(config, precision.cast(tensors))
+    # Blocks cast their own, because the gradients of shared weights add up in float32.
+    parameters = parameters._replace(blocks=bind(config, tensors).blocks)
     packed = "position_ids" in batch
     embedded = embed(
         config,

@@ -197,7 +197,7 @@ def make_eval_step(
     """Builds the evaluation step: the sums of a global batch, without dropout."""
 
     def tower_sums(tensors: Tensors, shard: Batch) -> Sums:
-        output = pretraining_output(config, policy(precision).cast(tensors), shard)
+        output = pretraining_output(config, tensors, shard, precision=policy(precision))
         return pretraining_sums(output, shard)
 
     tower = compiled(tower_sums, xla)

@@ -97,7 +97,7 @@ def tower_gradients(
     """
     with tf.GradientTape() as tape:
         tape.watch(list(tensors.values()))
-        output = pretraining_output(config, precision.cast(tensors), shard, dropout_seed, recompute)
+        output = pretraining_output(config, tensors, shard, dropout_seed, recompute, precision)
         sums = pretraining_sums(output, shard)
         loss = total_loss(
             sums["masked_lm_loss"].total,
