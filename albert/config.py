@@ -14,6 +14,16 @@ LAYOUTS = ("google", "brightmart")
 NORM_PLACEMENTS = ("preln", "postln")
 SHARED_TYPES = ("all", "attention", "ffn", "none")
 ACTIVATIONS = ("gelu", "relu", "tanh", "linear")
+# What makes a model large or small.
+SIZE_FIELDS = (
+    "vocab_size",
+    "embedding_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "max_position_embeddings",
+)
 
 # Keys that configs in circulation carry and no ALBERT code reads.
 _DEAD_GOOGLE_KEYS = ("net_structure_type", "gap_size", "num_memory_blocks", "down_scale_factor")

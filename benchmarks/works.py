@@ -2,21 +2,21 @@
 
 import numpy as np
 
-PIECES = 30000
+from albert.config import SIZE_FIELDS, ModelConfig
 
 
-def random_batch(batch, length, predictions, seed=0):
-    """A full batch of random pieces, in NumPy."""
+def random_batch(config, batch, length, predictions, seed=0):
+    """A full batch of random pieces of a model's vocabulary, in NumPy."""
     random = np.random.RandomState(seed)
     positions = np.sort(
         np.argsort(random.rand(batch, length - 2), axis=1)[:, :predictions] + 1, axis=1
     )
     arrays = {
-        "input_ids": random.randint(5, PIECES, (batch, length)),
+        "input_ids": random.randint(5, config.vocab_size, (batch, length)),
         "input_mask": np.ones((batch, length)),
         "segment_ids": np.arange(length)[np.newaxis] * np.ones((batch, 1)) > length // 2,
         "masked_lm_positions": positions,
-        "masked_lm_ids": random.randint(5, PIECES, (batch, predictions)),
+        "masked_lm_ids": random.randint(5, config.vocab_size, (batch, predictions)),
         "sentence_order_labels": random.randint(0, 2, batch),
     }
     arrays = {name: value.astype(np.int32) for name, value in arrays.items()}
@@ -26,32 +26,33 @@ def random_batch(batch, length, predictions, seed=0):
 
 def ours(model="base", batch=8, length=128, predictions=20, **options):
     """A training step of this project on random full rows."""
-    return _our_step(model, random_batch(batch, length, predictions), **options)
+    config = ModelConfig.from_json_file(model)
+    return _our_step(config, random_batch(config, batch, length, predictions), **options)
 
 
 def ours_on_records(path, model="base", batch=16, padding="pack", **options):
     """A training step of this project on real records; `note` is its number of real tokens."""
     from albert.data.packing import row_layout
 
-    data = read_batch(path, batch)
+    config = ModelConfig.from_json_file(model)
+    data = read_batch(config, path, batch)
     layout = row_layout(padding, batch, data["masked_lm_ids"].shape[1], 1)
-    work = _our_step(model, layout(data), **options)
+    work = _our_step(config, layout(data), **options)
     work.note = int(data["input_mask"].sum())
     return work
 
 
-def read_batch(path, batch):
+def read_batch(config, path, batch):
     """Evenly spaced records of a file as one padded batch."""
     from albert.data.dataset import RecordDataset, Shapes
 
     dataset = RecordDataset([path])
-    shapes = Shapes(*(dataset.record_lengths() + (PIECES, 2)))
+    shapes = Shapes(*(dataset.record_lengths() + (config.vocab_size, config.type_vocab_size)))
     return dataset.read(np.linspace(0, dataset.size - 1, batch).astype(int), shapes)
 
 
-def _our_step(model, data, towers=1, gpu=False, optimizer="adamw", **options):
+def _our_step(config, data, towers=1, gpu=False, optimizer="adamw", **options):
     from albert.compat import logical_devices
-    from albert.config import ModelConfig
     from albert.model.parameters import initial_values
     from albert.optim.optimizers import OptimizerConfig, make_optimizer
     from albert.optim.schedules import polynomial_with_warmup
@@ -60,7 +61,6 @@ def _our_step(model, data, towers=1, gpu=False, optimizer="adamw", **options):
     from albert.training.step import StepOptions, make_train_step
 
     devices = logical_devices("GPU" if gpu else "CPU", towers)
-    config = ModelConfig.from_json_file(model)
     schedule = polynomial_with_warmup(1e-4, 10**6)
     values = initial_values(config, seed=0)
     rule = make_optimizer(OptimizerConfig(name=optimizer), schedule, values)
@@ -76,18 +76,20 @@ def _our_step(model, data, towers=1, gpu=False, optimizer="adamw", **options):
 
 def transformers(model="base", batch=8, length=128, predictions=20, **options):
     """A training step of transformers' AlbertForPreTraining on random full rows."""
-    return _their_step(model, random_batch(batch, length, predictions), **options)
+    config = ModelConfig.from_json_file(model)
+    return _their_step(config, random_batch(config, batch, length, predictions), **options)
 
 
 def transformers_on_records(path, model="base", batch=16, longest=False, **options):
     """The same on real records, padded to their full length or to the longest of the batch."""
-    data = read_batch(path, batch)
+    config = ModelConfig.from_json_file(model)
+    data = read_batch(config, path, batch)
     tokens = int(data["input_mask"].sum())
     if longest:
         length = int(data["input_mask"].sum(axis=1).max())
         for name in ("input_ids", "input_mask", "segment_ids"):
             data[name] = data[name][:, :length]
-    work = _their_step(model, data, **options)
+    work = _their_step(config, data, **options)
     work.note = tokens
     return work
 
@@ -96,20 +98,11 @@ def albert_for_pretraining(ours):
     """Transformers' model of the sizes of one of our configs."""
     from transformers import AlbertConfig, AlbertForPreTraining
 
-    names = (
-        "vocab_size",
-        "embedding_size",
-        "hidden_size",
-        "num_hidden_layers",
-        "num_attention_heads",
-        "intermediate_size",
-        "max_position_embeddings",
-    )
     config = AlbertConfig(
         hidden_act="gelu_new",
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
-        **{name: getattr(ours, name) for name in names},
+        **{name: getattr(ours, name) for name in SIZE_FIELDS},
     )
     return AlbertForPreTraining(config)
 
@@ -132,13 +125,11 @@ def torch_inputs(data, device):
     return {n: torch.as_tensor(v, dtype=torch.long, device=device) for n, v in inputs.items()}
 
 
-def _their_step(model, data, bfloat16=False, compiled=False):
+def _their_step(config, data, bfloat16=False, compiled=False):
     import torch
 
-    from albert.config import ModelConfig
-
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = albert_for_pretraining(ModelConfig.from_json_file(model)).to(device)
+    network = albert_for_pretraining(config).to(device)
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
     run = torch.compile(network) if compiled else network
     inputs = torch_inputs(data, device)

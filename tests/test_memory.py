@@ -42,7 +42,7 @@ def test_the_estimate_is_what_one_counts_by_hand():
     found = estimate()
     assert found.state == 3 * weights
     assert found.update == 5 * weights  # the gradient, its sum, and three new values a weight
-    assert found.gradients == weights + 5 * 4 * block  # five uses of the shared block
+    assert found.gradients == weights + 4 * block  # the sum, and those of one use
     tokens = 2 * 4
     kept_of_a_block = 8 * 6 + 2 * 7 + 2 * 4  # vectors, feed-forward, attention weights
     embedded = 4 * 3 + 6

@@ -2,19 +2,11 @@
 
 from typing import Dict, Mapping, Optional
 
+from albert.config import SIZE_FIELDS
 from albert.huggingface.config import REMOTE_CODE_FILE
 from albert.run_folder import Checkpoint
 from albert.run_tokenizer import Tokenization
 
-_SHOWN_SIZES = (
-    "vocab_size",
-    "embedding_size",
-    "hidden_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "intermediate_size",
-    "max_position_embeddings",
-)
 # sentence_order_* stand in the file a second time, as next_sentence_*.
 _SHOWN_RESULTS = ("loss",) + tuple(
     task + what for task in ("masked_lm_", "sentence_order_") for what in ("loss", "accuracy")
@@ -90,7 +82,7 @@ def numbers(checkpoint: Checkpoint, tokenization: Tokenization, flags: Mapping[s
         text += "\n## Held-out results\n\nThis checkpoint was not evaluated.\n"
     text += _table("Training", {k: flags[k] for k in _SHOWN_FLAGS if k in flags})
     text += _table("Data", _data(tokenization.manifest))
-    text += _table("Sizes", {key: getattr(checkpoint.config, key) for key in _SHOWN_SIZES})
+    text += _table("Sizes", {key: getattr(checkpoint.config, key) for key in SIZE_FIELDS})
     text += "\nText is {}lower-cased and keeps {}accents.\n".format(
         "" if tokenization.lower_case else "not ", "its " if tokenization.keep_accents else "no "
     )

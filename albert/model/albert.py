@@ -10,6 +10,7 @@ from albert.model.encoder import encode
 from albert.model.heads import masked_lm_logits, pool, sentence_order_logits
 from albert.model.layers import make_dropout
 from albert.model.parameters import Parameters, bind, parameter_tree
+from albert.precision import POLICIES, Policy
 
 Batch = Mapping[str, tf.Tensor]
 
@@ -35,23 +36,34 @@ def pretraining_output(
     batch: Batch,
     dropout_seed: Optional[tf.Tensor] = None,
     recompute: bool = False,
+    precision: Policy = POLICIES["float32"],
 ) -> PretrainingOutput:
     """Runs the model with its heads; a pure function of tensors.
 
     Args:
       config: The model.
-      tensors: Every weight by its checkpoint name.
+      tensors: Every weight by its checkpoint name, float32.
       batch: As for `encoder_output`, and masked_lm_positions int32 [B, P].
       dropout_seed: int32 [2]; None runs without dropout.
       recompute: Whether activations are computed again in the backward pass.
+      precision: In which type to compute.
     """
-    parameters = bind(parameter_tree(config), tensors)
+    parameters = bound(parameter_tree(config), tensors, precision)
     encoder = encoder_output(config, parameters, batch, dropout_seed, recompute)
     return PretrainingOutput(
         masked_lm_logits(config, parameters, encoder.sequence, batch["masked_lm_positions"]),
         sentence_order_logits(encoder.pooled, parameters.sentence_order),
         encoder,
     )
+
+
+def bound(tree: Parameters, tensors: Mapping[str, tf.Tensor], precision: Policy) -> Parameters:
+    """Weights where the computation uses them, in its type but for those of blocks.
+
+    Blocks cast their own, because the gradients of shared weights add up in float32.
+    """
+    cast = bind(tree, precision.cast(tensors))
+    return cast._replace(blocks=bind(tree, tensors).blocks)
 
 
 def encoder_output(
@@ -65,7 +77,7 @@ def encoder_output(
 
     Args:
       config: The model.
-      parameters: Bound weights.
+      parameters: As `bound` returns.
       batch: input_ids, input_mask, segment_ids [B, S], int32. In packed rows (`data.packing`) also
         position_ids [B, S] and example_positions [B, K], and input_mask holds the number of the
         example.

@@ -8,6 +8,8 @@ from albert.config import ModelConfig
 from albert.model.attention import self_attention
 from albert.model.layers import ACTIVATIONS, DropoutFunction, dense, layer_norm, make_dropout
 from albert.model.parameters import Block, Norm, Parameters
+from albert.model.recomputation import recomputed
+from albert.model.sharing import SharedWeights
 
 SubLayer = Callable[[tf.Tensor], tf.Tensor]
 
@@ -37,12 +39,12 @@ def encode(
 
     Args:
       config: The model.
-      parameters: Bound weights.
+      parameters: Bound weights; the blocks cast theirs to the type of `embedded`.
       embedded: [B, S, D].
       bias: Added to attention logits, [B, 1, 1 or S, S].
       dropout_seed: int32 [2]; None runs without dropout.
       recompute: Whether the backward pass computes each block's activations again instead of
-        keeping them (Chen et al., 2016, https://arxiv.org/abs/1604.06174).
+        keeping them.
 
     Returns:
       The sequence output, [B, S, D].
@@ -50,11 +52,12 @@ def encode(
     # Differs by layout, 1 of 3.
     order = config.norm_placement
     hidden = embedded
+    shared = SharedWeights(parameters.blocks, embedded.dtype)
     for number, block in enumerate(parameters.blocks):
         seed = None if dropout_seed is None else dropout_seed + [0, _SEED_STEP * (number + 1)]
         run = functools.partial(_run_block, config, RESIDUAL_ORDERS[order], block, seed)
-        weights = tf.nest.flatten(block)  # as arguments: a recomputed function must not capture
-        hidden = (tf.recompute_grad(run) if recompute else run)(hidden, bias, *weights)
+        hidden, weights = shared.take(hidden, block)
+        hidden = (recomputed(run) if recompute else run)(hidden, bias, *weights)
     return layer_norm(hidden, parameters.final_norm) if parameters.final_norm else hidden
 
 

@@ -208,8 +208,8 @@ class Predictor:
         self._batch_size = batch_size
 
         def logits(tensors, batch):
-            cast = policy(precision).cast(tensors)
-            return tf.nn.softmax(tf.cast(task_logits(config, task, cast, batch), tf.float32))
+            scores = task_logits(config, task, tensors, batch, precision=policy(precision))
+            return tf.nn.softmax(tf.cast(scores, tf.float32))
 
         self._run = compiled(logits)
 

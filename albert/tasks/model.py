@@ -7,7 +7,7 @@ import numpy as np
 from albert.compat import tf
 from albert.config import ModelConfig
 from albert.losses import WeightedSum, classification_sums
-from albert.model.albert import Batch, encoder_output
+from albert.model.albert import Batch, bound, encoder_output
 from albert.model.layers import dense, make_dropout
 from albert.model.parameters import (
     HEAD_BIAS,
@@ -15,11 +15,11 @@ from albert.model.parameters import (
     Dense,
     Parameters,
     ParameterSpec,
-    bind,
     encoder_tree,
     initial_value,
     specs_of,
 )
+from albert.precision import POLICIES, Policy
 from albert.tasks.task import Task
 from albert.training.objective import Objective, uses_dropout
 
@@ -60,6 +60,7 @@ def task_logits(
     batch: Batch,
     dropout_seed: Optional[tf.Tensor] = None,
     recompute: bool = False,
+    precision: Policy = POLICIES["float32"],
 ) -> tf.Tensor:
     """Scores of the labels: [B, labels] of texts, [B, S, labels] of words.
 
@@ -70,13 +71,15 @@ def task_logits(
       batch: input_ids, input_mask, segment_ids [B, S], int32.
       dropout_seed: int32 [2]; None runs without dropout.
       recompute: Whether activations are computed again in the backward pass.
+      precision: In which type to compute.
     """
-    parameters = bind(_tree(config, task), tensors)
+    parameters = bound(_tree(config, task), tensors, precision)
     output = encoder_output(config, parameters, batch, dropout_seed, recompute)
     features = output.sequence if task.tags_words else output.pooled
     seed = None if dropout_seed is None else dropout_seed + [0, _SEED_STEP]
     features = make_dropout(seed)(features, config.hidden_dropout_prob)
-    return dense(features, Dense(tensors[HEAD_WEIGHTS], tensors[HEAD_BIAS]), transpose=True)
+    head = precision.cast({name: tensors[name] for name in (HEAD_WEIGHTS, HEAD_BIAS)})
+    return dense(features, Dense(head[HEAD_WEIGHTS], head[HEAD_BIAS]), transpose=True)
 
 
 def fine_tuning(config: ModelConfig, task: Task, class_weights: Sequence[float]) -> Objective:
@@ -87,8 +90,8 @@ def fine_tuning(config: ModelConfig, task: Task, class_weights: Sequence[float])
         of_class = tf.gather(table, tf.maximum(labels, 0))
         return tf.where(labels >= 0, of_class, tf.zeros_like(of_class))
 
-    def sums(tensors, batch, dropout_seed=None, recompute=False) -> Dict[str, WeightedSum]:
-        logits = task_logits(config, task, tensors, batch, dropout_seed, recompute)
+    def sums(tensors, batch, *how, **named) -> Dict[str, WeightedSum]:
+        logits = task_logits(config, task, tensors, batch, *how, **named)
         labels = batch["labels"]
         found = classification_sums(logits, tf.maximum(labels, 0), weights(labels))
         return dict(zip(("loss", "accuracy"), found))

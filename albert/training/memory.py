@@ -4,6 +4,7 @@ Counts what the backward pass keeps of each layer; docs/performance.md compares 
 peaks.
 """
 
+import collections
 from typing import Mapping, NamedTuple
 
 import numpy as np
@@ -15,9 +16,6 @@ from albert.training.step import StepOptions
 
 _FLOAT = 4  # bytes of float32
 _SLOTS = 2  # both optimizers keep two moments
-# A tape adds up the gradients of a shared weight when they are this large together, or at the end.
-_AGGREGATE_BYTES = 128 * 2**20
-_AGGREGATE_COUNT = 4
 # TensorFlow itself, its compiled kernels, the graph of a step and what the allocator holds back.
 _PROGRAM = 850 * 10**6
 
@@ -37,7 +35,7 @@ class Estimate(NamedTuple):
     Attributes:
       program: TensorFlow and the graph; none on a GPU.
       state: Weights and slots.
-      gradients: Of every tower, with those of shared weights that wait to be added up.
+      gradients: Of every tower, with those of one block before they are added to the sum.
       activations: What the backward pass keeps, and what it works with.
       update: Gradients beside the second copy of weights and slots; activations are gone then.
     """
@@ -75,10 +73,7 @@ def estimate_memory(
     """
     weights = _FLOAT * sum(int(np.prod(spec.shape)) for spec in parameter_specs(config).values())
     width = _FLOAT if options.precision == "float32" else 2
-    waiting = _waiting_gradients(config, width)
-    # `tf.recompute_grad` adds a zero to what it computes with again: a copy of a block's weights
-    # for each use, which measured peaks hold as well.
-    gradients = weights + waiting * (2 if options.recompute else 1)
+    gradients = weights + _block_gradients(config, width)
     if options.precision != "float32":
         gradients += weights // 2  # the weights cast for computing
     if options.accumulation > 1:
@@ -92,18 +87,16 @@ def estimate_memory(
     )
 
 
-def _waiting_gradients(config: ModelConfig, width: int) -> int:
-    """Bytes of gradients of shared weights, one for each use, that are not added up yet."""
-    uses = {}
-    for block in parameter_tree(config).blocks:
-        for part in block:
-            for spec in part:
-                uses.setdefault(spec.name, [0, width * int(np.prod(spec.shape))])[0] += 1
-    total = 0
-    for count, size in uses.values():
-        most = max(_AGGREGATE_COUNT, _AGGREGATE_BYTES // size) + 1
-        total += min(count, most) * size if count > 1 else 0
-    return total
+def _block_gradients(config: ModelConfig, width: int) -> int:
+    """Bytes of the gradients of one block's shared weights: a copy beside the sum over blocks."""
+    blocks = [
+        {spec.name: int(np.prod(spec.shape)) for part in block for spec in part}
+        for block in parameter_tree(config).blocks
+    ]
+    uses = collections.Counter(name for block in blocks for name in block)
+    return width * max(
+        sum(size for name, size in block.items() if uses[name] > 1) for block in blocks
+    )
 
 
 def _activations(config: ModelConfig, shape: StepShape, width: int, recompute: bool) -> int:

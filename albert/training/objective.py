@@ -4,7 +4,7 @@ Whatever is written this way can be cut into towers and micro-batches: their par
 loss and the gradient of the undivided batch.
 """
 
-from typing import Any, Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, NamedTuple, Tuple
 
 from albert.compat import tf
 from albert.config import ModelConfig
@@ -28,15 +28,15 @@ class Objective(NamedTuple):
     Attributes:
       sum_names: The keys of what `sums` returns.
       denominators: From the whole batch to what its parts divide by, a structure of [] tensors.
-      sums: From (weights by name in the type to compute in, some rows of the batch, dropout seed
-        or None, whether to recompute activations) to the sums of these rows.
+      sums: From (weights by name, float32; some rows of the batch; dropout seed or None; whether to
+        recompute activations; in which type to compute) to the sums of these rows.
       loss: From (sums of some rows, denominators of the whole batch) to their part of the loss, [].
       uses_dropout: Whether a dropout seed changes anything.
     """
 
     sum_names: Tuple[str, ...]
     denominators: Callable[[Batch], Any]
-    sums: Callable[[Tensors, Batch, Optional[tf.Tensor], bool], Sums]
+    sums: Callable[..., Sums]
     loss: Callable[[Sums, Any], tf.Tensor]
     uses_dropout: bool
 
@@ -59,10 +59,8 @@ def loss_denominators(batch: Batch) -> Denominators:
 def pretraining(config: ModelConfig) -> Objective:
     """Masked words and sentence order."""
 
-    def sums(tensors, batch, dropout_seed=None, recompute=False) -> Sums:
-        return pretraining_sums(
-            pretraining_output(config, tensors, batch, dropout_seed, recompute), batch
-        )
+    def sums(tensors, batch, *how, **named) -> Sums:
+        return pretraining_sums(pretraining_output(config, tensors, batch, *how, **named), batch)
 
     def loss(sums: Sums, whole: Denominators) -> tf.Tensor:
         return total_loss(

@@ -200,7 +200,7 @@ def make_eval_step(
     """Builds the evaluation step: the sums of a global batch, without dropout."""
 
     def tower_sums(tensors: Tensors, shard: Batch) -> Sums:
-        return objective.sums(policy(precision).cast(tensors), shard, None, False)
+        return objective.sums(tensors, shard, precision=policy(precision))
 
     tower = compiled(tower_sums, xla)
 

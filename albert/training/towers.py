@@ -72,7 +72,7 @@ def tower_gradients(
     """
     with tf.GradientTape() as tape:
         tape.watch(list(tensors.values()))
-        sums = objective.sums(precision.cast(tensors), shard, dropout_seed, recompute)
+        sums = objective.sums(tensors, shard, dropout_seed, recompute, precision)
         loss = objective.loss(sums, denominators)
         if loss_scale is not None:
             loss *= loss_scale
