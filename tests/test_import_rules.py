@@ -69,10 +69,20 @@ def test_albert_does_not_import_preprocess_or_scripts(path):
 
 
 LAYERS = (
-    ("compat", "config", "errors", "fetch", "files", "flags_parsing", "results", "vocabulary"),
+    (
+        "compat",
+        "config",
+        "errors",
+        "fetch",
+        "files",
+        "flags_parsing",
+        "pictures",
+        "results",
+        "vocabulary",
+    ),
     ("model", "optim", "losses", "data", "runtime"),
     ("checkpoints", "training", "diagnosis", "evaluation"),
-    ("validation", "flags", "quickstart", "saved_model", "pictures", "batching"),
+    ("validation", "flags", "quickstart", "saved_model", "batching"),
     ("run_folder", "run_tokenizer", "original_folder", "huggingface", "text_encoder"),
     ("bundle", "tasks", "predict"),
 )

@@ -21,13 +21,15 @@ from albert.tasks.features import Features, make_batch
 from albert.tasks.model import fine_tuning, initial_weights, task_logits
 from albert.tasks.scores import score
 from albert.tasks.task import Task
-from albert.training.metrics_log import MetricsLog
+from albert.training.metrics_log import MetricsLog, draw_curves
 from albert.training.state import GLOBAL_STEP, create_state
 from albert.training.step import StepOptions, make_train_step
 
 # 3e-5 suits base (width 768, 12 layers); like the rate of pre-training it falls with the path
 # through the network.
 _RATE, _PATH, _HIGHEST_RATE = 3e-5, 768 * 12, 5e-4
+
+_PANELS = (("loss", "loss (nats)"), ("accuracy", "accuracy"), ("macro_f1", "macro F1"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +106,7 @@ def finetune(
 ) -> Outcome:
     """Trains, evaluates after every epoch, and keeps the weights of the best one.
 
-    Writes `model.ckpt-STEP` of the best epoch and `metrics.jsonl`.
+    Writes `model.ckpt-STEP` of the best epoch, `metrics.jsonl` and `learning_curves.png`.
 
     Args:
       config: The model, with the dropout to train with.
@@ -159,6 +161,7 @@ def finetune(
             logging.info("No better than epoch %d for %d epochs", best.epoch, options.patience)
             break
     log.close()
+    draw_curves(directory, _PANELS)
     return best
 
 

@@ -3,15 +3,20 @@
 import datetime
 import os
 import time
-from typing import Dict, List, Mapping, Optional
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 from absl import logging
 
-from albert.files import atomic_write
+from albert.pictures import new_figure, save_figure
 from albert.training.step_lines import append_line, cut_lines, read_lines
 
 METRICS_FILE = "metrics.jsonl"
 CURVES_FILE = "learning_curves.png"
+PRETRAINING_PANELS = (
+    ("masked_lm_loss", "masked-LM loss (nats)"),
+    ("masked_lm_accuracy", "masked-LM accuracy"),
+    ("sentence_order_accuracy", "sentence-order accuracy"),
+)
 _FLOORS = {"masked_lm_loss": "unigram_entropy", "masked_lm_accuracy": "top_piece_share"}
 
 
@@ -107,11 +112,16 @@ def format_line(step: int, total: int, values: Dict[str, float], seconds_left: f
     return "  ".join(parts)
 
 
-def draw_curves(directory: str, floor: Optional[Mapping[str, float]] = None) -> Optional[str]:
+def draw_curves(
+    directory: str,
+    panels: Sequence[Tuple[str, str]] = PRETRAINING_PANELS,
+    floor: Optional[Mapping[str, float]] = None,
+) -> Optional[str]:
     """Draws losses and accuracies of a run as a PNG.
 
     Args:
       directory: The run's, with `metrics.jsonl`.
+      panels: A value of the lines and its title, for each plot.
       floor: unigram_entropy and top_piece_share, drawn as the lines that word frequencies alone
         reach.
 
@@ -121,16 +131,7 @@ def draw_curves(directory: str, floor: Optional[Mapping[str, float]] = None) -> 
     lines = read_metrics(directory)
     if not lines:
         return None
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(12, 4.5), tight_layout=True)
-    FigureCanvasAgg(figure)
-    panels = (
-        ("masked_lm_loss", "masked-LM loss (nats)"),
-        ("masked_lm_accuracy", "masked-LM accuracy"),
-        ("sentence_order_accuracy", "sentence-order accuracy"),
-    )
+    figure = new_figure(12.0, 4.5)
     for column, (name, title) in enumerate(panels):
         axes = figure.add_subplot(1, len(panels), column + 1)
         for kind, style in (("train", {"alpha": 0.6}), ("eval", {"marker": "o", "markersize": 4})):
@@ -149,7 +150,6 @@ def draw_curves(directory: str, floor: Optional[Mapping[str, float]] = None) -> 
         if axes.get_legend_handles_labels()[0]:
             axes.legend()
     path = os.path.join(directory, CURVES_FILE)
-    with atomic_write(path, "wb") as handle:
-        figure.savefig(handle, format="png", dpi=110)
+    save_figure(figure, path)
     logging.info("Learning curves: %s", path)
     return path

@@ -87,7 +87,7 @@ class Reports:
     def draw(self) -> None:
         """Draws the curves of the whole run."""
         if self._options.output_dir:
-            draw_curves(self._options.output_dir, self._watch.floor)
+            draw_curves(self._options.output_dir, floor=self._watch.floor)
 
     def close(self) -> None:
         """Flushes the files."""
