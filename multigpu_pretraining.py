@@ -1,4 +1,8 @@
-"""Pre-trains ALBERT on one or more towers: flags -> options -> albert.training.loop.train."""
+r"""Pre-trains ALBERT on one or more towers.
+
+python3 multigpu_pretraining.py --input_file=train.tfrecord --eval_file=valid.tfrecord \
+  --output_dir=pretraining_output --model=base --train_batch_size=120 --num_train_steps=1000000
+"""
 
 import datetime
 import os
@@ -12,7 +16,7 @@ from albert.checkpoints.restore import without_absent_final_norm
 from albert.config import ModelConfig
 from albert.errors import UsageError, exit_on_usage_error
 from albert.files import ensure_new_directory
-from albert.flags_parsing import parse
+from albert.flags_parsing import help_printed, parse
 from albert.optim.optimizers import OptimizerConfig
 from albert.optim.rates import rate_warning, suggested_rate
 from albert.run_folder import open_checkpoint
@@ -91,6 +95,8 @@ def _check_export() -> None:
 
 def main(argv) -> int:
     """Runs the command; returns its exit code."""
+    if help_printed(argv, __doc__):
+        return 0
     with exit_on_usage_error():
         parse(argv)
         albert_flags.warn_about_inert_flags()

@@ -1,10 +1,13 @@
-"""Evaluates a checkpoint on held-out records: flags -> restore -> evaluate -> eval_results.txt."""
+"""Evaluates a checkpoint on held-out records and writes eval_results.txt.
+
+python3 validation.py --input_file=valid.tfrecord --output_dir=pretraining_output --model=base
+"""
 
 import sys
 
 from albert import flags as albert_flags
 from albert.errors import exit_on_usage_error
-from albert.flags_parsing import parse
+from albert.flags_parsing import help_printed, parse
 from albert.runtime import choose_devices
 from albert.validation import validate
 
@@ -14,6 +17,8 @@ FLAGS = albert_flags.FLAGS
 def main(argv) -> int:
     """Runs the command; returns its exit code."""
     FLAGS.set_default("do_train", False)
+    if help_printed(argv, __doc__):
+        return 0
     with exit_on_usage_error():
         parse(argv)
         albert_flags.warn_about_inert_flags()

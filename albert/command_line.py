@@ -6,12 +6,10 @@ import importlib
 import sys
 from typing import Callable, Dict, Iterator, List, Sequence
 
-from absl import flags, logging
+from absl import logging
 
 from albert import flags_parsing
 from albert.errors import UsageError, exit_on_usage_error
-
-_HELP = ("-h", "-help", "--help", "--helpfull", "--helpshort")
 
 
 def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequence[str]) -> None:
@@ -50,8 +48,7 @@ def run(
       main: Gets the positional arguments and returns the exit code.
     """
     define()
-    if any(argument in _HELP for argument in argv[1:]):
-        print("{}\nFlags:\n{}".format(usage.rstrip(), flags.FLAGS.get_help()))
+    if flags_parsing.help_printed(argv, usage):
         sys.exit(0)
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)

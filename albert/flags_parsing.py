@@ -8,6 +8,16 @@ from absl import flags, logging
 
 from albert.errors import UsageError
 
+_HELP = ("-h", "-help", "--help", "--helpfull", "--helpshort")
+
+
+def help_printed(argv: Sequence[str], usage: str) -> bool:
+    """Prints usage and all flags if the command line asks for help; whether it did."""
+    wanted = any(argument in _HELP for argument in argv[1:])
+    if wanted:
+        print("{}\nFlags:\n{}".format(usage.strip(), flags.FLAGS.get_help()))
+    return wanted
+
 
 def parse(argv: Optional[Sequence[str]] = None) -> List[str]:
     """Parses `argv` into `flags.FLAGS`; an undefined flag is a warning, not an error.

@@ -17,6 +17,7 @@ from conftest import ROOT, SIZES, write_record_file
 from oracles import goldens
 
 import multigpu_pretraining
+import validation
 from albert import flags as albert_flags
 from albert.checkpoints.manager import latest_checkpoint, read_tensors, saved_steps
 from albert.compat import tf
@@ -445,3 +446,12 @@ def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(
             assert not tensors[name + "/adam_m"].any() and not tensors[name + "/adam_v"].any()
     steps = [line["step"] for line in read_metrics(str(work / "out"))]
     assert steps == list(range(1, bad + 1))  # each once: the undone ones are gone
+
+
+@pytest.mark.parametrize("script", [multigpu_pretraining, validation])
+def test_help_shows_the_flags_and_does_nothing(script, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert script.main([TRAIN, "--help"]) == 0
+    printed = capsys.readouterr().out
+    assert "--input_file=" in printed and "--num_gpu_cores" in printed
+    assert not list(tmp_path.iterdir())
