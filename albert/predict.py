@@ -12,8 +12,8 @@ from albert.run_tokenizer import Tokenization
 from albert.saved_model import pretraining_signatures
 from albert.tasks.examples import Sentence, Text
 from albert.tasks.features import features_of
-from albert.tasks.finetune import Predictor
 from albert.tasks.folder import FineTuned
+from albert.tasks.predictor import Predictor
 from albert.text_encoder import MASK, Encoded, TextEncoder, padded, split_words
 
 _POSITIONS = "masked_lm_positions"

@@ -18,9 +18,10 @@ from albert.optim.schedules import polynomial_with_warmup
 from albert.run_tokenizer import Tokenization
 from albert.tasks.examples import Sentence, Text, held_out, labels_of, read_sentences, read_texts
 from albert.tasks.features import features_of, make_batch
-from albert.tasks.finetune import Predictor, class_weights
+from albert.tasks.finetune import class_weights
 from albert.tasks.folder import open_fine_tuned
 from albert.tasks.model import fine_tuning, initial_weights
+from albert.tasks.predictor import Predictor
 from albert.tasks.task import Task
 from albert.text_encoder import TextEncoder
 from albert.training.state import create_state

@@ -16,14 +16,13 @@ from albert.tasks.features import Features
 from albert.tasks.finetune import (
     FinetuneOptions,
     Outcome,
-    Predictor,
-    expected_and_predicted,
     finetune,
     main_score,
     suggested_rate,
     with_dropout,
 )
 from albert.tasks.folder import begin_folder
+from albert.tasks.predictor import Predictor, expected_and_predicted
 from albert.tasks.scores import format_report, write_report
 from albert.tasks.task import Task
 
