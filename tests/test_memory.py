@@ -14,7 +14,7 @@ import multigpu_pretraining
 from albert.config import ModelConfig
 from albert.training import free_memory
 from albert.training.find_batch_size import search
-from albert.training.memory import StepShape, estimate_memory, step_shape
+from albert.training.memory import _UPDATE_COPIES, StepShape, estimate_memory, step_shape
 from albert.training.memory_check import divisors
 from albert.training.step import StepOptions
 
@@ -41,7 +41,7 @@ def test_the_estimate_is_what_one_counts_by_hand():
     weights = 4 * (table + block + heads)
     found = estimate()
     assert found.state == 3 * weights
-    assert found.update == 5 * weights  # the gradient, its sum, and three new values a weight
+    assert found.update == _UPDATE_COPIES * weights
     assert found.gradients == weights + 4 * block  # the sum, and those of one use
     tokens = 2 * 4
     kept_of_a_block = 8 * 6 + 2 * 7 + 2 * 4  # vectors, feed-forward, attention weights
@@ -49,7 +49,7 @@ def test_the_estimate_is_what_one_counts_by_hand():
     working = max(3 * 2 * 4, 4 * 6 + 2 * 7)
     assert working * tokens > 2 * 2 * 11  # more than the scores over the vocabulary
     assert found.activations == 4 * tokens * (5 * kept_of_a_block + embedded + working)
-    assert found.total == found.state + max(found.gradients + found.activations, found.update)
+    assert found.total == found.state + found.gradients + found.activations + found.update
     again = estimate(recompute=True)
     assert again.activations == 4 * tokens * (kept_of_a_block + 5 * 6 + embedded + working)
     assert estimate(accumulation=2).gradients == found.gradients + 2 * weights

@@ -18,6 +18,9 @@ _FLOAT = 4  # bytes of float32
 _SLOTS = 2  # both optimizers keep two moments
 # TensorFlow itself, its compiled kernels, the graph of a step and what the allocator holds back.
 _PROGRAM = 850 * 10**6
+# Copies of all weights that peaks hold beside those counted, whatever the batch: what the update
+# computes (new weights and slots, and what it replaces) and does not give back. Fitted.
+_UPDATE_COPIES = 7
 
 
 class StepShape(NamedTuple):
@@ -37,7 +40,7 @@ class Estimate(NamedTuple):
       state: Weights and slots.
       gradients: Of every tower, with those of one block before they are added to the sum.
       activations: What the backward pass keeps, and what it works with.
-      update: Gradients beside the second copy of weights and slots; activations are gone then.
+      update: What the optimizer computes with, and keeps until the next step.
     """
 
     program: int
@@ -49,7 +52,7 @@ class Estimate(NamedTuple):
     @property
     def total(self) -> int:
         """The peak."""
-        return self.program + self.state + max(self.gradients + self.activations, self.update)
+        return self.program + self.state + self.gradients + self.activations + self.update
 
 
 def step_shape(batch: Mapping[str, np.ndarray], parts: int) -> StepShape:
@@ -83,7 +86,7 @@ def estimate_memory(
         state=(1 + _SLOTS) * weights,
         gradients=towers * gradients,
         activations=towers * _activations(config, shape, width, options.recompute),
-        update=(towers + 1 + 1 + _SLOTS) * weights,
+        update=_UPDATE_COPIES * weights,
     )
 
 
