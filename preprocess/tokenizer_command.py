@@ -1,5 +1,6 @@
 """The command that trains a tokenizer and reports on it."""
 
+import sys
 from typing import List, Sequence
 
 from absl import flags
@@ -46,7 +47,7 @@ def main(positional: List[str]) -> int:
         character_coverage=f.character_coverage,
         lower_case=f.do_lower_case,
         random_seed=f.random_seed,
-        show_progress=True,
+        show_progress=sys.stderr.isatty(),
     )
     heldout = f.heldout_file or f.input_file
     lines = tokenizer.sentences(inputs.expand(heldout, "heldout_file"))

@@ -296,7 +296,8 @@ def check_served(tmp_path, kind, examples):
     expected = Predictor(found.config, found.task, found.weights, "/device:CPU:0").probabilities(
         rows
     )
-    served = tf.saved_model.load(out).signatures["classify" if kind == "classification" else "tag"]
+    loaded = tf.saved_model.load(out)  # kept: it owns the variables
+    served = loaded.signatures["classify" if kind == "classification" else "tag"]
     batch = make_batch(found.task, rows[:4], 16)
     del batch["labels"]
     got = served(**{name: tf.constant(value) for name, value in batch.items()})["probabilities"]
