@@ -77,6 +77,7 @@ LAYERS = (
         "files",
         "flags_parsing",
         "pictures",
+        "processes",
         "results",
         "vocabulary",
     ),

@@ -1,16 +1,13 @@
 """Several fine-tunings side by side: what pre-training gives over nothing and over a baseline."""
 
 import os
-import subprocess
-import sys
-from typing import Callable, Dict, List, Mapping, NamedTuple, Sequence
+from typing import Dict, List, Mapping, NamedTuple, Sequence
 
 import numpy as np
-from absl import logging
 
-import albert
 from albert.config import read_json_object
 from albert.errors import UsageError
+from albert.processes import run_python
 from albert.tasks.baselines import most_frequent_tag, tfidf_logistic_regression
 from albert.tasks.examples import read_sentences, read_texts
 from albert.tasks.scores import REPORT_FILE
@@ -33,7 +30,6 @@ def compare(
     contenders: Mapping[str, Sequence[str]],
     seeds: Sequence[int],
     directory: str,
-    run: Callable[..., int] = subprocess.call,
 ) -> Results:
     """Fine-tunes each contender once a seed, all with the same budget, and adds the baseline.
 
@@ -43,7 +39,6 @@ def compare(
       contenders: Flags of `python -m albert finetune` by contender.
       seeds: Of new weights, order and dropout.
       directory: Where the folders of the runs go; one that is complete is not made again.
-      run: Runs a command line and returns its exit code.
 
     Returns:
       By contender, by measure: one value a seed.
@@ -59,7 +54,7 @@ def compare(
             report = os.path.join(folder, REPORT_FILE)
             if not os.path.isfile(report):
                 command = _command(kind, files, folder, seed) + list(more)
-                if run(command, env=_environment()):
+                if run_python(*command):
                     raise UsageError("This run failed: {}".format(" ".join(command)))
             reports.append(read_json_object(report))
         results[name] = {key: [report[key] for report in reports] for key in MEASURES}
@@ -69,8 +64,6 @@ def compare(
         name = "TF-IDF, logistic regression"
         scores = tfidf_logistic_regression(*map(read_texts, files[::2]))
     results[name] = {key: [scores[key]] for key in MEASURES}
-    for line in table(results):
-        logging.info(line)
     return results
 
 
@@ -84,14 +77,7 @@ def _command(kind: str, files: Files, folder: str, seed: int) -> List[str]:
         "random_seed": seed,
     }
     flags = ["--{}={}".format(name, value) for name, value in named.items()]
-    return [sys.executable, "-m", "albert", "finetune", "--tqdm_off"] + flags
-
-
-def _environment() -> Dict[str, str]:
-    # A process of its own must find this package wherever it was started.
-    root = os.path.dirname(os.path.dirname(os.path.abspath(albert.__file__)))
-    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    return dict(os.environ, PYTHONPATH=path)
+    return ["-m", "albert", "finetune", "--tqdm_off"] + flags
 
 
 def table(results: Results) -> List[str]:
