@@ -451,7 +451,8 @@ def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(
 @pytest.mark.parametrize("script", [multigpu_pretraining, validation])
 def test_help_shows_the_flags_and_does_nothing(script, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert script.main([TRAIN, "--help"]) == 0
+    with flagsaver.flagsaver():
+        assert script.main([TRAIN, "--help"]) == 0
     printed = capsys.readouterr().out
     assert "--input_file=" in printed and "--num_gpu_cores" in printed
     assert not list(tmp_path.iterdir())
