@@ -16,6 +16,10 @@ LEGACY_PYTHON ?= $(shell for p in python3.7 $(PYENV_ROOT)/versions/3.7.*/bin/pyt
   $$p -c 'import sys, venv; sys.exit(sys.version_info[:2] != (3, 7))' 2>/dev/null \
   && echo $$p && break; done)
 
+# Tests at a time.
+JOBS ?= 2
+PYTEST := -m pytest -q --numprocesses=$(JOBS) --dist=worksteal
+
 .PHONY: quickstart test test-current test-legacy lint clean
 
 quickstart: $(VENV)/installed  ## train a small ALBERT from text: TEXT=path-or-glob for your own
@@ -24,11 +28,11 @@ quickstart: $(VENV)/installed  ## train a small ALBERT from text: TEXT=path-or-g
 test: test-current test-legacy  ## all tests, on current TensorFlow and on TensorFlow 1.15
 
 test-current: $(VENV)/installed
-	$(VENV)/bin/python -m pytest -q
+	$(VENV)/bin/python $(PYTEST)
 
 ifneq ($(LEGACY_PYTHON),)
 test-legacy: $(LEGACY_VENV)/installed
-	$(LEGACY_VENV)/bin/python -m pytest -q
+	$(LEGACY_VENV)/bin/python $(PYTEST)
 else
 test-legacy:
 	@echo
