@@ -15,7 +15,7 @@ from albert.data.prefetch import prefetch
 from albert.data.source import Data, log_features
 from albert.precision import policy
 from albert.runtime import matmul_peak
-from albert.training.held_out import HeldOut
+from albert.training.held_out import HeldOut, forget_best_beyond
 from albert.training.memory_check import check_memory, machine_of
 from albert.training.options import TrainingOptions
 from albert.training.reports import Reports
@@ -191,6 +191,7 @@ class _Run:
             return in_a_row
         self._rollbacks.take(self._state)
         self._reports.go_back(self._global_step())
+        forget_best_beyond(self._options, self._global_step())
         self._saved_step = None  # the same weights again, with the batches that are left behind
         self._save(self._global_step())
         self._build_step()
