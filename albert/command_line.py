@@ -3,6 +3,8 @@
 import contextlib
 import errno
 import importlib
+import os
+import signal
 import sys
 from typing import Callable, Dict, Iterator, List, Sequence
 
@@ -60,6 +62,10 @@ def run(
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read the output has enough, as `head` does; nor must Python flush it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
 
 
 @contextlib.contextmanager

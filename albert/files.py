@@ -103,6 +103,17 @@ def ensure_writable_directory(path: str, flag: str) -> None:
         raise _cannot_write(path, flag, error) from error
 
 
+def ensure_writable_file(path: str, flag: str) -> None:
+    """Creates the folder of a file and proves that it can be written.
+
+    Raises:
+      UsageError: The path is a folder, or the folder it is in cannot be made or written.
+    """
+    if os.path.isdir(path):
+        raise UsageError("{}={} is a folder; add a file name.".format(flag, path))
+    ensure_writable_directory(os.path.dirname(path) or ".", flag)
+
+
 def ensure_new_directory(path: str, flag: str) -> None:
     """Creates a directory that holds nothing yet, so that old and new files are never mixed.
 

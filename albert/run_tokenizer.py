@@ -95,22 +95,6 @@ def find_tokenization(
     )
 
 
-def count_pieces(path: str) -> int:
-    """The number of pieces of a SentencePiece model.
-
-    Raises:
-      UsageError: It is none.
-    """
-    import sentencepiece
-
-    processor = sentencepiece.SentencePieceProcessor()
-    try:
-        processor.Load(path)
-    except (OSError, RuntimeError) as error:
-        raise UsageError("{} is not a SentencePiece model ({}).".format(path, error)) from error
-    return processor.GetPieceSize()
-
-
 def check_vocabulary(config: ModelConfig, pieces: int, path: str) -> None:
     """Checks that a model knows every piece of a tokenizer; says so if it knows more.
 

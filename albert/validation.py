@@ -40,16 +40,16 @@ def find_checkpoint(name: Optional[str], directory: Optional[str]) -> str:
             if os.path.isfile(prefix + ".index"):
                 return prefix
         raise UsageError(
-            "No checkpoint {}.index. Name it without its ending, for example "
-            "--checkpoint=model.ckpt-1000.".format(inside)
+            "No folder {} and no checkpoint {}.index. Name a checkpoint without its ending, for "
+            "example model.ckpt-1000.".format(name, inside)
         )
     if not directory:
         raise UsageError("Pass --output_dir, the folder of a run, or --checkpoint.")
     prefix = latest_checkpoint(directory)
     if prefix is None:
         raise UsageError(
-            "No checkpoint in --output_dir={}. Train one there with multigpu_pretraining.py, or "
-            "name one with --checkpoint.".format(directory)
+            "No checkpoint in {}. Pass the folder of a run of multigpu_pretraining.py, or name a "
+            "checkpoint.".format(directory)
         )
     return prefix
 

@@ -70,7 +70,7 @@ def opened(path: str, identity: dict) -> Iterator[Workspace]:
     Raises:
       UsageError: The folder cannot be written, or another build is using it.
     """
-    ensure_writable_directory(path, "output_file")
+    ensure_writable_directory(path, "--output_file")
     with open(os.path.join(path, "lock"), "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

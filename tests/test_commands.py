@@ -430,6 +430,16 @@ def test_an_evaluation_that_is_no_number_is_never_the_best(work, monkeypatch):
     assert read_results(str(work / "out" / "best")) == {"global_step": 1.0, "loss": 5.0}
 
 
+def test_what_follows_two_dashes_is_no_flag():
+    with flagsaver.flagsaver():
+        assert parse(["predict", "a", "--", "-5 degrees", "--no_save"]) == [
+            "a",
+            "-5 degrees",
+            "--no_save",
+        ]
+        assert not albert_flags.FLAGS.no_save
+
+
 @pytest.mark.parametrize("flag", ["input_file", "eval_file"])
 def test_a_preset_takes_the_vocabulary_of_the_records(work, flag):
     manifest = {"files": [{"name": "train.tfrecord"}], "vocab_size": SIZES["vocab_size"]}

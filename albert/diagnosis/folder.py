@@ -7,7 +7,7 @@ from typing import Dict, Optional
 import numpy as np
 from absl import logging
 
-from albert.checkpoints.manager import saved_steps
+from albert.checkpoints.manager import PREFIX, saved_steps
 from albert.checkpoints.restore import load_weights
 from albert.compat import tf
 from albert.config import ModelConfig
@@ -61,4 +61,4 @@ def _records(patterns: str, config: ModelConfig) -> Optional[Data]:
 
 
 def _weights(config: ModelConfig, directory: str, step: int) -> Dict[str, np.ndarray]:
-    return load_weights(config, os.path.join(directory, "model.ckpt-{}".format(step)))
+    return load_weights(config, os.path.join(directory, PREFIX + str(step)))
