@@ -1,5 +1,6 @@
 """The commands as people type them, in processes of their own."""
 
+import errno
 import glob
 import hashlib
 import json
@@ -27,6 +28,8 @@ from albert.checkpoints.manager import (
 )
 from albert.compat import tf
 from albert.config import CONFIG_DIRECTORY, ModelConfig
+from albert.errors import exit_on_usage_error
+from albert.files import held
 from albert.flags_parsing import parse
 from albert.model.parameters import initial_values
 from albert.optim.rates import rate_warning, suggested_rate
@@ -428,6 +431,30 @@ def test_an_evaluation_that_is_no_number_is_never_the_best(work, monkeypatch):
     with flagsaver.flagsaver():
         assert multigpu_pretraining.main([TRAIN] + flags) == 0
     assert read_results(str(work / "out" / "best")) == {"global_step": 1.0, "loss": 5.0}
+
+
+def test_two_runs_do_not_share_a_directory(work, capsys):
+    (work / "out").mkdir()
+    with held(str(work / "out"), "--output_dir"):
+        with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
+            multigpu_pretraining.main([TRAIN] + training_flags(work, 2))
+    assert ended.value.code == 2
+    assert "Another process is writing to" in capsys.readouterr().err
+    assert os.listdir(str(work / "out")) == [".lock"]
+
+
+@pytest.mark.parametrize(
+    "code,said",
+    [(errno.ENOSPC, "The disk is full"), (errno.EROFS, "Not allowed"), (errno.EIO, None)],
+)
+def test_a_disk_that_refuses_is_one_sentence(code, said, capsys):
+    with pytest.raises(SystemExit if said else OSError) as ended, exit_on_usage_error():
+        raise OSError(code, os.strerror(code), "model.ckpt-1.index")
+    if said:
+        assert ended.value.code == 2
+        printed = capsys.readouterr().err
+        assert printed.startswith("ERROR: " + said) and "model.ckpt-1.index" in printed
+        assert printed.count("\n") == 1
 
 
 def test_what_follows_two_dashes_is_no_flag():

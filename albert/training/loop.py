@@ -20,7 +20,7 @@ from albert.training.memory_check import check_memory, machine_of
 from albert.training.options import TrainingOptions
 from albert.training.reports import Reports
 from albert.training.rollback import Rollbacks
-from albert.training.setup import build_step, claim_directory, open_records, prepare_state
+from albert.training.setup import build_step, claimed, open_records, prepare_state
 from albert.training.signals import stop_on_signal
 from albert.training.step import StepResult
 from albert.training.towers import check_batch_size
@@ -54,12 +54,9 @@ def train(options: TrainingOptions, devices: Sequence[str], flags_text: str) -> 
     layout = data.layout(options.padding, options.train_batch_size, micro_batches)
     batch = layout(data.rows(options.train_batch_size))
     check_memory(options, batch, machine_of(devices, options.memory_limit_gb))
-    if options.output_dir:
-        claim_directory(options.output_dir, options.model, flags_text)
-    else:
-        logging.warning("--no_save: nothing of this run will be written")
-    log_features(data.shapes, options.train_batch_size)
-    return _Run(options, devices, data, layout, held_out, progress).go()
+    with claimed(options.output_dir, options.model, flags_text):
+        log_features(data.shapes, options.train_batch_size)
+        return _Run(options, devices, data, layout, held_out, progress).go()
 
 
 class _Run:
