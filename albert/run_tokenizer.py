@@ -116,8 +116,9 @@ def _find_manifest(directory: str) -> Optional[dict]:
     names = read_flags(directory).get("input_file", "").split(",")
     for pattern in names if names[0] else []:
         for path in _places(pattern.strip(), directory):
-            for found in sorted(glob.glob(path))[:1]:
-                return read_manifest(found)
+            found = [path] if os.path.isfile(path) else sorted(glob.glob(path))
+            if found:
+                return read_manifest(found[0])
     return None
 
 

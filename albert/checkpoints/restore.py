@@ -60,11 +60,6 @@ def load_model(config: ModelConfig, prefix: str) -> SavedModel:
     return SavedModel(weights, int(tensors.get(GLOBAL_STEP, 0)))
 
 
-def load_weights(config: ModelConfig, prefix: str) -> Dict[str, np.ndarray]:
-    """The weights of `load_model` alone."""
-    return load_model(config, prefix).weights
-
-
 def resume(config: ModelConfig, state: TrainState, prefix: str) -> None:
     """Puts weights, slots and counters of a checkpoint into the state.
 
