@@ -12,11 +12,12 @@ from typing import Sequence
 from absl import logging
 
 from albert import flags as albert_flags
+from albert.checkpoints.manager import latest_checkpoint
 from albert.checkpoints.restore import without_absent_final_norm
 from albert.config import ModelConfig
 from albert.errors import UsageError, exit_on_usage_error
-from albert.files import ensure_new_directory
-from albert.flags_parsing import help_printed, parse
+from albert.files import atomic_directory, check_holds_nothing
+from albert.flags_parsing import help_printed
 from albert.optim.optimizers import OptimizerConfig
 from albert.optim.rates import rate_warning, suggested_rate
 from albert.run_folder import open_checkpoint
@@ -45,10 +46,17 @@ def _learning_rate(model: ModelConfig) -> float:
     return FLAGS.learning_rate
 
 
-def _training_options(devices: Sequence[str]) -> TrainingOptions:
+def _model() -> ModelConfig:
     model = albert_flags.model_config()
-    if FLAGS.init_checkpoint:
-        model = without_absent_final_norm(model, FLAGS.init_checkpoint)
+    if not FLAGS.init_checkpoint:
+        return model
+    # A run that has begun no longer needs what it began from.
+    begun = None if FLAGS.no_save or not FLAGS.output_dir else latest_checkpoint(FLAGS.output_dir)
+    return without_absent_final_norm(model, begun or FLAGS.init_checkpoint)
+
+
+def _training_options(devices: Sequence[str]) -> TrainingOptions:
+    model = _model()
     default_trust = "all" if model.layout == "brightmart" else "decayed"
     warmup = FLAGS.num_warmup_steps
     computed = {
@@ -86,11 +94,22 @@ def _training_options(devices: Sequence[str]) -> TrainingOptions:
     return TrainingOptions(**dict(named, **computed))
 
 
-def _check_export() -> None:
+def _check_what_follows() -> None:
     """Says before a long training what would only fail after it."""
-    if FLAGS.no_save:
-        raise UsageError("--export_dir writes what a run has saved; leave out --no_save.")
-    ensure_new_directory(FLAGS.export_dir, "--export_dir")
+    if not FLAGS.do_train and not FLAGS.do_eval:
+        raise UsageError("At least one of --do_train and --do_eval must be True.")
+    for flag, wanted in (("export_dir", FLAGS.export_dir), ("do_eval", FLAGS.do_eval)):
+        if wanted and FLAGS.do_train and FLAGS.no_save:
+            raise UsageError("--{} takes what a run has saved; leave out --no_save.".format(flag))
+    if FLAGS.export_dir:
+        check_holds_nothing(FLAGS.export_dir, "--export_dir")
+
+
+def _export() -> None:
+    checkpoint = open_checkpoint(FLAGS.output_dir, None if FLAGS.do_train else FLAGS.checkpoint)
+    with atomic_directory(FLAGS.export_dir, "--export_dir") as folder:
+        write_pretraining_model(folder, checkpoint.config, checkpoint.weights)
+    logging.info("Wrote %s", FLAGS.export_dir)
 
 
 def main(argv) -> int:
@@ -98,15 +117,11 @@ def main(argv) -> int:
     if help_printed(argv, __doc__):
         return 0
     with exit_on_usage_error():
-        parse(argv)
-        albert_flags.warn_about_inert_flags()
-        if not FLAGS.do_train and not FLAGS.do_eval:
-            raise UsageError("At least one of --do_train and --do_eval must be True.")
-        if not FLAGS.output_dir and not FLAGS.no_save:
+        albert_flags.parse_command_line(argv)
+        _check_what_follows()
+        if FLAGS.do_train and not FLAGS.output_dir and not FLAGS.no_save:
             now = datetime.datetime.now()
             FLAGS.output_dir = os.path.join("runs", now.strftime("pretrain-%Y%m%d_%H%M%S"))
-        if FLAGS.export_dir:
-            _check_export()
         devices = choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv)
         options = _training_options(devices)
         if FLAGS.find_batch_size:
@@ -115,8 +130,7 @@ def main(argv) -> int:
         if FLAGS.do_eval and code == 0:
             validate(options.model, devices)
         if FLAGS.export_dir and code == 0:
-            checkpoint = open_checkpoint(FLAGS.output_dir)
-            write_pretraining_model(FLAGS.export_dir, checkpoint.config, checkpoint.weights)
+            _export()
         return code
 
 

@@ -7,7 +7,7 @@ import sys
 
 from albert import flags as albert_flags
 from albert.errors import exit_on_usage_error
-from albert.flags_parsing import help_printed, parse
+from albert.flags_parsing import help_printed
 from albert.runtime import choose_devices
 from albert.validation import validate
 
@@ -20,8 +20,7 @@ def main(argv) -> int:
     if help_printed(argv, __doc__):
         return 0
     with exit_on_usage_error():
-        parse(argv)
-        albert_flags.warn_about_inert_flags()
+        albert_flags.parse_command_line(argv)
         validate(
             albert_flags.model_config(), choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv)
         )

@@ -1,15 +1,15 @@
 """What all sub-commands share: dispatch, flags, help, logging, one-sentence errors."""
 
-import contextlib
-import errno
 import importlib
+import os
+import signal
 import sys
-from typing import Callable, Dict, Iterator, List, Sequence
+from typing import Callable, Dict, List, Sequence
 
 from absl import logging
 
 from albert import flags_parsing
-from albert.errors import UsageError, exit_on_usage_error
+from albert.errors import exit_on_usage_error
 
 
 def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequence[str]) -> None:
@@ -55,20 +55,11 @@ def run(
     try:
         with exit_on_usage_error():
             positional = flags_parsing.parse(argv)
-            with _full_disk_explained():
-                sys.exit(main(positional))
+            sys.exit(main(positional))
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(130)
-
-
-@contextlib.contextmanager
-def _full_disk_explained() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise UsageError(
-            "The disk is full ({}). Free some space and run the same command again.".format(error)
-        ) from error
+    except BrokenPipeError:
+        # Whoever read the output has enough, as `head` does; nor must Python flush it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)

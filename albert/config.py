@@ -109,7 +109,8 @@ class ModelConfig:
             layout, or has a value of the wrong type or out of range.
         """
         values = dict(values)
-        values.setdefault("layout", _infer_layout(values, source))
+        if "layout" not in values:
+            values["layout"] = _infer_layout(values, source)
         fields = {field.name: field for field in dataclasses.fields(cls)}
         dead = _DEAD_GOOGLE_KEYS + _DEAD_BRIGHTMART_KEYS
         for key in values:

@@ -1,6 +1,7 @@
 """The one exception that means "the user can fix this"."""
 
 import contextlib
+import errno
 import sys
 from typing import Iterator
 
@@ -13,11 +14,30 @@ class UsageError(ValueError):
     """
 
 
+# What the disk says that is no fault of the program.
+_DISK = {
+    errno.ENOSPC: "The disk is full ({}). Free some space and run the same command again.",
+    errno.EDQUOT: "The disk is full ({}). Free some space and run the same command again.",
+    errno.EACCES: "Not allowed: {}. Choose a place you may read and write.",
+    errno.EROFS: "Not allowed: {}. Choose a place you may read and write.",
+}
+
+
 @contextlib.contextmanager
 def exit_on_usage_error() -> Iterator[None]:
-    """Prints a `UsageError` raised inside as one line on stderr and exits with code 2."""
+    """Prints what the user can correct as one line on stderr and exits with code 2.
+
+    That is a `UsageError`, a full disk, or one that may not be read or written.
+    """
     try:
         yield
     except UsageError as error:
-        print("ERROR: {}".format(error), file=sys.stderr, flush=True)
-        sys.exit(2)
+        message = str(error)
+    except OSError as error:
+        if error.errno not in _DISK:
+            raise
+        message = _DISK[error.errno].format(error)
+    else:
+        return
+    print("ERROR: {}".format(message), file=sys.stderr, flush=True)
+    sys.exit(2)

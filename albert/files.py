@@ -1,6 +1,7 @@
 """Files and folders that are either whole or absent: written aside, synced, then renamed."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -101,6 +102,38 @@ def ensure_writable_directory(path: str, flag: str) -> None:
         os.remove(probe)
     except OSError as error:
         raise _cannot_write(path, flag, error) from error
+
+
+@contextlib.contextmanager
+def held(directory: str, flag: str) -> Iterator[None]:
+    """Keeps other processes out of a folder, as long as they ask, until the block or we end.
+
+    Raises:
+      UsageError: Another process holds it.
+    """
+    with open(os.path.join(directory, ".lock"), "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UsageError(
+                "Another process is writing to {}. Wait for it, or choose another {}.".format(
+                    directory, flag
+                )
+            ) from error
+        except OSError:
+            pass  # the file system has no locks
+        yield
+
+
+def ensure_writable_file(path: str, flag: str) -> None:
+    """Creates the folder of a file and proves that it can be written.
+
+    Raises:
+      UsageError: The path is a folder, or the folder it is in cannot be made or written.
+    """
+    if os.path.isdir(path):
+        raise UsageError("{}={} is a folder; add a file name.".format(flag, path))
+    ensure_writable_directory(os.path.dirname(path) or ".", flag)
 
 
 def ensure_new_directory(path: str, flag: str) -> None:

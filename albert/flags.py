@@ -1,7 +1,7 @@
 """The flags of the training and validation commands, under the field's names."""
 
 import dataclasses
-from typing import List
+from typing import List, Sequence
 
 from absl import flags, logging
 
@@ -10,7 +10,7 @@ from albert.data.packing import PADDINGS
 from albert.data.pipeline import expand_files
 from albert.data.records import read_manifest
 from albert.errors import UsageError
-from albert.flags_parsing import describe
+from albert.flags_parsing import describe, parse
 from albert.optim.optimizers import OPTIMIZERS, TRUST_RATIOS
 from albert.precision import POLICIES
 from albert.runtime import XLA_MODES
@@ -31,6 +31,24 @@ _INERT = (
 )
 _NOT_HERE = ("masked_lm_prob",)  # chosen when records are built
 
+# Numbers that are divided by, counted with or asked for one at a time.
+_ABOVE_0 = (
+    "clip_norm",
+    "eval_batch_size",
+    "eval_steps",
+    "gradient_accumulation_steps",
+    "log_steps",
+    "max_eval_steps",
+    "max_predictions_per_seq",
+    "max_seq_length",
+    "memory_limit_gb",
+    "num_train_steps",
+    "save_checkpoints_steps",
+    "small",
+    "train_batch_size",
+)
+_NOT_BELOW_0 = ("keep_checkpoint_max", "max_rollbacks", "random_seed", "stop_on_plateau")
+
 
 class _RateParser(flags.FloatParser):
     """A number, or "auto"."""
@@ -38,10 +56,6 @@ class _RateParser(flags.FloatParser):
     def convert(self, argument):
         """Returns the number, or the word."""
         return argument if argument == "auto" else super().convert(argument)
-
-    def is_outside_bounds(self, value):
-        """Tells whether a number is negative; the word never is."""
-        return value != "auto" and super().is_outside_bounds(value)
 
 
 # The model.
@@ -124,6 +138,11 @@ for _name in _INERT:
     flags.DEFINE_string(_name, None, "Accepted for old commands; does nothing here.")
 flags.DEFINE_string("masked_lm_prob", None, "Accepted for old commands: records carry masks.")
 
+for _name in _ABOVE_0:
+    flags.register_validator(_name, lambda value: value is None or value > 0, "must be above 0")
+for _name in _NOT_BELOW_0:
+    flags.register_validator(_name, lambda value: value >= 0, "must not be negative")
+
 
 def own_flags() -> List[str]:
     """Names of the flags defined here, without absl's own."""
@@ -139,8 +158,22 @@ def flags_text() -> str:
     return describe([name for name in own_flags() if name not in _INERT + _NOT_HERE])
 
 
-def warn_about_inert_flags() -> None:
-    """One warning for the flags that have no meaning here."""
+def parse_command_line(argv: Sequence[str]) -> None:
+    """Parses a command of training or validation, with a warning for what has no meaning here.
+
+    Raises:
+      UsageError: A flag has a value that cannot be read, or a word is no flag.
+    """
+    words = parse(argv)
+    if words:
+        raise UsageError(
+            "{!r} is no flag and would do nothing. Write --name=value; a switch, too, takes its "
+            "value only after a sign of equality: --use_gpu=False.".format(words[0])
+        )
+    _warn_about_inert_flags()
+
+
+def _warn_about_inert_flags() -> None:
     given = [name for name in _INERT if FLAGS[name].present]
     if given:
         logging.warning("These flags do nothing on GPUs and CPUs: --%s", ", --".join(given))
@@ -166,7 +199,8 @@ def model_config() -> ModelConfig:
 
 def _with_vocabulary_of_records(preset: ModelConfig) -> ModelConfig:
     """A preset is sizes; how many pieces there are is a fact about the records."""
-    manifest = read_manifest(expand_files(FLAGS.input_file)[0]) if FLAGS.input_file else None
+    records = FLAGS.input_file or FLAGS.eval_file
+    manifest = read_manifest(expand_files(records)[0]) if records else None
     size = (manifest or {}).get("vocab_size", preset.vocab_size)
     if size != preset.vocab_size:
         logging.info("vocab_size = %d as in the records, instead of the preset's", size)

@@ -8,15 +8,25 @@ from absl import flags, logging
 
 from albert.errors import UsageError
 
+_MORE_HELP = """
+
+--flagfile=FILE reads flags from a file, one a line. --helpfull shows the logging flags too."""
 _HELP = ("-h", "-help", "--help", "--helpfull", "--helpshort")
 
 
 def help_printed(argv: Sequence[str], usage: str) -> bool:
-    """Prints usage and all flags if the command line asks for help; whether it did."""
-    wanted = any(argument in _HELP for argument in argv[1:])
+    """Prints usage and flags if the command line asks for help; whether it did.
+
+    absl's own flags are left out but for --helpfull.
+    """
+    wanted = [argument for argument in argv[1:] if argument in _HELP]
     if wanted:
-        print("{}\nFlags:\n{}".format(usage.strip(), flags.FLAGS.get_help()))
-    return wanted
+        found = flags.FLAGS
+        ours = [name for name in found.flags_by_module_dict() if not name.startswith("absl.")]
+        shown = "\n".join(found.module_help(name) for name in sorted(ours))
+        print("{}\n\nFlags:".format(usage.strip()))
+        print(found.get_help() if "--helpfull" in wanted else shown + _MORE_HELP)
+    return bool(wanted)
 
 
 def parse(argv: Optional[Sequence[str]] = None) -> List[str]:
@@ -26,7 +36,7 @@ def parse(argv: Optional[Sequence[str]] = None) -> List[str]:
     script defines (`--masked_lm_prob` in a training command). They keep working, visibly.
 
     Returns:
-      The positional arguments.
+      The positional arguments; all that follows a `--` is one, whatever it begins with.
 
     Raises:
       UsageError: A defined flag has a value that cannot be read.
@@ -34,16 +44,17 @@ def parse(argv: Optional[Sequence[str]] = None) -> List[str]:
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
     argv = list(sys.argv if argv is None else argv)
+    end = argv.index("--") if "--" in argv else len(argv)
     if flags.FLAGS.is_parsed():
         flags.FLAGS.unparse_flags()
     try:
-        rest = flags.FLAGS(argv, known_only=True)[1:]
+        rest = flags.FLAGS(argv[:end], known_only=True)[1:]
     except flags.Error as error:
         raise UsageError("{}. See --help for the values it takes.".format(error)) from error
     for argument in rest:
         if argument.startswith("-") and argument.strip("-"):
             _warn_unknown(argument)
-    return [argument for argument in rest if not argument.startswith("-")]
+    return [argument for argument in rest if not argument.startswith("-")] + argv[end + 1 :]
 
 
 def _warn_unknown(argument: str) -> None:

@@ -72,9 +72,8 @@ class PretrainedModel:
         exponents = np.exp(logits - logits.max())
         probabilities = exponents / exponents.sum()
         vocabulary = self._encoder.vocabulary
-        allowed = np.zeros(len(probabilities), bool)
-        allowed[vocabulary.replacements] = True  # never a special piece
-        best = np.argsort(-probabilities * allowed, kind="stable")[:top_k]
+        allowed = vocabulary.replacements  # never a special piece
+        best = allowed[np.argsort(-probabilities[allowed], kind="stable")[:top_k]].tolist()
         return [
             {
                 "piece": vocabulary.pieces[i],

@@ -101,7 +101,7 @@ def read_flags(directory: str) -> Dict[str, str]:
                 name, equals, value = line.lstrip("-").partition("=")
                 if equals:
                     found[name] = value
-                elif name.startswith("no"):
+                elif name.startswith("no") and name != "no_save":
                     found[name[len("no") :]] = "false"
                 else:
                     found[name] = "true"

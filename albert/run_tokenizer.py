@@ -95,22 +95,6 @@ def find_tokenization(
     )
 
 
-def count_pieces(path: str) -> int:
-    """The number of pieces of a SentencePiece model.
-
-    Raises:
-      UsageError: It is none.
-    """
-    import sentencepiece
-
-    processor = sentencepiece.SentencePieceProcessor()
-    try:
-        processor.Load(path)
-    except (OSError, RuntimeError) as error:
-        raise UsageError("{} is not a SentencePiece model ({}).".format(path, error)) from error
-    return processor.GetPieceSize()
-
-
 def check_vocabulary(config: ModelConfig, pieces: int, path: str) -> None:
     """Checks that a model knows every piece of a tokenizer; says so if it knows more.
 
@@ -132,8 +116,9 @@ def _find_manifest(directory: str) -> Optional[dict]:
     names = read_flags(directory).get("input_file", "").split(",")
     for pattern in names if names[0] else []:
         for path in _places(pattern.strip(), directory):
-            for found in sorted(glob.glob(path))[:1]:
-                return read_manifest(found)
+            found = [path] if os.path.isfile(path) else sorted(glob.glob(path))
+            if found:
+                return read_manifest(found[0])
     return None
 
 

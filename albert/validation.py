@@ -14,6 +14,7 @@ from albert.data.prefetch import prefetch
 from albert.data.source import log_features, open_data
 from albert.errors import UsageError
 from albert.evaluation import evaluate
+from albert.files import ensure_writable_directory
 from albert.results import log_results, write_results
 from albert.runtime import choose_xla
 from albert.training.objective import pretraining
@@ -39,16 +40,16 @@ def find_checkpoint(name: Optional[str], directory: Optional[str]) -> str:
             if os.path.isfile(prefix + ".index"):
                 return prefix
         raise UsageError(
-            "No checkpoint {}.index. Name it without its ending, for example "
-            "--checkpoint=model.ckpt-1000.".format(inside)
+            "No folder {} and no checkpoint {}.index. Name a checkpoint without its ending, for "
+            "example model.ckpt-1000.".format(name, inside)
         )
     if not directory:
         raise UsageError("Pass --output_dir, the folder of a run, or --checkpoint.")
     prefix = latest_checkpoint(directory)
     if prefix is None:
         raise UsageError(
-            "No checkpoint in --output_dir={}. Train one there with multigpu_pretraining.py, or "
-            "name one with --checkpoint.".format(directory)
+            "No checkpoint in {}. Pass the folder of a run of multigpu_pretraining.py, or name a "
+            "checkpoint.".format(directory)
         )
     return prefix
 
@@ -62,6 +63,9 @@ def validate(config: ModelConfig, devices: Sequence[str]) -> Dict[str, float]:
       UsageError: Records or checkpoint are missing or do not fit.
     """
     prefix = find_checkpoint(FLAGS.checkpoint, FLAGS.output_dir)
+    directory = FLAGS.output_dir or os.path.dirname(prefix) or "."
+    if not FLAGS.no_save:
+        ensure_writable_directory(directory, "--output_dir")
     if FLAGS.do_train and not FLAGS.eval_file:
         logging.warning("Evaluating on the training files; pass held-out ones by --eval_file")
     flag = "eval_file" if FLAGS.eval_file else "input_file"
@@ -91,5 +95,5 @@ def validate(config: ModelConfig, devices: Sequence[str]) -> Dict[str, float]:
     results = evaluate(eval_step, prefetch(batches))
     log_results(results, saved.global_step)
     if not FLAGS.no_save:
-        write_results(results, saved.global_step, FLAGS.output_dir or os.path.dirname(prefix))
+        write_results(results, saved.global_step, directory)
     return results

@@ -1,7 +1,6 @@
 """A SentencePiece model with what records and tasks need to know about it."""
 
 import functools
-import hashlib
 import os
 import re
 import unicodedata
@@ -81,12 +80,6 @@ def resolve_model(spm_model_file: str, vocab_file: str) -> str:
     )
 
 
-def fingerprint(path: str) -> str:
-    """SHA-256 of a model file."""
-    with open(path, "rb") as handle:
-        return hashlib.sha256(handle.read()).hexdigest()
-
-
 def sentencepiece_version() -> str:
     """The version that encodes here."""
     import sentencepiece
@@ -101,17 +94,7 @@ def load(path: str) -> Vocabulary:
     Raises:
       UsageError: The file is not such a model, or has no special pieces.
     """
-    import sentencepiece
-
-    processor = sentencepiece.SentencePieceProcessor()
-    try:
-        processor.Load(path)
-    except (OSError, RuntimeError) as error:
-        raise UsageError(
-            "{} is not a SentencePiece model ({}). Give the .model file, not the .vocab.".format(
-                path, str(error).splitlines()[0]
-            )
-        ) from error
+    processor = _open(path)
     size = processor.GetPieceSize()
     pieces = [processor.IdToPiece(i) for i in range(size)]
     ids = {piece: i for i, piece in enumerate(pieces)}
@@ -132,6 +115,30 @@ def load(path: str) -> Vocabulary:
         np.array(ordinary, np.int64),
         _resplit_table(processor, pieces),
     )
+
+
+def count_pieces(path: str) -> int:
+    """The number of pieces of a SentencePiece model, also of one without special pieces.
+
+    Raises:
+      UsageError: The file is not such a model.
+    """
+    return _open(path).GetPieceSize()
+
+
+def _open(path: str):
+    import sentencepiece
+
+    processor = sentencepiece.SentencePieceProcessor()
+    try:
+        processor.Load(path)
+    except (OSError, RuntimeError) as error:
+        raise UsageError(
+            "{} is not a SentencePiece model ({}). Give the .model file, not the .vocab.".format(
+                path, str(error).splitlines()[0]
+            )
+        ) from error
+    return processor
 
 
 def _special_pieces(ids: Dict[str, int], path: str) -> List[int]:
@@ -169,6 +176,11 @@ def starts_word(piece: str) -> bool:
     return unicodedata.name(piece[0], "").startswith(_UNSPACED_SCRIPTS) if piece else True
 
 
+def is_glued(piece: str) -> bool:
+    """Whether a piece is digits with a comma at the end."""
+    return len(piece) > 1 and piece[-1] == "," and piece[-2].isdigit()
+
+
 def _resplit_table(processor, pieces: List[str]) -> Dict[int, List[int]]:
     """Digits glued to a comma ("1999,") are cut apart, as ALBERT's and XLNet's encoders do.
 
@@ -177,7 +189,7 @@ def _resplit_table(processor, pieces: List[str]) -> Dict[int, List[int]]:
     """
     table = {}
     for piece_id, piece in enumerate(pieces):
-        if not (len(piece) > 1 and piece[-1] == "," and piece[-2].isdigit()):
+        if not is_glued(piece):
             continue
         parts = processor.EncodeAsPieces(piece[:-1].replace(WORD_MARK, ""))
         if not piece.startswith(WORD_MARK) and parts[0].startswith(WORD_MARK):

@@ -13,7 +13,7 @@ from absl import logging
 
 from albert.data.records import manifest_path
 from albert.errors import UsageError
-from albert.files import atomic_write, ensure_writable_directory
+from albert.files import atomic_write, ensure_writable_file
 from preprocess import dedup, engines, extract, inputs, sentences, text
 from preprocess.clean_units import Cleaned, CleanOptions, Outcome, clean_unit, units
 from preprocess.options import LOCAL, Execution
@@ -71,8 +71,16 @@ def _check(options: CleanOptions) -> None:
     if options.dedup == "near":
         dedup.require_datasketch()
     sentences.splitter(options.splitter, options.language)
-    for path in options.output_files + [options.held_out_file]:
-        ensure_writable_directory(os.path.dirname(path) or ".", "output_file")
+    for path in options.output_files:
+        ensure_writable_file(path, "--output_file")
+    if options.valid_fraction > 0:
+        ensure_writable_file(options.held_out_file, "--valid_file")
+        if options.held_out_file in options.output_files:
+            raise UsageError(
+                "--valid_file={} is --output_file too; choose another name.".format(
+                    options.valid_file
+                )
+            )
 
 
 def _in_order(paths: Iterator[str]) -> Iterator[Outcome]:

@@ -48,7 +48,8 @@ def expand(patterns: str, flag: str = "input_file") -> List[str]:
     for pattern in (item.strip() for item in patterns.split(",")):
         if not pattern:
             continue
-        found = [p for p in sorted(glob.glob(pattern, recursive=True)) if not os.path.isdir(p)]
+        matching = [pattern] if os.path.isfile(pattern) else glob.glob(pattern, recursive=True)
+        found = sorted(path for path in matching if not os.path.isdir(path))
         if not found and os.path.isdir(pattern):
             raise UsageError(
                 "--{}={} is a folder; name its files, for example --{}='{}'.".format(

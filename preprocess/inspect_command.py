@@ -7,6 +7,7 @@ from absl import flags
 
 from albert import command_line
 from albert.errors import UsageError
+from preprocess.options import SENTENCE_TASKS
 
 USAGE = """Validates record files, shows samples as text, exits with 1 if something is off.
 
@@ -19,7 +20,7 @@ def define_flags() -> None:
     flags.DEFINE_string("spm_model_file", None, "SentencePiece model; default: the manifest's.")
     flags.DEFINE_string("vocab_file", None, "Accepted; the .model of the same name is used.")
     flags.DEFINE_integer("samples", 3, "Examples to show.", lower_bound=0)
-    flags.DEFINE_string("sentence_task", None, "sop, nsp or none; default: the manifest's.")
+    flags.DEFINE_enum("sentence_task", None, SENTENCE_TASKS, "Default: the manifest's, else sop.")
     flags.DEFINE_float("masked_lm_prob", None, "Default: the manifest's, else 0.15.")
     flags.DEFINE_integer("dupe_factor", None, "Default: the manifest's, else 5.")
     flags.DEFINE_bool("tqdm_off", False, "Log lines instead of a progress bar.")
@@ -91,8 +92,8 @@ def _read(paths: List[str], inspection, shown: list, bar: bool) -> Iterator[str]
                     except ValueError as error:
                         yield "{} at byte offset {}: {}".format(path, offset, error)
                         continue
-                    inspection.add(path, offset, features)
-                    if len(shown) < flags.FLAGS.samples:
+                    sound = inspection.add(path, offset, features)
+                    if sound and len(shown) < flags.FLAGS.samples:
                         shown.append(features)
                     progress.update(len(payload) + 16)
             except records.RecordError as error:

@@ -60,15 +60,15 @@ class Inspection:
         self._reversed = []  # type: List[bytes]
         self._shape = None
 
-    def add(self, path: str, offset: int, features: Dict[str, np.ndarray]) -> None:
-        """Checks one record."""
+    def add(self, path: str, offset: int, features: Dict[str, np.ndarray]) -> bool:
+        """Checks one record; whether its form is right."""
         self.counts["examples"] += 1
         problem = self._structure(features)
         if problem:
             self._reasons.setdefault(problem[0], []).append(
                 "{} at byte offset {}: {}".format(path, offset, problem[1])
             )
-            return
+            return False
         ids, segments = features["input_ids"], features["segment_ids"]
         if "input_mask" in features:
             real = int(features["input_mask"].sum())
@@ -79,6 +79,7 @@ class Inspection:
         label = int(features[records.SENTENCE_LABEL][0])
         self.counts["label {}".format(label)] += 1
         self._remember(ids, segments, label)
+        return True
 
     def _structure(self, features: Dict[str, np.ndarray]) -> Optional[tuple]:
         """(kind, message) of the first thing wrong with the form of a record, if any."""

@@ -9,9 +9,9 @@ import numpy as np
 from absl import logging
 
 from albert import vocabulary
-from albert.data.records import manifest_path
+from albert.data.records import MANIFEST_SUFFIX, manifest_path
 from albert.errors import UsageError
-from albert.files import ensure_writable_directory
+from albert.files import ensure_writable_file, sha256_file
 from preprocess import engines, examples, inputs, jobs, manifest, spill, workspace
 from preprocess.options import LOCAL, Execution, RecordOptions
 from preprocess.progress import Progress, duration
@@ -60,9 +60,7 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
     words = vocabulary.load(options.spm_model_file)
     files = options.output_files
     for path in files:
-        ensure_writable_directory(os.path.dirname(path) or ".", "output_file")
-        if os.path.isdir(path):
-            raise UsageError("--output_file={} is a folder; add a file name.".format(path))
+        ensure_writable_file(path, "--output_file")
     manifest.warn_if_capped(options)
     logging.info("*** Reading from input files ***")
     for path in paths:
@@ -73,7 +71,7 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
     base = manifest_path(options.output_file)
     model = {
         "file": os.path.basename(options.spm_model_file),
-        "sha256": vocabulary.fingerprint(options.spm_model_file),
+        "sha256": sha256_file(options.spm_model_file),
         # Versions break ties between segmentations differently.
         "sentencepiece": vocabulary.sentencepiece_version(),
     }
@@ -82,7 +80,7 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
         "inputs": [[path, os.stat(path).st_size, os.stat(path).st_mtime_ns] for path in paths],
         "model": model,
     }
-    folder = base[: -len(".manifest.json")] + ".work"
+    folder = base[: -len(MANIFEST_SUFFIX)] + ".work"
     with workspace.opened(folder, identity) as work:
         context = jobs.Context(work.path, options, os.path.abspath(options.spm_model_file))
         with engines.start(execution) as run:

@@ -110,7 +110,7 @@ def train(
             "--preset must be one of: {}. Received {!r}.".format(", ".join(PRESETS), preset)
         )
     paths = inputs.expand(input_file)
-    ensure_writable_directory(os.path.dirname(model_prefix) or ".", "model_prefix")
+    ensure_writable_directory(os.path.dirname(model_prefix) or ".", "--model_prefix")
     vocab_size = vocab_size or PRESETS[preset].vocab_size
     options = dict(
         _COMMON,

@@ -38,6 +38,8 @@ def main(positional: List[str]) -> int:
             "Give the text with --input_file, for example: python -m preprocess tokenizer "
             "--input_file=train.txt --model_prefix=tokenizer --vocab_size=32000"
         )
+    heldout = f.heldout_file or f.input_file
+    measured = inputs.expand(heldout, "heldout_file" if f.heldout_file else "input_file")
     model = tokenizer.train(
         f.input_file,
         f.model_prefix,
@@ -49,8 +51,7 @@ def main(positional: List[str]) -> int:
         random_seed=f.random_seed,
         show_progress=sys.stderr.isatty(),
     )
-    heldout = f.heldout_file or f.input_file
-    lines = tokenizer.sentences(inputs.expand(heldout, "heldout_file"))
+    lines = tokenizer.sentences(measured)
     if f.do_lower_case:
         lines = (line.lower() for line in lines)
     result = tokenizer.report(model, lines)

@@ -1,7 +1,6 @@
 """The folder of an unfinished build, from which a killed build continues."""
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -9,8 +8,7 @@ from typing import IO, Iterator
 
 from absl import logging
 
-from albert.errors import UsageError
-from albert.files import atomic_write, ensure_writable_directory
+from albert.files import atomic_write, ensure_writable_directory, held
 
 
 class Workspace:
@@ -70,15 +68,8 @@ def opened(path: str, identity: dict) -> Iterator[Workspace]:
     Raises:
       UsageError: The folder cannot be written, or another build is using it.
     """
-    ensure_writable_directory(path, "output_file")
-    with open(os.path.join(path, "lock"), "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UsageError(
-                "Another build is writing the same output (it holds {}). Wait for it, or choose "
-                "another --output_file.".format(path)
-            ) from error
+    ensure_writable_directory(path, "--output_file")
+    with held(path, "--output_file"):
         workspace = Workspace(path)
         identity = json.loads(json.dumps(identity))
         left = workspace.state().get("identity")
@@ -98,7 +89,7 @@ def opened(path: str, identity: dict) -> Iterator[Workspace]:
 
 def _empty(path: str) -> None:
     for name in os.listdir(path):
-        if name != "lock":
+        if name != ".lock":
             os.remove(os.path.join(path, name))
 
 

@@ -1,5 +1,6 @@
 """The commands as people type them, in processes of their own."""
 
+import errno
 import glob
 import hashlib
 import json
@@ -19,13 +20,21 @@ from oracles import goldens
 import multigpu_pretraining
 import validation
 from albert import flags as albert_flags
-from albert.checkpoints.manager import latest_checkpoint, read_tensors, saved_steps
+from albert.checkpoints.manager import (
+    CheckpointManager,
+    latest_checkpoint,
+    read_tensors,
+    saved_steps,
+)
 from albert.compat import tf
 from albert.config import CONFIG_DIRECTORY, ModelConfig
+from albert.errors import exit_on_usage_error
+from albert.files import held
 from albert.flags_parsing import parse
 from albert.model.parameters import initial_values
 from albert.optim.rates import rate_warning, suggested_rate
-from albert.training import loop
+from albert.results import read_results
+from albert.training import held_out, loop
 from albert.training.metrics_log import read_metrics
 from albert.training.step import StepResult
 
@@ -348,10 +357,13 @@ def mistakes(work):
         (dict(export_dir=work / "served", no_save=True), "leave out --no_save"),
         (dict(export_dir=other), "--export_dir=.* is not empty"),
         (dict(reduction="nccl"), "needs a GPU of its own"),
+        (dict(do_eval=True, no_save=True), "--do_eval takes .* leave out --no_save"),
+        (dict(log_steps=0), "--log_steps=0: must be above 0"),
+        (dict(random_seed=-1), "--random_seed=-1: must not be negative"),
     ]
 
 
-@pytest.mark.parametrize("number", range(18))
+@pytest.mark.parametrize("number", range(21))
 def test_a_mistake_is_one_sentence_and_exit_code_2(work, number, capsys):
     change, message = mistakes(work)[number]
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
@@ -361,11 +373,106 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(work, number, capsys):
     assert len(errors) == 1 and re.search(message, errors[0]), errors
 
 
-def test_a_preset_takes_the_vocabulary_of_the_records(work):
+def test_a_switch_with_its_value_after_a_space_is_refused(work, capsys):
+    with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
+        multigpu_pretraining.main([TRAIN] + training_flags(work) + ["--use_gpu", "False"])
+    assert ended.value.code == 2
+    assert "ERROR: 'False' is no flag and would do nothing" in capsys.readouterr().err
+    assert not (work / "out").exists()
+
+
+def test_a_finished_run_can_be_exported_by_the_same_command(work, capsys, monkeypatch):
+    """Also when what it began from is gone; a failed export leaves nothing in its way."""
+    config = dict(SIZES, layout="brightmart", final_layer_norm=True)
+    (work / "small.json").write_text(json.dumps(config))
+    first = CheckpointManager(str(work), 1).save(
+        {n: tf.Variable(v) for n, v in initial_values(ModelConfig.from_dict(config), 1).items()}, 0
+    )
+    flags = training_flags(work, 2, init_checkpoint=first)
+
+    def main(*more):
+        with flagsaver.flagsaver():
+            return multigpu_pretraining.main([TRAIN] + flags + list(more))
+
+    assert main() == 0
+    for path in glob.glob(first + ".*"):
+        os.remove(path)
+    export = "--export_dir={}".format(work / "served" / "1")
+    with monkeypatch.context() as patched:
+        patched.setattr(multigpu_pretraining, "write_pretraining_model", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            main(export)
+    assert not (work / "served").exists()
+    assert main(export) == 0
+    assert (work / "served" / "1" / "saved_model.pb").is_file()
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(export)
+    assert ended.value.code == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ERROR")]
+    assert len(errors) == 1 and "is not empty. Choose a new folder" in errors[0]
+    assert saved_steps(str(work / "out")) == [2]
+
+
+def test_validation_writes_its_results_into_a_new_folder(work):
+    with flagsaver.flagsaver():
+        assert multigpu_pretraining.main([TRAIN] + training_flags(work, 2)) == 0
+    more = {"output_dir": work / "new", "checkpoint": work / "out" / "model.ckpt-2"}
+    flags = training_flags(work, **more)
+    with flagsaver.flagsaver():
+        assert validation.main([VALIDATE] + flags) == 0
+    assert read_results(str(work / "new"))["global_step"] == 2
+
+
+def test_an_evaluation_that_is_no_number_is_never_the_best(work, monkeypatch):
+    losses = iter([5.0, float("nan"), 6.0])
+    monkeypatch.setattr(held_out, "evaluate", lambda *_: {"loss": next(losses)})
+    flags = training_flags(work, 3, eval_file=work / "held_out.tfrecord", eval_steps=1)
+    with flagsaver.flagsaver():
+        assert multigpu_pretraining.main([TRAIN] + flags) == 0
+    assert read_results(str(work / "out" / "best")) == {"global_step": 1.0, "loss": 5.0}
+
+
+def test_two_runs_do_not_share_a_directory(work, capsys):
+    (work / "out").mkdir()
+    with held(str(work / "out"), "--output_dir"):
+        with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
+            multigpu_pretraining.main([TRAIN] + training_flags(work, 2))
+    assert ended.value.code == 2
+    assert "Another process is writing to" in capsys.readouterr().err
+    assert os.listdir(str(work / "out")) == [".lock"]
+
+
+@pytest.mark.parametrize(
+    "code,said",
+    [(errno.ENOSPC, "The disk is full"), (errno.EROFS, "Not allowed"), (errno.EIO, None)],
+)
+def test_a_disk_that_refuses_is_one_sentence(code, said, capsys):
+    with pytest.raises(SystemExit if said else OSError) as ended, exit_on_usage_error():
+        raise OSError(code, os.strerror(code), "model.ckpt-1.index")
+    if said:
+        assert ended.value.code == 2
+        printed = capsys.readouterr().err
+        assert printed.startswith("ERROR: " + said) and "model.ckpt-1.index" in printed
+        assert printed.count("\n") == 1
+
+
+def test_what_follows_two_dashes_is_no_flag():
+    with flagsaver.flagsaver():
+        assert parse(["predict", "a", "--", "-5 degrees", "--no_save"]) == [
+            "a",
+            "-5 degrees",
+            "--no_save",
+        ]
+        assert not albert_flags.FLAGS.no_save
+
+
+@pytest.mark.parametrize("flag", ["input_file", "eval_file"])
+def test_a_preset_takes_the_vocabulary_of_the_records(work, flag):
     manifest = {"files": [{"name": "train.tfrecord"}], "vocab_size": SIZES["vocab_size"]}
     (work / "train.tfrecord.manifest.json").write_text(json.dumps(manifest))
     with flagsaver.flagsaver():
-        parse(["train", "--input_file={}".format(work / "train.tfrecord"), "--model=nano"])
+        parse(["train", "--{}={}".format(flag, work / "train.tfrecord"), "--model=nano"])
         assert albert_flags.model_config().vocab_size == SIZES["vocab_size"]
 
 
@@ -409,10 +516,11 @@ def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(
     work, monkeypatch, capsys, bad, restored
 ):
     """From step `bad` on: two returns to the last checkpoint or the start, then exit code 2."""
-    factors, plain = [], loop.build_step
+    factors, bests, plain = [], [], loop.build_step
 
     def failing(options, state, devices, rate_factor):
         factors.append(rate_factor)
+        bests.append(latest_checkpoint(str(work / "out" / "best")))
         step = plain(options, state, devices, rate_factor)
 
         def run_step(batch):
@@ -424,7 +532,9 @@ def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(
         return run_step
 
     monkeypatch.setattr(loop, "build_step", failing)
-    flags = training_flags(work, 60, log_steps=1)
+    flags = training_flags(
+        work, 60, log_steps=1, eval_file=work / "held_out.tfrecord", eval_steps=11
+    )
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
         multigpu_pretraining.main([TRAIN] + flags)
     assert ended.value.code == 2
@@ -436,6 +546,7 @@ def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(
         "learning_rate": 1e-3,
     }
     assert factors == [1.0, 0.5, 0.25]
+    assert bests == [None] * 3  # that of step 11 was undone
     tensors = read_tensors(latest_checkpoint(str(work / "out")))
     assert int(tensors["global_step"]) == restored
     assert int(tensors["skipped_steps"]) == 2 * (bad - restored + 20)
@@ -444,7 +555,8 @@ def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(
         for name, value in initial_values(config, albert_flags.FLAGS.random_seed).items():
             np.testing.assert_array_equal(tensors[name], value)
             assert not tensors[name + "/adam_m"].any() and not tensors[name + "/adam_v"].any()
-    steps = [line["step"] for line in read_metrics(str(work / "out"))]
+    lines = read_metrics(str(work / "out"))
+    steps = [line["step"] for line in lines if line["kind"] == "train"]
     assert steps == list(range(1, bad + 1))  # each once: the undone ones are gone
 
 

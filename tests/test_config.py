@@ -76,6 +76,12 @@ def test_a_mistake_is_one_clear_sentence(change, message):
         ModelConfig.from_dict(dict({"vocab_size": 10}, **change))
 
 
+def test_a_layout_that_is_named_settles_mixed_keys():
+    mixed = {"vocab_size": 10, "ln_type": "preln", "num_hidden_groups": 1}
+    for layout in ("google", "brightmart"):
+        assert ModelConfig.from_dict(dict(mixed, layout=layout)).layout == layout
+
+
 def test_layout_is_inferred_from_the_keys_of_each_system():
     assert ModelConfig.from_dict({"vocab_size": 9, "net_structure_type": 0}).layout == "google"
     assert ModelConfig.from_dict({"vocab_size": 9, "directionality": "bidi"}).layout == "brightmart"

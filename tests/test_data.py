@@ -114,6 +114,16 @@ def test_files_are_found_by_list_and_glob(tmp_path):
         expand_files("{}/x*".format(tmp_path))
 
 
+def test_a_glob_leaves_out_what_lies_beside_records(tmp_path):
+    folder = tmp_path / "set [1]"  # which as a glob is another name
+    folder.mkdir()
+    name = write_record_file(folder / "a.tfrecord", 1)
+    RecordDataset(expand_files(name))  # leaves its index
+    (folder / "a.tfrecord.manifest.json").write_text("{}")
+    assert len(list(folder.iterdir())) == 3
+    assert expand_files("{}/set*/a*".format(tmp_path)) == [name]
+
+
 def test_order_is_a_function_of_seed_and_number():
     order, again = BatchOrder(10, 4, seed=3), BatchOrder(10, 4, seed=3)
     batches = [order.numbers(n) for n in range(5)]

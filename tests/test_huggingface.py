@@ -9,7 +9,6 @@ from conftest import SIZES
 from malay import PIECES, model
 from oracles import goldens
 
-from albert import vocabulary
 from albert.config import ModelConfig
 from albert.errors import UsageError
 from albert.huggingface import config as config_json
@@ -149,7 +148,6 @@ def respelled(path, **changes):
 
 
 def test_special_pieces_of_both_families_are_found(tmp_path):
-    assert spiece.read(model()).special_ids == vocabulary.load(model()).special_ids
     style = {"[CLS]": "<cls>", "[SEP]": "<sep>", "[MASK]": "<mask>"}
     other = spiece.read(respelled(tmp_path / "xlnet.model", spellings=style))
     assert other.special_ids == spiece.read(model()).special_ids
@@ -161,7 +159,7 @@ def test_special_pieces_of_both_families_are_found(tmp_path):
 def test_tokenizers_without_an_equal_are_refused(tmp_path):
     with pytest.raises(UsageError, match="it is not a unigram model"):
         spiece.read(respelled(tmp_path / "bpe.model", model_type=2))
-    with pytest.raises(UsageError, match=r"has no piece \[MASK\] or <mask>"):
+    with pytest.raises(UsageError, match="has no special pieces"):
         spiece.read(respelled(tmp_path / "bert.model", spellings={"[MASK]": "x"}))
     (tmp_path / "no.model").write_bytes(b"\x80not a model")
     with pytest.raises(UsageError, match="is not a SentencePiece model"):

@@ -84,6 +84,22 @@ def imported(tmp_path, source, *more):
     return read_tensors(latest_checkpoint(str(tmp_path / "back")))
 
 
+def test_flags_that_a_folder_of_transformers_answers_are_refused(tmp_path, capsys):
+    small_run(tmp_path / "run", "brightmart")
+    out = export_run(tmp_path, "hf")
+    assert albert("import", out, "--output_dir={}/x".format(tmp_path), "--ln_type=postln") == 2
+    assert "leave out --albert_config_file and --ln_type" in capsys.readouterr().err
+
+
+def test_help_shows_the_commands_own_flags(tmp_path, capsys):
+    assert albert("export", "--help") == 0
+    printed = capsys.readouterr().out
+    assert "--export_dir: Where to write" in printed and "--flagfile" in printed
+    assert "undefok" not in printed
+    assert albert("export", "--helpfull") == 0
+    assert "undefok" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("kind", ["hf", "tf1"])
 def test_how_text_is_prepared_travels_along(kind, tmp_path, capsys):
     small_run(tmp_path / "run", "google")

@@ -57,6 +57,9 @@ def test_pairs_lose_the_end_of_the_longer_text():
     found = encoder.pair([9] * 3, [8] * 9, 10)
     assert found.ids.tolist() == [v.cls, 9, 9, 9, v.sep, 8, 8, 8, 8, v.sep]
     assert found.segments.tolist() == [0] * 5 + [1] * 5
+
+
+def test_punctuation_marks_are_words():
     assert split_words("Di K.L., jalan-jalan!") == [
         "Di",
         "K",
@@ -92,6 +95,8 @@ def test_masked_words_are_the_models_own(layout, tmp_path, capsys):
     _, output, _ = answers_of_the_model(config, texts, asked)
     shares = tf.nn.softmax(output.masked_lm_logits).numpy()
     allowed = encoder.vocabulary.replacements
+    _, (every,), _ = predict(tmp_path, capsys, "--task=fill-mask", "--top_k=1000000", "[MASK]")
+    assert len(every["masks"][0]) == len(allowed)
     for row, answer in enumerate(found):
         for mask, likeliest in zip((0, -1), (answer["masks"][0], answer["masks"][-1])):
             best = allowed[np.argsort(-shares[row, mask][allowed], kind="stable")[:3]]

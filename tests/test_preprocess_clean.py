@@ -273,6 +273,16 @@ def test_large_json_lines_have_one_field(tmp_path, monkeypatch):
     assert counts["train_documents"] == 1500 and counts["train_words"] == 1500 * 5
 
 
+def test_outputs_that_cannot_be_are_refused(tmp_path):
+    (tmp_path / "a.txt").write_text(ESSAY)
+    with pytest.raises(UsageError, match="--output_file=.* is a folder; add a file name"):
+        run(tmp_path, "a.txt", output_file=str(tmp_path))
+    one = str(tmp_path / "clean.txt")
+    with pytest.raises(UsageError, match="--valid_file=.* is --output_file too"):
+        run(tmp_path, "a.txt", output_file=one, valid_file=one, valid_fraction=0.5)
+    assert sorted(os.listdir(str(tmp_path))) == ["a.txt"]
+
+
 def test_the_command_reports_and_leaves_nothing_behind(tmp_path):
     for name, data in FILES.items():
         (tmp_path / name).write_bytes(data)

@@ -113,7 +113,7 @@ def only_masks(_, features):
 
 def set_value(name, at, value):
     def change(number, features):
-        if number == 17:
+        if number == 1:  # among those that are shown
             features[name] = features[name].copy()
             features[name][at] = value
 
@@ -122,7 +122,7 @@ def set_value(name, at, value):
 
 def drop(name):
     def change(number, features):
-        if number == 5:
+        if number == 1:
             del features[name]
 
     return change

@@ -77,20 +77,16 @@ def test_report_counts_what_can_be_counted():
 
 def test_the_command_prints_its_report(tmp_path):
     text = corpus.write_text(tmp_path / "t.txt", corpus.documents(100))
-    result = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "preprocess",
-            "tokenizer",
-            "--input_file=" + text,
-            "--model_prefix={}/m".format(tmp_path),
-            "--vocab_size=150",
-        ],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
+
+    def tokenizer_command(*more):
+        command = [sys.executable, "-m", "preprocess", "tokenizer", "--input_file=" + text]
+        command += ["--model_prefix={}/m".format(tmp_path), "--vocab_size=150"]
+        return subprocess.run(command + list(more), capture_output=True, text=True, cwd=ROOT)
+
+    result = tokenizer_command("--heldout_file={}/no.txt".format(tmp_path))
+    assert result.returncode == 2 and "--heldout_file=" in result.stderr
+    assert not (tmp_path / "m.model").exists()  # said before the training
+    result = tokenizer_command()
     assert result.returncode == 0, result.stderr
     assert "characters covered: 100.0000%" in result.stdout
     assert "150 pieces" in result.stdout and (tmp_path / "m.vocab").exists()

@@ -144,7 +144,6 @@ def test_tags_stand_at_first_pieces_and_long_sentences_take_several_rows():
     spelled, seen = encoder(), []
     for row in rows[1:]:
         assert row.example == 1 and len(row.encoded.ids) == len(row.labels) <= 12
-        assert row.first_word == len(seen)
         for place in np.flatnonzero(row.labels >= 0):
             word = words[len(seen)]
             assert row.encoded.ids[place] == (spelled.pieces(word) or [spelled.vocabulary.unk])[0]
@@ -282,7 +281,18 @@ def test_it_learns_reports_predicts_and_is_exported(kind, layout, tmp_path, caps
         right = [a == b for x, e in zip(answers, examples) for a, b in zip(x["tags"], e.tags)]
     assert np.mean(right) == pytest.approx(report["accuracy"])
     check_served(tmp_path, kind, examples)
-    assert albert("export", "--format=tf1", "--output_dir=" + str(tuned), "--export_dir=x") == 2
+    of_tuned = "--output_dir=" + str(tuned)
+    assert albert("export", "--format=tf1", of_tuned, "--export_dir=x") == 2
+    capsys.readouterr()
+    assert albert("export", of_tuned, "--export_dir=x", "--do_lower_case") == 2
+    assert "leave out --do_lower_case" in capsys.readouterr().err
+    assert albert("predict", of_tuned, "--top_k=3", "--spm_model_file=other", "text") == 2
+    assert "leave out --spm_model_file and --top_k" in capsys.readouterr().err
+    assert albert("pack", of_tuned, "--archive={}".format(tmp_path / "a.tar.gz")) == 2
+    assert "pack is for pre-trained ones" in capsys.readouterr().err
+    assert albert("export", of_tuned, "--export_dir={}/my-labels/".format(tmp_path)) == 0
+    card = (tmp_path / "my-labels" / "README.md").read_text(encoding="utf-8")
+    assert 'from_pretrained("my-labels"' in card
 
 
 def check_served(tmp_path, kind, examples):

@@ -15,7 +15,8 @@ from albert.files import atomic_write, ensure_writable_directory
 from albert.original_folder import copy_tokenizer, write_weights
 from albert.results import write_results
 from albert.run_folder import Checkpoint
-from albert.run_tokenizer import Tokenization, check_vocabulary, count_pieces, write_text_options
+from albert.run_tokenizer import Tokenization, check_vocabulary, write_text_options
+from albert.vocabulary import count_pieces
 
 # Of every member: the same files are to give the same bytes. Some tools warn of dates before 1980.
 _MODIFIED = 315532800

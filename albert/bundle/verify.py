@@ -14,9 +14,10 @@ from albert.config import ModelConfig
 from albert.errors import UsageError
 from albert.evaluation import evaluate
 from albert.original_folder import find_prefix, read_original
-from albert.run_tokenizer import check_vocabulary, count_pieces
+from albert.run_tokenizer import check_vocabulary
 from albert.training.objective import pretraining
 from albert.training.step import make_eval_step
+from albert.vocabulary import count_pieces
 
 _BATCH, _LENGTH = 4, 64
 _PREDICTED = 0.15

@@ -1,10 +1,11 @@
 """Checkpoints of a run: written aside, made current when complete, the oldest removed."""
 
+import contextlib
 import glob
 import os
 import re
 import shutil
-from typing import Dict, List, Mapping, Optional
+from typing import Dict, Iterator, List, Mapping, Optional, Set
 
 import numpy as np
 
@@ -48,9 +49,25 @@ def read_tensors(prefix: str) -> Dict[str, np.ndarray]:
     Raises:
       UsageError: There is no complete checkpoint at `prefix`.
     """
-    try:
+    with _explained(prefix):
         reader = tf.train.load_checkpoint(prefix)
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def tensor_names(prefix: str) -> Set[str]:
+    """The names in a checkpoint, without reading what they name.
+
+    Raises:
+      UsageError: As `read_tensors`.
+    """
+    with _explained(prefix):
+        return set(tf.train.load_checkpoint(prefix).get_variable_to_shape_map())
+
+
+@contextlib.contextmanager
+def _explained(prefix: str) -> Iterator[None]:
+    try:
+        yield
     except (tf.errors.OpError, ValueError, RuntimeError) as error:
         raise UsageError(
             "Cannot read checkpoint {}: {}. Name it without its ending, for example "

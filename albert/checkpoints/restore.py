@@ -7,7 +7,7 @@ from typing import Dict, List, Mapping, NamedTuple
 import numpy as np
 from absl import logging
 
-from albert.checkpoints.manager import read_tensors
+from albert.checkpoints.manager import read_tensors, tensor_names
 from albert.checkpoints.names import check_layout, find_slot, is_slot
 from albert.compat import tf
 from albert.config import ModelConfig
@@ -58,11 +58,6 @@ def load_model(config: ModelConfig, prefix: str) -> SavedModel:
     _check_complete(config, tensors, prefix)
     weights = {name: tensors[name].astype(np.float32) for name in parameter_specs(config)}
     return SavedModel(weights, int(tensors.get(GLOBAL_STEP, 0)))
-
-
-def load_weights(config: ModelConfig, prefix: str) -> Dict[str, np.ndarray]:
-    """The weights of `load_model` alone."""
-    return load_model(config, prefix).weights
 
 
 def resume(config: ModelConfig, state: TrainState, prefix: str) -> None:
@@ -138,7 +133,7 @@ def without_absent_final_norm(config: ModelConfig, prefix: str) -> ModelConfig:
 
     A norm that its weights were not trained with would change what every layer's output means.
     """
-    if not config.final_layer_norm or FINAL_NORM + "/gamma" in read_tensors(prefix):
+    if not config.final_layer_norm or FINAL_NORM + "/gamma" in tensor_names(prefix):
         return config
     logging.info("%s has no final layer norm, so this run has none either", prefix)
     return dataclasses.replace(config, final_layer_norm=False)

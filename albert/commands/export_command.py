@@ -66,6 +66,7 @@ def _export_fine_tuned(directory: str) -> None:
     from albert.tasks.folder import open_fine_tuned
 
     f = flags.FLAGS
+    refuse_flags_of_runs(directory)
     if f.format == "tf1":
         raise UsageError(
             "{} is a fine-tuned model, and its checkpoint holds bare weights already. Export it "
@@ -74,6 +75,26 @@ def _export_fine_tuned(directory: str) -> None:
     model = open_fine_tuned(directory)
     ensure_new_directory(f.export_dir, "--export_dir")
     (write_huggingface if f.format == "hf" else write_served)(f.export_dir, model, directory)
+
+
+def refuse_flags_of_runs(directory: str, *more: str) -> None:
+    """Refuses flags that a fine-tuned model's folder has the answers to itself.
+
+    Args:
+      directory: The folder.
+      *more: Further flags that would do nothing.
+
+    Raises:
+      UsageError: One of them was given.
+    """
+    names = ("checkpoint", "albert_config_file", "spm_model_file", "do_lower_case", "keep_accents")
+    given = [name for name in names + more if flags.FLAGS[name].present]
+    if given:
+        raise UsageError(
+            "{} is a fine-tuned model and has all in its folder; leave out --{}.".format(
+                directory, " and --".join(given)
+            )
+        )
 
 
 def tokenization_of(run: str):

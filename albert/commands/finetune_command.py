@@ -55,7 +55,7 @@ def define_flags() -> None:
     d.DEFINE_float("weight_decay", 0.01, "Decoupled decay of kernels.")
     d.DEFINE_enum("class_weights", "none", ("none", "balanced"), "How much rare labels weigh.")
     d.DEFINE_integer("trials", 1, "Settings to try: the given one, then random ones.", 1)
-    d.DEFINE_integer("random_seed", 12345, "Of new weights, order and dropout.")
+    d.DEFINE_integer("random_seed", 12345, "Of new weights, order and dropout.", lower_bound=0)
     d.DEFINE_bool("use_gpu", None, "GPUs or the CPU; default: GPUs where there are any.")
     d.DEFINE_integer("num_gpu_cores", 0, "Towers; 0: all GPUs, or one tower on the CPU.")
     d.DEFINE_enum("precision", "float32", sorted(POLICIES), "In which type towers compute.")

@@ -74,6 +74,11 @@ def _import(source: str) -> None:
         config, tensors, step, spm = found
         text = read_text_options(os.path.dirname(prefix))
     elif is_folder(source):
+        if f.albert_config_file or f.ln_type:
+            raise UsageError(
+                "{} is a folder of transformers, whose config.json says all; leave out "
+                "--albert_config_file and --ln_type.".format(source)
+            )
         config, tensors, spm, text = read_folder(source)
         step = 0
     else:

@@ -35,8 +35,14 @@ def main(positional: List[str]) -> int:
     from albert.bundle.pack import release_name, write_release
     from albert.files import sha256_file
     from albert.run_folder import open_checkpoint, read_flags
+    from albert.tasks.task import read_task
 
     release_name(f.archive)
+    if f.output_dir and read_task(f.output_dir):
+        raise UsageError(
+            "{} is a fine-tuned model; pack is for pre-trained ones. Share the folder that "
+            "`python -m albert export` makes of it.".format(f.output_dir)
+        )
     checkpoint = open_checkpoint(f.output_dir, f.checkpoint, f.albert_config_file)
     run_folder = f.output_dir or os.path.dirname(checkpoint.prefix)
     tokenization = tokenization_of(run_folder)

@@ -3,12 +3,16 @@
 import json
 import os
 import sys
-from typing import Iterator, List, Sequence
+from typing import Iterator, List, Sequence, Union
 
 from absl import flags
 
 from albert import command_line
-from albert.commands.export_command import define_checkpoint_flags, tokenization_of
+from albert.commands.export_command import (
+    define_checkpoint_flags,
+    refuse_flags_of_runs,
+    tokenization_of,
+)
 from albert.errors import UsageError
 
 TASKS = ("fill-mask", "sentence-order", "embed", "classification", "tagging")
@@ -68,7 +72,10 @@ def _predictor(device: str):
     f = flags.FLAGS
     task = read_task(f.output_dir) if f.output_dir else None
     if task or f.task in KINDS:
-        model = open_fine_tuned(f.output_dir or os.path.dirname(f.checkpoint))
+        if not f.output_dir:
+            raise UsageError("Pass the folder that finetune wrote: --output_dir=emotion.")
+        model = open_fine_tuned(f.output_dir)
+        refuse_flags_of_runs(f.output_dir, "max_seq_length", "top_k", "pooling")
         if f.task not in (None, model.task.kind):
             raise UsageError(
                 "{} is a model for {}; it cannot do --task={}.".format(
@@ -98,19 +105,19 @@ def _lines(positional: Sequence[str]) -> Iterator[str]:
     if positional:
         return iter(positional)
     if not f.input_file:
-        return (line.rstrip("\n") for line in sys.stdin)
+        return _utf8_lines(sys.stdin.fileno(), "The text on stdin")
     if not os.path.isfile(f.input_file):
         raise UsageError("--input_file={} does not exist.".format(f.input_file))
-    return _file_lines(f.input_file)
+    return _utf8_lines(f.input_file, f.input_file)
 
 
-def _file_lines(path: str) -> Iterator[str]:
-    with open(path, encoding="utf-8") as handle:
+def _utf8_lines(file: Union[str, int], name: str) -> Iterator[str]:
+    with open(file, encoding="utf-8") as handle:
         try:
             for line in handle:
                 yield line.rstrip("\n")
         except UnicodeDecodeError as error:
-            raise UsageError("{} is not UTF-8: {}.".format(path, error)) from error
+            raise UsageError("{} is not UTF-8: {}.".format(name, error)) from error
 
 
 def _chunks(lines: Iterator[str]) -> Iterator[List[str]]:

@@ -14,12 +14,10 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from albert.data.records import RecordError, read_records
+from albert.data.records import INDEX_SUFFIX, PLAIN_SUFFIX, RecordError, read_records
 from albert.errors import UsageError
 from albert.files import atomic_write
 
-INDEX_SUFFIX = ".index.npz"
-PLAIN_SUFFIX = ".plain"
 _FRAME_HEAD = 12  # bytes before the payload: length and its checksum
 
 

@@ -8,12 +8,14 @@ import numpy as np
 
 from albert.data.dataset import Batch, RecordDataset, Shapes
 from albert.data.packing import Layout
-from albert.data.records import NO_SENTENCE_LABEL
+from albert.data.records import BESIDE_RECORDS, NO_SENTENCE_LABEL
 from albert.errors import UsageError
 
 
 def expand_files(patterns: str) -> List[str]:
     """Files named by a comma list of paths and globs, in a stable order.
+
+    A glob leaves out what lies beside records: manifests and indexes.
 
     Raises:
       UsageError: A part names nothing.
@@ -21,7 +23,8 @@ def expand_files(patterns: str) -> List[str]:
     files = []  # type: List[str]
     for pattern in patterns.split(","):
         pattern = pattern.strip()
-        found = sorted(glob.glob(pattern)) if pattern else []
+        matching = [pattern] if os.path.isfile(pattern) else sorted(glob.glob(pattern))
+        found = [p for p in matching if p == pattern or not p.endswith(BESIDE_RECORDS)]
         if not found:
             raise UsageError(
                 "No file matches '{}' (from {}). Build records with "

@@ -34,8 +34,12 @@ from albert.data.example_proto import decode_example, encode_example
 from albert.errors import UsageError
 
 __all__ = [
+    "BESIDE_RECORDS",
     "FLOAT_FEATURES",
+    "INDEX_SUFFIX",
+    "MANIFEST_SUFFIX",
     "NO_SENTENCE_LABEL",
+    "PLAIN_SUFFIX",
     "PREDICTION_FEATURES",
     "RecordError",
     "SENTENCE_LABEL",
@@ -56,6 +60,9 @@ SENTENCE_LABEL = "next_sentence_labels"
 TOKEN_BOUNDARY = "token_boundary"
 # One-hot of -1 is zero in the original trainers, so they give such an example no sentence loss.
 NO_SENTENCE_LABEL = -1
+# Files that lie beside `train.tfrecord`, and so match a glob like `train*`.
+MANIFEST_SUFFIX, INDEX_SUFFIX, PLAIN_SUFFIX = ".manifest.json", ".index.npz", ".plain"
+BESIDE_RECORDS = (MANIFEST_SUFFIX, INDEX_SUFFIX, PLAIN_SUFFIX)
 
 
 class RecordError(UsageError):
@@ -104,7 +111,8 @@ def _read_frames(stream, path: str) -> Iterator[Tuple[int, bytes]]:
             return
         length, crc = struct.unpack("<QI", head)
         if _masked_crc(head[:8]) != crc:
-            raise _damaged(path, offset, "the checksum of the record length does not match")
+            what = "the checksum of the record length does not match"
+            raise _damaged(path, offset, what if offset else "it does not begin with a record")
         body = _read_exactly(stream, length + 4, path, offset, "a record")
         if not body:
             raise _damaged(path, offset, "the file ends inside a record")
@@ -146,7 +154,7 @@ def manifest_path(output_file: str) -> str:
     'data/train.tfrecord.manifest.json'
     """
     first = output_file.split(",")[0].strip()
-    return re.sub(r"-\d{5,}-of-\d{5,}$", "", first) + ".manifest.json"
+    return re.sub(r"-\d{5,}-of-\d{5,}$", "", first) + MANIFEST_SUFFIX
 
 
 def read_manifest(record_file: str) -> Optional[dict]:
@@ -156,7 +164,7 @@ def read_manifest(record_file: str) -> Optional[dict]:
     if not candidates:
         folder = os.path.dirname(record_file) or "."
         names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-        candidates = [os.path.join(folder, n) for n in names if n.endswith(".manifest.json")]
+        candidates = [os.path.join(folder, n) for n in names if n.endswith(MANIFEST_SUFFIX)]
     for path in candidates:
         try:
             with open(path, encoding="utf-8") as handle:

@@ -2,13 +2,12 @@
 
 import json
 import os
-from typing import Dict, Optional
+from typing import Optional
 
-import numpy as np
 from absl import logging
 
-from albert.checkpoints.manager import saved_steps
-from albert.checkpoints.restore import load_weights
+from albert.checkpoints.manager import PREFIX, saved_steps
+from albert.checkpoints.restore import load_model
 from albert.compat import tf
 from albert.config import ModelConfig
 from albert.data.source import Data, open_data
@@ -38,7 +37,8 @@ def read_facts(directory: str) -> Facts:
     config = ModelConfig.from_json_file(os.path.join(directory, CONFIG_FILE))
     data = _records(kept["input_file"], config)
     steps = saved_steps(directory)[-2:]
-    weights = [_weights(config, directory, step) for step in steps]
+    prefixes = [os.path.join(directory, PREFIX + str(step)) for step in steps]
+    weights = [load_model(config, prefix).weights for prefix in prefixes]
     outputs = None
     if weights and data:
         tensors = {name: tf.constant(value) for name, value in weights[-1].items()}
@@ -58,7 +58,3 @@ def _records(patterns: str, config: ModelConfig) -> Optional[Data]:
     except UsageError as error:
         logging.warning("Diagnosed with what the run knew of its records: %s", error)
         return None
-
-
-def _weights(config: ModelConfig, directory: str, step: int) -> Dict[str, np.ndarray]:
-    return load_weights(config, os.path.join(directory, "model.ckpt-{}".format(step)))

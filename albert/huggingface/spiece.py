@@ -3,15 +3,9 @@
 import base64
 from typing import Dict, List, NamedTuple, Tuple
 
+from albert import vocabulary
 from albert.errors import UsageError
 
-# The roles' spellings, in the order of preference; XLNet-style models have the second ones.
-_ROLES = {
-    "pad": ("<pad>", "[PAD]"),
-    "cls": ("[CLS]", "<cls>"),
-    "sep": ("[SEP]", "<sep>"),
-    "mask": ("[MASK]", "<mask>"),
-}
 # Types of pieces in the file format.
 _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 2, 3, 4, 5, 6
 _NEVER = 100.0  # lower than the rarest piece by so much: never on the best path
@@ -47,7 +41,7 @@ def read(path: str) -> SentencePiece:
     control = [i for i, kind in enumerate(types) if kind in (_CONTROL, _UNKNOWN)]
     return SentencePiece(
         _scored_pieces(model),
-        _special_ids(model, path),
+        vocabulary.load(path).special_ids,
         control,
         base64.b64encode(model.normalizer_spec.precompiled_charsmap).decode("ascii"),
     )
@@ -100,31 +94,7 @@ def _scored_pieces(model) -> List[Tuple[str, float]]:
         if piece.type == _USER_DEFINED:
             # SentencePiece gives these a score by length that beats every other reading.
             score = len(piece.piece.encode("utf-8")) * highest - _MATCHED_FIRST
-        elif _is_glued(piece.piece):
+        elif vocabulary.is_glued(piece.piece):  # ALBERT's encoders cut it apart
             score = lowest - _NEVER
         scored.append((piece.piece, score))
     return scored
-
-
-def _is_glued(piece: str) -> bool:
-    """Whether a piece is digits and a comma, which ALBERT's encoders cut apart ("1999,")."""
-    return len(piece) > 1 and piece[-1] == "," and piece[-2].isdigit()
-
-
-def _special_ids(model, path: str) -> Dict[str, int]:
-    ids = {piece.piece: i for i, piece in enumerate(model.pieces)}
-    found = {
-        role: next((ids[name] for name in names if name in ids), None)
-        for role, names in _ROLES.items()
-    }
-    if found["pad"] is None:
-        found["pad"] = 0  # what records are padded with
-    for role, value in found.items():
-        if value is None:
-            raise UsageError(
-                "{} has no piece {}. Give the tokenizer of an ALBERT.".format(
-                    path, " or ".join(_ROLES[role])
-                )
-            )
-    found["unk"] = next(i for i, piece in enumerate(model.pieces) if piece.type == _UNKNOWN)
-    return found

@@ -57,8 +57,9 @@ def write_huggingface(directory: str, model: FineTuned, source: str) -> None:
     values["classifier_dropout_prob"] = config.hidden_dropout_prob
     write_model(directory, values, names.to_huggingface(config, model.weights))
     write_tokenizer(directory, pieces, model.tokenization, task.max_seq_length)
+    name = os.path.basename(os.path.abspath(directory))
     with atomic_write(os.path.join(directory, "README.md")) as handle:
-        handle.write(_card(model, read_results(source), os.path.basename(directory)))
+        handle.write(_card(model, read_results(source), name))
 
 
 def _card(model: FineTuned, results: Mapping[str, float], folder: str) -> str:

@@ -20,13 +20,11 @@ class Features(NamedTuple):
       encoded: The pieces.
       labels: int32 [1] of a text; [s] of a sentence, `NO_LABEL` but at the first piece of a word.
       example: Number of the example; long sentences take several rows.
-      first_word: Number of the first word of the row.
     """
 
     encoded: Encoded
     labels: np.ndarray
     example: int = 0
-    first_word: int = 0
 
 
 def features_of(
@@ -73,21 +71,21 @@ def _sentence(
     task: Task, encoder: TextEncoder, sentence: Sentence, tags: Sequence[int], at: int
 ) -> Iterator[Features]:
     room = task.max_seq_length - 2
-    ids, labels, first = [], [], 0  # type: List[int], List[int], int
-    for word, (spelled, tag) in enumerate(zip(sentence.words, tags)):
+    ids, labels = [], []  # type: List[int], List[int]
+    for spelled, tag in zip(sentence.words, tags):
         # A word that spells nothing the tokenizer knows still needs a place for its tag.
         pieces = (encoder.pieces(spelled) or [encoder.vocabulary.unk])[:room]
         if len(ids) + len(pieces) > room:
-            yield _row(task, encoder, ids, labels, at, first)
-            ids, labels, first = [], [], word
+            yield _row(task, encoder, ids, labels, at)
+            ids, labels = [], []
         ids = ids + pieces
         labels = labels + [tag] + [NO_LABEL] * (len(pieces) - 1)
-    yield _row(task, encoder, ids, labels, at, first)
+    yield _row(task, encoder, ids, labels, at)
 
 
-def _row(task, encoder, ids, labels, at, first) -> Features:
+def _row(task, encoder, ids, labels, at) -> Features:
     marked = np.array([NO_LABEL] + list(labels) + [NO_LABEL], np.int32)
-    return Features(encoder.single(ids, task.max_seq_length), marked, at, first)
+    return Features(encoder.single(ids, task.max_seq_length), marked, at)
 
 
 def make_batch(

@@ -1,6 +1,8 @@
 """Held-out records: evaluated now and then, and the best checkpoint so far kept."""
 
+import math
 import os
+import shutil
 import sys
 from typing import Dict, Sequence
 
@@ -63,11 +65,22 @@ class HeldOut:
         return results
 
     def _keep_best(self, results: Dict[str, float], step: int) -> None:
-        directory = os.path.join(self._options.output_dir, BEST_DIRECTORY)
+        directory = best_directory(self._options)
         best = read_result(directory, "loss")
-        if best is not None and best <= results["loss"]:
+        if not results["loss"] < (math.inf if best is None else best):  # no number is not better
             return
         os.makedirs(directory, exist_ok=True)
         path = CheckpointManager(directory, keep=1).save(self._state.variables(), step)
         write_results(results, step, directory)
         logging.info("Best so far: %s", path)
+
+
+def best_directory(options: TrainingOptions) -> str:
+    """Where a run keeps its best checkpoint."""
+    return os.path.join(options.output_dir, BEST_DIRECTORY)
+
+
+def forget_best_beyond(options: TrainingOptions, step: int) -> None:
+    """Removes the best checkpoint if it is of an update that a run has taken back."""
+    if options.output_dir and (read_result(best_directory(options), "global_step") or 0) > step:
+        shutil.rmtree(best_directory(options))

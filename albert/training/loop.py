@@ -15,12 +15,12 @@ from albert.data.prefetch import prefetch
 from albert.data.source import Data, log_features
 from albert.precision import policy
 from albert.runtime import matmul_peak
-from albert.training.held_out import HeldOut
+from albert.training.held_out import HeldOut, forget_best_beyond
 from albert.training.memory_check import check_memory, machine_of
 from albert.training.options import TrainingOptions
 from albert.training.reports import Reports
 from albert.training.rollback import Rollbacks
-from albert.training.setup import build_step, claim_directory, open_records, prepare_state
+from albert.training.setup import build_step, claimed, open_records, prepare_state
 from albert.training.signals import stop_on_signal
 from albert.training.step import StepResult
 from albert.training.towers import check_batch_size
@@ -54,12 +54,9 @@ def train(options: TrainingOptions, devices: Sequence[str], flags_text: str) -> 
     layout = data.layout(options.padding, options.train_batch_size, micro_batches)
     batch = layout(data.rows(options.train_batch_size))
     check_memory(options, batch, machine_of(devices, options.memory_limit_gb))
-    if options.output_dir:
-        claim_directory(options.output_dir, options.model, flags_text)
-    else:
-        logging.warning("--no_save: nothing of this run will be written")
-    log_features(data.shapes, options.train_batch_size)
-    return _Run(options, devices, data, layout, held_out, progress).go()
+    with claimed(options.output_dir, options.model, flags_text):
+        log_features(data.shapes, options.train_batch_size)
+        return _Run(options, devices, data, layout, held_out, progress).go()
 
 
 class _Run:
@@ -191,6 +188,7 @@ class _Run:
             return in_a_row
         self._rollbacks.take(self._state)
         self._reports.go_back(self._global_step())
+        forget_best_beyond(self._options, self._global_step())
         self._saved_step = None  # the same weights again, with the batches that are left behind
         self._save(self._global_step())
         self._build_step()

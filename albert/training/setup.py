@@ -1,9 +1,10 @@
 """What comes before the first step: records opened, directory claimed, weights made or restored."""
 
+import contextlib
 import dataclasses
 import json
 import os
-from typing import Callable, Sequence
+from typing import Callable, Iterator, Optional, Sequence
 
 from absl import logging
 
@@ -12,7 +13,7 @@ from albert.checkpoints.restore import initialise_from, resume
 from albert.config import ModelConfig
 from albert.data.source import Data, open_data
 from albert.errors import UsageError
-from albert.files import atomic_write, ensure_writable_directory
+from albert.files import atomic_write, ensure_writable_directory, held
 from albert.model.albert import Batch
 from albert.model.parameters import initial_values
 from albert.optim.optimizers import describe, make_optimizer
@@ -48,13 +49,24 @@ def open_records(options: TrainingOptions, flag: str, progress: bool) -> Data:
     )
 
 
-def claim_directory(directory: str, config: ModelConfig, flags_text: str) -> None:
-    """Makes a run directory ours: writes the config and the flags of the run.
+@contextlib.contextmanager
+def claimed(directory: Optional[str], config: ModelConfig, flags_text: str) -> Iterator[None]:
+    """Makes a run directory ours for a while: writes the config and the flags of the run.
 
     Raises:
-      UsageError: It cannot be written, or holds a run of another model.
+      UsageError: It cannot be written, holds a run of another model, or another run is at work.
     """
+    if not directory:
+        logging.warning("--no_save: nothing of this run will be written")
+        yield
+        return
     ensure_writable_directory(directory, "--output_dir")
+    with held(directory, "--output_dir"):
+        _write_facts(directory, config, flags_text)
+        yield
+
+
+def _write_facts(directory: str, config: ModelConfig, flags_text: str) -> None:
     config_path = os.path.join(directory, CONFIG_FILE)
     if os.path.isfile(config_path):
         _check_same_model(directory, ModelConfig.from_json_file(config_path), config)
