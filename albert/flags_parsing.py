@@ -50,7 +50,7 @@ def parse(argv: Optional[Sequence[str]] = None) -> List[str]:
     try:
         rest = flags.FLAGS(argv[:end], known_only=True)[1:]
     except flags.Error as error:
-        raise UsageError("{}. See --help for the values it takes.".format(error)) from error
+        raise UsageError("{}. See --help.".format(str(error).replace("ERROR:: ", ""))) from error
     for argument in rest:
         if argument.startswith("-") and argument.strip("-"):
             _warn_unknown(argument)

@@ -40,8 +40,8 @@ def find_checkpoint(name: Optional[str], directory: Optional[str]) -> str:
             if os.path.isfile(prefix + ".index"):
                 return prefix
         raise UsageError(
-            "No folder {} and no checkpoint {}.index. Name a checkpoint without its ending, for "
-            "example model.ckpt-1000.".format(name, inside)
+            "No checkpoint {}.index. Name it without its ending, for example "
+            "model.ckpt-1000.".format(inside)
         )
     if not directory:
         raise UsageError("Pass --output_dir, the folder of a run, or --checkpoint.")
