@@ -44,7 +44,7 @@ def test_the_estimate_is_what_one_counts_by_hand():
     assert found.update == _UPDATE_COPIES * weights
     assert found.gradients == weights + 4 * block  # the sum, and those of one use
     tokens = 2 * 4
-    kept_of_a_block = 8 * 6 + 2 * 7 + 2 * 4  # vectors, feed-forward, attention weights
+    kept_of_a_block = 9 * 6 + 2 * 7 + 2 * 4  # vectors, feed-forward, attention weights
     embedded = 4 * 3 + 6
     working = max(3 * 2 * 4, 4 * 6 + 2 * 7)
     assert working * tokens > 2 * 2 * 11  # more than the scores over the vocabulary

@@ -7,7 +7,8 @@ from conftest import SIZES, random_batch
 
 from albert.compat import compiled, tf
 from albert.config import ModelConfig
-from albert.model.parameters import initial_values, parameter_specs
+from albert.model.attention import join_projections
+from albert.model.parameters import bind, initial_values, parameter_tree
 from albert.model.sharing import SharedWeights
 from albert.training.objective import loss_denominators, pretraining
 from albert.training.towers import tower_gradients
@@ -42,7 +43,8 @@ def test_no_gradients_of_blocks_wait_for_each_other(recompute):
     tower = compiled(functools.partial(tower_gradients, pretraining(config), recompute=recompute))
     tensors = {n: tf.constant(v) for n, v in initial_values(config, seed=1).items()}
     graph = tower.get_concrete_function(tensors, batch, loss_denominators(batch)).graph
-    shapes = [s.shape for name, s in parameter_specs(config).items() if "/inner_group_" in name]
+    block = join_projections(bind(parameter_tree(config), tensors).blocks)[0]
+    shapes = [tuple(weight.shape.as_list()) for weight in tf.nest.flatten(block)]
     sums = [op for op in graph.get_operations() if op.type in ("AddN", "AddV2", "Add")]
     added = [op for op in sums if tuple(op.outputs[0].shape.as_list() or ()) in shapes]
     assert len(added) >= len(shapes) * (config.num_hidden_layers - 1)

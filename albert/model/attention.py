@@ -1,15 +1,39 @@
 """Scaled dot-product attention (Vaswani et al., 2017, https://arxiv.org/abs/1706.03762)."""
 
 import math
+from typing import List, NamedTuple, Sequence
 
 from albert.compat import fused, tf
 from albert.model.layers import DropoutFunction, dense, sizes
-from albert.model.parameters import Block
+from albert.model.parameters import Block, Dense, Norm
 
 # What the originals add to the logit of a masked key: enough to vanish, finite in every dtype.
 MASKED_LOGIT = -10000.0
 # Queries that attend together where all of them would need too much memory.
 QUERY_BLOCK = 128
+
+
+class JoinedBlock(NamedTuple):
+    """A block as it is computed: query, key and value are one linear map."""
+
+    projections: Dense  # [D, 3 * D]
+    attention_output: Dense
+    attention_norm: Norm
+    intermediate: Dense
+    output: Dense
+    output_norm: Norm
+
+
+def join_projections(blocks: Sequence[Block]) -> List[JoinedBlock]:
+    """Joins query, key and value of each block, once where blocks share them."""
+    made = {}  # type: Dict[int, Dense]
+    for block in blocks:
+        parts = (block.query, block.key, block.value)
+        if id(block.query.kernel) not in made:
+            kernel = tf.concat([part.kernel for part in parts], axis=1)
+            bias = tf.concat([part.bias for part in parts], axis=0)
+            made[id(block.query.kernel)] = Dense(kernel, bias)
+    return [JoinedBlock(made[id(block.query.kernel)], *block[3:]) for block in blocks]
 
 
 def padding_bias(mask: tf.Tensor) -> tf.Tensor:
@@ -42,7 +66,8 @@ def softmax_attention(
     """Attends over the key axis.
 
     Without dropout, long sequences attend a block of queries at a time, and the backward pass
-    computes each block's weights again, so that no [B, N, S, S'] tensor is ever in memory.
+    computes each block's weights again, so that no [B, N, S, S'] tensor is ever in memory. The
+    weights of a sequence of one block are kept.
 
     Args:
       query: [B, N, S, H].
@@ -57,7 +82,7 @@ def softmax_attention(
     """
     query *= 1.0 / math.sqrt(query.shape[-1])  # rather than the logits, of which there are more
     length = query.shape[2]  # None where a server decides
-    if dropout_rate == 0.0 and length is not None and length > QUERY_BLOCK:
+    if dropout_rate == 0.0 and length is not None:
         return _blockwise_attention(query, key, value, bias)
     weights = dropout(_attention_weights(query, key, bias), dropout_rate)
     return tf.matmul(tf.cast(weights, value.dtype), value)
@@ -84,7 +109,8 @@ def _blockwise_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bia
         own_bias = bias if bias.shape[2] == 1 else bias[:, :, block]
         return _attention_weights(query[:, :, block], key, own_bias)
 
-    outputs = [tf.matmul(tf.cast(rows(block), value.dtype), value) for block in blocks]
+    attended = [rows(block) for block in blocks]
+    outputs = [tf.matmul(tf.cast(weights, value.dtype), value) for weights in attended]
     output = tf.concat(outputs, axis=2)
 
     def gradient(upstream):
@@ -92,7 +118,8 @@ def _blockwise_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bia
         after = upstream  # one block after the other: all at once would be the whole tensor again
         for block in blocks:
             with tf.control_dependencies([after]):
-                weights, above = rows(block), upstream[:, :, block]
+                weights = attended[0] if len(blocks) == 1 else rows(block)
+                above = upstream[:, :, block]
             weights_gradient = tf.matmul(above, value, transpose_b=True)
             along = tf.cast(above, tf.float32) * tf.cast(output[:, :, block], tf.float32)
             along = tf.reduce_sum(along, axis=-1, keepdims=True)
@@ -122,7 +149,7 @@ def _softmax_gradient(weights, weights_gradient, along):
 def self_attention(
     inputs: tf.Tensor,
     bias: tf.Tensor,
-    block: Block,
+    block: JoinedBlock,
     num_heads: int,
     dropout: DropoutFunction,
     dropout_rate: float,
@@ -132,7 +159,7 @@ def self_attention(
     Args:
       inputs: [B, S, D].
       bias: Added to the logits, [B, 1, 1 or S, S].
-      block: Query, key, value and output weights.
+      block: Projections and output weights.
       num_heads: N.
       dropout: As `layers.make_dropout` returns.
       dropout_rate: Share of attention weights dropped.
@@ -142,17 +169,10 @@ def self_attention(
     """
     batch, length, width = sizes(inputs)
 
-    def heads(projected: tf.Tensor) -> tf.Tensor:
-        split = tf.reshape(projected, [batch, length, num_heads, width // num_heads])
-        return tf.transpose(split, [0, 2, 1, 3])  # [B, N, S, H]
-
-    context = softmax_attention(
-        heads(dense(inputs, block.query)),
-        heads(dense(inputs, block.key)),
-        heads(dense(inputs, block.value)),
-        bias,
-        dropout,
-        dropout_rate,
+    projected = tf.reshape(
+        dense(inputs, block.projections), [batch, length, 3, num_heads, width // num_heads]
     )
+    query, key, value = tf.unstack(tf.transpose(projected, [2, 0, 3, 1, 4]))  # [B, N, S, H] each
+    context = softmax_attention(query, key, value, bias, dropout, dropout_rate)
     joined = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [batch, length, width])
     return dense(joined, block.attention_output)

@@ -5,9 +5,9 @@ from typing import Callable, Optional
 
 from albert.compat import tf
 from albert.config import ModelConfig
-from albert.model.attention import self_attention
+from albert.model.attention import JoinedBlock, join_projections, self_attention
 from albert.model.layers import ACTIVATIONS, DropoutFunction, dense, layer_norm, make_dropout
-from albert.model.parameters import Block, Norm, Parameters
+from albert.model.parameters import Norm, Parameters
 from albert.model.recomputation import recomputed
 from albert.model.sharing import SharedWeights
 
@@ -52,8 +52,9 @@ def encode(
     # Differs by layout, 1 of 3.
     order = config.norm_placement
     hidden = embedded
-    shared = SharedWeights(parameters.blocks, embedded.dtype)
-    for number, block in enumerate(parameters.blocks):
+    blocks = join_projections(parameters.blocks)
+    shared = SharedWeights(blocks, embedded.dtype)
+    for number, block in enumerate(blocks):
         seed = None if dropout_seed is None else dropout_seed + [0, _SEED_STEP * (number + 1)]
         run = functools.partial(_run_block, config, RESIDUAL_ORDERS[order], block, seed)
         hidden, weights = shared.take(hidden, block)
@@ -68,7 +69,7 @@ def _run_block(config, residual, structure, seed, hidden, bias, *weights) -> tf.
 
 def _apply_block(
     config: ModelConfig,
-    block: Block,
+    block: JoinedBlock,
     hidden: tf.Tensor,
     bias: tf.Tensor,
     dropout: DropoutFunction,

@@ -123,9 +123,8 @@ def _kept_of_a_block(config: ModelConfig, shape: StepShape, width: int) -> int:
     weights = config.num_attention_heads * shape.length
     if config.attention_probs_dropout_prob:
         return kept + weights * (3 * _FLOAT + (width if width < _FLOAT else 0))
-    if shape.length > QUERY_BLOCK:
-        return kept + width * config.hidden_size  # the heads' output instead of the weights
-    return kept + weights * (_FLOAT + (width if width < _FLOAT else 0))
+    kept += width * config.hidden_size  # the heads' output, from which comes softmax's gradient
+    return kept if shape.length > QUERY_BLOCK else kept + weights * _FLOAT
 
 
 def _working(config: ModelConfig, shape: StepShape, width: int) -> int:
