@@ -39,34 +39,35 @@ def transfer(folder, name, **parameters):
     return shown
 
 
-def test_emotion_from_nothing_to_its_plot(folder):
-    shown = transfer(folder, "transfer-learning-emotion-base")
-    assert "TF-IDF, logistic regression" in shown and "probabilities" in shown
+@pytest.fixture(scope="module")
+def emotion(folder):
+    """The notebook that makes a text and trains the model from which the others start."""
+    return transfer(folder, "transfer-learning-emotion-base")
 
 
-# The others start from the model that the first one trained.
-
-
-def trained(folder):
+@pytest.fixture
+def trained(folder, emotion):
     run = folder / "transfer-learning-emotion-base" / "pretraining"
-    model, tokenizer = str(run / "model"), str(run / "tokenizer.model")
-    if not os.path.isdir(model):
-        pytest.skip("the notebook that trains the model did not run")
-    return {"init_checkpoint": model, "spm_model_file": tokenizer}
+    return {
+        "init_checkpoint": str(run / "model"),
+        "spm_model_file": str(run / "tokenizer.model"),
+    }
 
 
-def test_large_is_the_same_with_another_model(folder):
-    transfer(folder, "transfer-learning-emotion-large", **trained(folder))
+def test_emotion_from_nothing_to_its_plot(emotion):
+    assert "TF-IDF, logistic regression" in emotion and "probabilities" in emotion
 
 
-def test_parts_of_speech(folder):
-    shown = transfer(folder, "transfer-learning-pos", **trained(folder))
+def test_large_is_the_same_with_another_model(folder, trained):
+    transfer(folder, "transfer-learning-emotion-large", **trained)
+
+
+def test_parts_of_speech(folder, trained):
+    shown = transfer(folder, "transfer-learning-pos", **trained)
     assert "most frequent tag" in shown
 
 
-def test_quickstart(folder):
+def test_quickstart(folder, emotion):
     text = folder / "transfer-learning-emotion-base" / "text.txt"
-    if not text.exists():
-        pytest.skip("the notebook that writes the text did not run")
     shown = execute(folder, "quickstart", text=str(text), steps=20)
     assert "masked_lm_accuracy" in shown and "image/png" in shown
