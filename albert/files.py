@@ -2,11 +2,12 @@
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import os
 import shutil
 import tempfile
-from typing import IO, Iterator
+from typing import IO, Iterator, List
 
 from albert.errors import UsageError
 
@@ -102,6 +103,11 @@ def ensure_writable_directory(path: str, flag: str) -> None:
         os.remove(probe)
     except OSError as error:
         raise _cannot_write(path, flag, error) from error
+
+
+def matching(pattern: str, recursive: bool = False) -> List[str]:
+    """Paths that a glob matches, sorted; the name of a file is that file, also with brackets."""
+    return [pattern] if os.path.isfile(pattern) else sorted(glob.glob(pattern, recursive=recursive))
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from absl import logging
 from albert.config import ModelConfig, read_json_object
 from albert.data.records import read_manifest
 from albert.errors import UsageError
-from albert.files import atomic_write, sha256_file
+from albert.files import atomic_write, matching, sha256_file
 from albert.run_folder import read_flags
 
 TEXT_FILE = "text.json"  # in folders that have no records to ask
@@ -116,9 +116,8 @@ def _find_manifest(directory: str) -> Optional[dict]:
     names = read_flags(directory).get("input_file", "").split(",")
     for pattern in names if names[0] else []:
         for path in _places(pattern.strip(), directory):
-            found = [path] if os.path.isfile(path) else sorted(glob.glob(path))
-            if found:
-                return read_manifest(found[0])
+            for found in matching(path)[:1]:
+                return read_manifest(found)
     return None
 
 

@@ -1,7 +1,6 @@
 """Finding, opening and cutting the input files."""
 
 import bz2
-import glob
 import gzip
 import io
 import lzma
@@ -11,6 +10,7 @@ from typing import BinaryIO, Iterator, List, NamedTuple, Tuple
 from absl import logging
 
 from albert.errors import UsageError
+from albert.files import matching
 
 BLOCK_BYTES = 2 << 20
 # A document longer than this is cut at a line end, so that memory stays flat.
@@ -48,8 +48,7 @@ def expand(patterns: str, flag: str = "input_file") -> List[str]:
     for pattern in (item.strip() for item in patterns.split(",")):
         if not pattern:
             continue
-        matching = [pattern] if os.path.isfile(pattern) else glob.glob(pattern, recursive=True)
-        found = sorted(path for path in matching if not os.path.isdir(path))
+        found = [p for p in matching(pattern, recursive=True) if not os.path.isdir(p)]
         if not found and os.path.isdir(pattern):
             raise UsageError(
                 "--{}={} is a folder; name its files, for example --{}='{}'.".format(

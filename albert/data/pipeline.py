@@ -1,6 +1,5 @@
 """Batches as a pure function of (files, seed, number): the same for any tower count or restart."""
 
-import glob
 import os
 from typing import Iterator, List, Optional
 
@@ -10,6 +9,7 @@ from albert.data.dataset import Batch, RecordDataset, Shapes
 from albert.data.packing import Layout
 from albert.data.records import BESIDE_RECORDS, NO_SENTENCE_LABEL
 from albert.errors import UsageError
+from albert.files import matching
 
 
 def expand_files(patterns: str) -> List[str]:
@@ -23,8 +23,7 @@ def expand_files(patterns: str) -> List[str]:
     files = []  # type: List[str]
     for pattern in patterns.split(","):
         pattern = pattern.strip()
-        matching = [pattern] if os.path.isfile(pattern) else sorted(glob.glob(pattern))
-        found = [p for p in matching if p == pattern or not p.endswith(BESIDE_RECORDS)]
+        found = [p for p in matching(pattern) if p == pattern or not p.endswith(BESIDE_RECORDS)]
         if not found:
             raise UsageError(
                 "No file matches '{}' (from {}). Build records with "
