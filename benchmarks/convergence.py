@@ -123,12 +123,16 @@ def reached(points, target):
 def draw(curves, target, path):
     """One picture of all curves."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
     axes = Figure(figsize=(8, 5), tight_layout=True).subplots()
     for name, points in curves.items():
         axes.plot(*zip(*points), marker="o", markersize=3, label=name)
     axes.axhline(target, color="grey", linestyle="--")
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("seconds")
     axes.set_ylabel("held-out masked-LM accuracy")
     axes.legend()
