@@ -4,12 +4,12 @@ import importlib
 import os
 import signal
 import sys
-from typing import Callable, Dict, List, Sequence
+from typing import Callable, Dict, List, Optional, Sequence
 
-from absl import logging
+from absl import flags, logging
 
 from albert import flags_parsing
-from albert.errors import exit_on_usage_error
+from albert.errors import UsageError, exit_on_usage_error
 
 
 def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequence[str]) -> None:
@@ -34,6 +34,19 @@ def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequenc
         sys.exit(0 if asked else 2)
     module = importlib.import_module(modules.format(command))
     module.run(["{} {}".format(program, command)] + list(argv[2:]))
+
+
+def flag_or_word(name: str, positional: Sequence[str]) -> Optional[str]:
+    """The value of a flag that may be given without its name, or None.
+
+    Raises:
+      UsageError: More than one was given.
+    """
+    named = flags.FLAGS[name].value
+    found = list(positional) + ([named] if named else [])
+    if len(found) > 1:
+        raise UsageError("Pass one --{}. Received {}.".format(name, ", ".join(found)))
+    return found[0] if found else None
 
 
 def run(

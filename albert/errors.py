@@ -14,12 +14,14 @@ class UsageError(ValueError):
     """
 
 
+_FULL = "The disk is full ({}). Free some space and run the same command again."
+_FORBIDDEN = "Not allowed: {}. Choose a place you may read and write."
 # What the disk says that is no fault of the program.
 _DISK = {
-    errno.ENOSPC: "The disk is full ({}). Free some space and run the same command again.",
-    errno.EDQUOT: "The disk is full ({}). Free some space and run the same command again.",
-    errno.EACCES: "Not allowed: {}. Choose a place you may read and write.",
-    errno.EROFS: "Not allowed: {}. Choose a place you may read and write.",
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EACCES: _FORBIDDEN,
+    errno.EROFS: _FORBIDDEN,
 }
 
 

@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import PREDICTIONS, SEQUENCE, SIZES, random_example, write_record_file
+from conftest import PREDICTIONS, SEQUENCE, SIZES, random_example, write_examples, write_record_file
 
 from albert.data import index as index_module
 from albert.data.dataset import RecordDataset, Shapes
@@ -104,6 +104,14 @@ def test_vocabulary_larger_than_the_configs_is_refused(tmp_path):
     small = SHAPES._replace(vocab_size=6)
     with pytest.raises(RecordError, match="input_ids holds .*vocab_size is 6"):
         RecordDataset([path]).read([0], small)
+
+
+def test_an_unknown_sentence_label_is_refused(tmp_path):
+    example = random_example(np.random.RandomState(0))
+    example["next_sentence_labels"] = np.array([2])
+    path = write_examples(tmp_path / "a.tfrecord", [example])
+    with pytest.raises(RecordError, match="a.tfrecord.*: next_sentence_labels is 2, but must be 0"):
+        RecordDataset([path]).read([0], SHAPES)
 
 
 def test_files_are_found_by_list_and_glob(tmp_path):

@@ -314,6 +314,7 @@ def test_unclear_sources_are_refused(tmp_path, capsys):
     os.remove(str(folder / "albert_config_x.json"))
     assert "No model config" in message(folder)
     assert "is neither a checkpoint" in message(tmp_path / "nothing")
+    assert "Pass one --source. Received one, two." in message("one", "--source=two")
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "file").write_text("x")
     assert albert("import", folder, "--output_dir={}".format(tmp_path / "old")) == 2

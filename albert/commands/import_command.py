@@ -40,7 +40,7 @@ def main(positional: List[str]) -> int:
     from albert.files import check_holds_nothing
 
     f = flags.FLAGS
-    source = f.source or (positional[0] if len(positional) == 1 else None)
+    source = command_line.flag_or_word("source", positional)
     if not source or not f.output_dir:
         raise UsageError(
             "Pass what to read and where to write: python -m albert import --source=my-albert "

@@ -31,7 +31,7 @@ def define_flags() -> None:
 def main(positional: List[str]) -> int:
     """Unpacks as the flags say."""
     f = flags.FLAGS
-    source = f.archive or (positional[0] if len(positional) == 1 else None)
+    source = command_line.flag_or_word("archive", positional)
     if not source or not f.output_dir:
         raise UsageError(
             "Pass what to unpack and where to: python -m albert unpack "

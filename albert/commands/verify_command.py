@@ -23,7 +23,7 @@ def define_flags() -> None:
 
 def main(positional: List[str]) -> int:
     """Verifies and prints what it saw."""
-    source = flags.FLAGS.archive or (positional[0] if len(positional) == 1 else None)
+    source = command_line.flag_or_word("archive", positional)
     if not source:
         raise UsageError("Pass what to verify: python -m albert verify --archive=my-albert.tar.gz")
     from albert.bundle.unpack import unpacked

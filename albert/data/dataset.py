@@ -9,6 +9,7 @@ from albert.data.dynamic import DynamicMasks
 from albert.data.index import load_index
 from albert.data.records import (
     FLOAT_FEATURES,
+    NO_SENTENCE_LABEL,
     PREDICTION_FEATURES,
     SENTENCE_LABEL,
     SEQUENCE_FEATURES,
@@ -173,6 +174,15 @@ class RecordDataset:
                 )
 
     def _check_ranges(self, values: Dict[str, np.ndarray], numbers, shapes: Shapes) -> None:
+        order = values[SENTENCE_LABEL][:, 0]
+        unknown = np.nonzero((order < NO_SENTENCE_LABEL) | (order > 1))[0]
+        if unknown.size:
+            raise RecordError(
+                "{}: {} is {}, but must be 0 (in order), 1 (swapped) or -1 (neither). Build the "
+                "records again.".format(
+                    self.describe(int(numbers[unknown[0]])), SENTENCE_LABEL, order[unknown[0]]
+                )
+            )
         limits = (
             ("input_ids", shapes.vocab_size, "vocab_size"),
             ("masked_lm_ids", shapes.vocab_size, "vocab_size"),
