@@ -98,6 +98,11 @@ def _check_what_follows() -> None:
     """Says before a long training what would only fail after it."""
     if not FLAGS.do_train and not FLAGS.do_eval:
         raise UsageError("At least one of --do_train and --do_eval must be True.")
+    if FLAGS.checkpoint and not FLAGS.do_eval:
+        raise UsageError(
+            "--checkpoint={} names what --do_eval evaluates. To train from it: "
+            "--init_checkpoint={}.".format(FLAGS.checkpoint, FLAGS.checkpoint)
+        )
     for flag, wanted in (("export_dir", FLAGS.export_dir), ("do_eval", FLAGS.do_eval)):
         if wanted and FLAGS.do_train and FLAGS.no_save:
             raise UsageError("--{} takes what a run has saved; leave out --no_save.".format(flag))
@@ -122,7 +127,9 @@ def main(argv) -> int:
         if FLAGS.do_train and not FLAGS.output_dir and not FLAGS.no_save:
             now = datetime.datetime.now()
             FLAGS.output_dir = os.path.join("runs", now.strftime("pretrain-%Y%m%d_%H%M%S"))
-        devices = choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv)
+        micro_batches = [FLAGS.train_batch_size // FLAGS.gradient_accumulation_steps]
+        batches = micro_batches + ([FLAGS.eval_batch_size] if FLAGS.eval_batch_size else [])
+        devices = choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv, batches)
         options = _training_options(devices)
         if FLAGS.find_batch_size:
             return find_batch_size(options, devices)

@@ -21,9 +21,9 @@ def main(argv) -> int:
         return 0
     with exit_on_usage_error():
         albert_flags.parse_command_line(argv)
-        validate(
-            albert_flags.model_config(), choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv)
-        )
+        batches = [FLAGS.eval_batch_size] if FLAGS.eval_batch_size else []
+        devices = choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv, batches)
+        validate(albert_flags.model_config(), devices)
     return 0
 
 

@@ -44,10 +44,18 @@ _ABOVE_0 = (
     "memory_limit_gb",
     "num_train_steps",
     "save_checkpoints_steps",
-    "small",
     "train_batch_size",
 )
-_NOT_BELOW_0 = ("keep_checkpoint_max", "max_rollbacks", "random_seed", "stop_on_plateau")
+_NOT_BELOW_0 = (
+    "adam_epsilon",
+    "keep_checkpoint_max",
+    "max_rollbacks",
+    "random_seed",
+    "start_warmup_step",
+    "stop_on_plateau",
+    "weight_decay",
+)
+_MOMENT_DECAYS = ("adam_beta1", "adam_beta2")
 
 
 class _RateParser(flags.FloatParser):
@@ -87,7 +95,7 @@ flags.DEFINE_integer("eval_steps", 1000, "Updates between evaluations of --eval_
 flags.DEFINE_integer("max_eval_steps", None, "Batches an evaluation reads at most.")
 flags.DEFINE_integer("log_steps", 100, "Updates between log lines.")
 flags.DEFINE_bool("use_gpu", None, "GPUs or the CPU; default: GPUs where there are any.")
-flags.DEFINE_integer("num_gpu_cores", 0, "Towers; 0: all GPUs, or one tower on the CPU.")
+flags.DEFINE_integer("num_gpu_cores", 0, "Towers; 0: all GPUs, or one for each core of the CPU.")
 flags.DEFINE_enum("precision", "float32", sorted(POLICIES), "In which type towers compute.")
 flags.DEFINE_enum("xla", "auto", XLA_MODES, "Whether XLA compiles the towers.")
 flags.DEFINE_enum("padding", "auto", PADDINGS, "What to do about padding: nothing, cut, or pack.")
@@ -142,6 +150,9 @@ for _name in _ABOVE_0:
     flags.register_validator(_name, lambda value: value is None or value > 0, "must be above 0")
 for _name in _NOT_BELOW_0:
     flags.register_validator(_name, lambda value: value >= 0, "must not be negative")
+for _name in _MOMENT_DECAYS:
+    flags.register_validator(_name, lambda value: 0 <= value < 1, "must be in 0 <= decay < 1")
+flags.register_validator("small", lambda value: 0 < value <= 1, "must be in 0 < share <= 1")
 
 
 def own_flags() -> List[str]:

@@ -1,4 +1,4 @@
-"""Commands of this project as processes of their own, wherever they are started from."""
+"""Processes: the cores they may use, and commands of this project as processes of their own."""
 
 import os
 import subprocess
@@ -6,6 +6,13 @@ import sys
 from typing import Dict
 
 import albert
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def run_python(*arguments: object) -> int:

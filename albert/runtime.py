@@ -7,20 +7,28 @@ from absl import logging
 
 from albert.compat import compiled, logical_devices, physical_gpus, runtime_name, tf
 from albert.errors import UsageError
+from albert.processes import usable_cores
 
 XLA_MODES = ("auto", "on", "off")
 
+_ROWS_OF_A_TOWER = 4
 _PEAK_SIZE = {"CPU": 2048, "GPU": 8192}
-_PEAK_REPEATS = 5
+_PEAK_REPEATS = 3
 
 
-def choose_devices(use_gpu: Optional[bool], num_towers: int, command: Sequence[str]) -> List[str]:
+def choose_devices(
+    use_gpu: Optional[bool],
+    num_towers: int,
+    command: Sequence[str],
+    batch_sizes: Sequence[int] = (),
+) -> List[str]:
     """One device for each tower.
 
     Args:
       use_gpu: True, False, or None for GPUs where there are any.
-      num_towers: Towers; 0 means all GPUs, or one tower on the CPU.
+      num_towers: Towers; 0 means all GPUs, or what `cpu_towers` says.
       command: The command line, to be shown again with the flags that would work.
+      batch_sizes: Of the batches that towers will divide.
 
     Raises:
       UsageError: Fewer GPUs were found than towers were asked for.
@@ -31,7 +39,7 @@ def choose_devices(use_gpu: Optional[bool], num_towers: int, command: Sequence[s
     if use_gpu is None:
         use_gpu = bool(gpus)
     if not use_gpu:
-        devices = logical_devices("CPU", max(1, num_towers))
+        devices = logical_devices("CPU", num_towers or cpu_towers(batch_sizes))
         logging.info("%s: %d tower(s) on the CPU", runtime_name(), len(devices))
         return devices
     wanted = num_towers or max(1, len(gpus))
@@ -50,6 +58,18 @@ def choose_devices(use_gpu: Optional[bool], num_towers: int, command: Sequence[s
     devices = logical_devices("GPU", wanted)
     logging.info("%s: %d tower(s) on %s", runtime_name(), wanted, ", ".join(gpus[:wanted]))
     return devices
+
+
+def cpu_towers(batch_sizes: Sequence[int]) -> int:
+    """Towers to run on the CPU: one a core, as far as every batch divides into rows enough.
+
+    Each tower adds up gradients of its own, which costs as much for one row as for many.
+    """
+    return max(
+        count
+        for count in range(1, usable_cores() + 1)
+        if count == 1 or all(b % count == 0 and b // count >= _ROWS_OF_A_TOWER for b in batch_sizes)
+    )
 
 
 def _cpu_command(command: Sequence[str], towers: int) -> str:
@@ -75,19 +95,29 @@ def choose_xla(mode: str, devices: Sequence[str], precision: str) -> bool:
 def matmul_peak(devices: Sequence[str], dtype: tf.DType = tf.float32) -> float:
     """Measured matrix-product rate of the devices together, in FLOP/s.
 
-    The denominator of model FLOP utilisation (MFU). Logical CPU devices are the same cores, so
-    only one of them is measured; each GPU counts.
+    The denominator of model FLOP utilisation (MFU). All devices multiply at the same time, because
+    logical CPU devices share their cores.
     """
-    kind = "GPU" if "GPU" in devices[0] else "CPU"
-    size = _PEAK_SIZE[kind]
-    with tf.device(devices[0]):
-        matrix = tf.ones([size, size], dtype)
-        product = compiled(lambda a: tf.cast(tf.matmul(a, a)[0, 0], tf.float32))
-        product(matrix)  # the first call traces
-        times = []
-        for _ in range(_PEAK_REPEATS):
-            start = time.perf_counter()
-            float(product(matrix))
-            times.append(time.perf_counter() - start)
-    rate = 2.0 * size**3 / min(times)  # the fastest: other programs only ever slow it down
-    return rate * (len(devices) if kind == "GPU" else 1)
+    size = _PEAK_SIZE["GPU" if "GPU" in devices[0] else "CPU"]
+
+    matrices = []
+    for device in devices:
+        with tf.device(device):
+            matrices.append(tf.ones([size, size], dtype))
+
+    def products(*matrices: tf.Tensor) -> tf.Tensor:
+        corners = []
+        for device, matrix in zip(devices, matrices):
+            with tf.device(device):
+                corners.append(tf.cast(tf.matmul(matrix, matrix)[0, 0], tf.float32))
+        return tf.add_n(corners)
+
+    run = compiled(products)
+    run(*matrices)  # the first call traces
+    times = []
+    for _ in range(_PEAK_REPEATS):
+        start = time.perf_counter()
+        float(run(*matrices))
+        times.append(time.perf_counter() - start)
+    # The fastest: other programs only ever slow it down.
+    return len(devices) * 2.0 * size**3 / min(times)

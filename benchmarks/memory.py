@@ -2,8 +2,9 @@
 
   python benchmarks/memory.py [--model=large --batch=8 --length=512] [--json]
 
-Peak resident memory of a process that makes two steps, beside `albert.training.memory`'s estimate;
-and the step's share of it: the peak less that of a process that only builds the model.
+Peak resident memory of a process that makes two steps on one tower, beside the estimate of
+`albert.training.memory`; and the step's share of it: the peak less that of a process that only
+builds the model.
 """
 
 import argparse
@@ -35,7 +36,7 @@ import json, resource, sys
 from benchmarks.works import ours
 options = json.loads(sys.argv[1])
 steps = options.pop("steps")
-work = ours(**options)
+work = ours(towers=1, **options)
 for _ in range(steps):
     work()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)

@@ -27,6 +27,8 @@ def contenders(model, batch, length, predictions):
     table = {
         "matmul f32": ("benchmarks.works:matmuls", {}),
         "matmul bf16": ("benchmarks.works:matmuls", {"bfloat16": True}),
+        "products f32": ("benchmarks.works:products", mine),
+        "products bf16": ("benchmarks.works:products", dict(mine, bfloat16=True)),
         "ours f32": ("benchmarks.works:ours", mine),
         "ours f32 xla": ("benchmarks.works:ours", dict(mine, xla=True)),
         "ours bf16": ("benchmarks.works:ours", dict(mine, precision="mixed_bfloat16")),

@@ -51,15 +51,18 @@ def read_batch(config, path, batch):
     return dataset.read(np.linspace(0, dataset.size - 1, batch).astype(int), shapes)
 
 
-def _our_step(config, data, towers=1, gpu=False, optimizer="adamw", **options):
+def _our_step(config, data, towers=None, gpu=False, optimizer="adamw", **options):
     from albert.compat import logical_devices
     from albert.model.parameters import initial_values
     from albert.optim.optimizers import OptimizerConfig, make_optimizer
     from albert.optim.schedules import polynomial_with_warmup
+    from albert.runtime import cpu_towers
     from albert.training.objective import pretraining
     from albert.training.state import create_state
     from albert.training.step import StepOptions, make_train_step
 
+    if not towers:  # as a run chooses
+        towers = 1 if gpu else cpu_towers([len(data["input_ids"])])
     devices = logical_devices("GPU" if gpu else "CPU", towers)
     schedule = polynomial_with_warmup(1e-4, 10**6)
     values = initial_values(config, seed=0)
@@ -70,6 +73,86 @@ def _our_step(config, data, towers=1, gpu=False, optimizer="adamw", **options):
 
     def work():
         float(step(data).gradient_norm)
+
+    return work
+
+
+def products(model="base", batch=8, length=128, predictions=20, bfloat16=False):
+    """The matrix products of a training step and nothing between them.
+
+    Each has the shape it has in a step and runs as often, on as many towers; operands are random
+    and the same in every layer.
+    """
+    from albert.compat import compiled, logical_devices, tf
+    from albert.model.layers import dense
+    from albert.model.parameters import Dense
+    from albert.runtime import cpu_towers
+
+    devices = logical_devices("CPU", cpu_towers([batch]))
+    share = batch // len(devices)
+    config = ModelConfig.from_json_file(model)
+    e, d, i = config.embedding_size, config.hidden_size, config.intermediate_size
+    heads, tokens, masked = config.num_attention_heads, share * length, share * predictions
+    random = np.random.RandomState(0)
+
+    def matrix(*shape):
+        kind = tf.bfloat16 if bfloat16 else tf.float32
+        return tf.cast(tf.constant(random.randn(*shape), tf.float32), kind)
+
+    def linear(rows, inputs, outputs, transposed=False):
+        kernel = matrix(outputs, inputs) if transposed else matrix(inputs, outputs)
+        return matrix(rows, inputs), kernel, matrix(rows, outputs)
+
+    def run_linear(inputs, kernel, upstream, transposed=False):
+        with tf.GradientTape() as tape:
+            tape.watch([inputs, kernel])
+            outputs = dense(inputs, Dense(kernel, None), transposed)
+        return [outputs] + tape.gradient(outputs, [inputs, kernel], upstream)
+
+    def run_block(maps, scores, one, other):
+        done = [run_linear(*operands) for operands in maps]
+        for first, second in ((one, other), (other, one)):  # forward, and for the gradient
+            done.append(tf.matmul(first, second, transpose_b=True))
+            done.append(tf.matmul(scores, first))
+            done.append(tf.matmul(scores, first, transpose_a=True))
+        return done
+
+    def run_ends(projection, transforms, table):
+        done = [run_linear(*operands) for operands in [projection] + transforms]
+        return done + [run_linear(*table, transposed=True)]
+
+    widths = [(d, 3 * d), (d, d), (d, i), (i, d)]
+    block = (
+        [linear(tokens, *width) for width in widths],
+        matrix(share, heads, length, length),
+        matrix(share, heads, length, d // heads),
+        matrix(share, heads, length, d // heads),
+    )
+    transforms = [(d, e)] if config.layout == "google" else [(d, d), (d, e)]
+    ends = (
+        linear(tokens, e, d),
+        [linear(masked, *width) for width in transforms],
+        linear(masked, e, config.vocab_size, transposed=True),
+    )
+
+    def on_every_tower(run):
+        def run_all(*operands):
+            done = []
+            for device in devices:
+                with tf.device(device):
+                    done.append(run(*operands))
+            return done
+
+        return compiled(run_all)
+
+    run_block, run_ends = on_every_tower(run_block), on_every_tower(run_ends)
+    blocks = config.num_hidden_layers * (config.inner_group_num if config.layout == "google" else 1)
+
+    def work():
+        for _ in range(blocks):
+            done = run_block(*block)
+        done += run_ends(*ends)
+        float(tf.cast(tf.nest.flatten(done)[-1][0, 0], tf.float32))  # waits for all before it
 
     return work
 

@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Callable, Iterable, Iterator, TypeVar
 
 from albert.errors import UsageError
+from albert.processes import usable_cores
 from preprocess.options import Execution
 
 Job = TypeVar("Job")
@@ -26,11 +27,7 @@ _JOBS_PER_WORKER = 2
 
 def worker_count(execution: Execution) -> int:
     """Workers to use: as told, or one for each core that this process may run on."""
-    if execution.num_workers:
-        return execution.num_workers
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return execution.num_workers or usable_cores()
 
 
 @contextlib.contextmanager

@@ -30,6 +30,14 @@ SIZES = {
 SEQUENCE, PREDICTIONS = 17, 5
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_core():
+    """Commands under test have one tower unless they ask for more, whatever the machine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("albert.runtime.usable_cores", lambda: 1)
+        yield
+
+
 @pytest.fixture(scope="session")
 def devices():
     """Names of four logical CPU devices."""

@@ -360,10 +360,13 @@ def mistakes(work):
         (dict(do_eval=True, no_save=True), "--do_eval takes .* leave out --no_save"),
         (dict(log_steps=0), "--log_steps=0: must be above 0"),
         (dict(random_seed=-1), "--random_seed=-1: must not be negative"),
+        (dict(adam_beta1=1.5), "--adam_beta1=1.5: must be in 0 <= decay < 1"),
+        (dict(small=2), "--small=2.0: must be in 0 < share <= 1"),
+        (dict(checkpoint="model.ckpt-7"), "To train from it: --init_checkpoint=model.ckpt-7"),
     ]
 
 
-@pytest.mark.parametrize("number", range(21))
+@pytest.mark.parametrize("number", range(24))
 def test_a_mistake_is_one_sentence_and_exit_code_2(work, number, capsys):
     change, message = mistakes(work)[number]
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:

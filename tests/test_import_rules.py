@@ -36,6 +36,7 @@ SHARED = (
     "albert.errors",
     "albert.files",
     "albert.flags_parsing",
+    "albert.processes",
     "albert.vocabulary",
 )
 SHARED_DATA = ("albert.data", "albert.data.records", "albert.data.masking")

@@ -168,11 +168,11 @@ def run(arguments):
 DEEP = dict(SIZES, layout="google", num_hidden_layers=48)
 
 
-def limit_for(rows, **options):
-    """GB that are enough for some rows by the estimate, on two towers of the CPU."""
+def limit_for(rows, towers=2, **options):
+    """GB that are enough for some rows by the estimate, on towers of the CPU."""
     config = ModelConfig.from_dict(DEEP)
     shape = StepShape(rows, SEQUENCE, PREDICTIONS)
-    return estimate(config, shape, towers=2, on_gpu=False, **options).total / 1e9
+    return estimate(config, shape, towers=towers, on_gpu=False, **options).total / 1e9
 
 
 @pytest.fixture
@@ -192,6 +192,10 @@ def no_margin(monkeypatch):
         (
             limit_for(1, accumulation=12, recompute=True),
             r"=12 \(micro-batches of 1\) and --recompute",
+        ),
+        (
+            limit_for(1, towers=1, accumulation=24, recompute=True),
+            r"Pass --num_gpu_cores=1 and .*=24 \(micro-batches of 1\) and --recompute",
         ),
         (0.01, "use a smaller --model, shorter records"),
     ],

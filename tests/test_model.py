@@ -168,7 +168,7 @@ def test_attention_equals_the_oracle_under_a_ragged_mask():
     query, key, value = (random.randn(2, 3, n, 7) for n in (5, 11, 11))
     mask = np.array([[1] * 11, [1] * 4 + [0] * 7])
     ours = softmax_attention(
-        *[tf.constant(x, tf.float32) for x in (query, key, value)],
+        *[tf.constant(x, tf.float32) for x in (query / np.sqrt(7), key, value)],
         bias=padding_bias(tf.constant(mask)),
         dropout=layers.make_dropout(None),
     )

@@ -43,7 +43,9 @@ def test_no_gradients_of_blocks_wait_for_each_other(recompute):
     tower = compiled(functools.partial(tower_gradients, pretraining(config), recompute=recompute))
     tensors = {n: tf.constant(v) for n, v in initial_values(config, seed=1).items()}
     graph = tower.get_concrete_function(tensors, batch, loss_denominators(batch)).graph
-    block = join_projections(bind(parameter_tree(config), tensors).blocks)[0]
+    block = join_projections(
+        bind(parameter_tree(config), tensors).blocks, config.num_attention_heads
+    )[0]
     shapes = [tuple(weight.shape.as_list()) for weight in tf.nest.flatten(block)]
     sums = [op for op in graph.get_operations() if op.type in ("AddN", "AddV2", "Add")]
     added = [op for op in sums if tuple(op.outputs[0].shape.as_list() or ()) in shapes]

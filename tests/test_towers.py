@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from conftest import random_batch
 
+from albert import runtime
 from albert.compat import tf
 from albert.errors import UsageError
 from albert.model.parameters import initial_values
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
+from albert.processes import usable_cores
+from albert.runtime import cpu_towers
 from albert.training import towers
 from albert.training.objective import loss_denominators, pretraining
 from albert.training.state import create_state
@@ -144,6 +147,32 @@ def test_an_indivisible_batch_suggests_one_that_works(batch, count, suggestion):
     ):
         towers.check_batch_size(batch, count, "train_batch_size")
     towers.check_batch_size(suggestion, count, "train_batch_size")
+
+
+@pytest.mark.parametrize(
+    "batch_sizes, count",
+    [([], 6), ([24], 6), ([20], 5), ([16], 4), ([24, 16], 4), ([7], 1), ([3], 1)],
+)
+def test_a_cpu_has_as_many_towers_as_its_cores_and_the_batches_allow(
+    monkeypatch, batch_sizes, count
+):
+    monkeypatch.setattr("albert.runtime.usable_cores", lambda: 6)
+    assert cpu_towers(batch_sizes) == count
+
+
+def test_towers_on_a_cpu_have_threads_of_their_own(devices):
+    threads = tf.config.threading
+    cores = usable_cores()
+    assert threads.get_intra_op_parallelism_threads() == max(1, cores // len(devices))
+    assert threads.get_inter_op_parallelism_threads() == min(cores, len(devices))
+
+
+def test_the_matmul_peak_is_that_of_all_towers(devices, monkeypatch):
+    """Each makes a product of its own in the same second."""
+    monkeypatch.setitem(runtime._PEAK_SIZE, "CPU", 512)
+    ticks = iter(range(100))
+    monkeypatch.setattr(runtime.time, "perf_counter", lambda: next(ticks))
+    assert runtime.matmul_peak(devices[:3]) == 3 * 2.0 * 512**3
 
 
 def test_tree_sum_adds_everything_in_pairs():

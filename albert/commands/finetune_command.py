@@ -57,7 +57,7 @@ def define_flags() -> None:
     d.DEFINE_integer("trials", 1, "Settings to try: the given one, then random ones.", 1)
     d.DEFINE_integer("random_seed", 12345, "Of new weights, order and dropout.", lower_bound=0)
     d.DEFINE_bool("use_gpu", None, "GPUs or the CPU; default: GPUs where there are any.")
-    d.DEFINE_integer("num_gpu_cores", 0, "Towers; 0: all GPUs, or one tower on the CPU.")
+    d.DEFINE_integer("num_gpu_cores", 0, "Towers; 0: all GPUs, or one for each core of the CPU.")
     d.DEFINE_enum("precision", "float32", sorted(POLICIES), "In which type towers compute.")
     d.DEFINE_enum("xla", "auto", XLA_MODES, "Whether XLA compiles the towers.")
     d.DEFINE_bool("tqdm_off", False, "No progress bars.")
@@ -76,7 +76,9 @@ def main(positional: List[str]) -> int:
             "--task=classification --init_checkpoint=pretraining_output --train_file=train.tsv "
             "--output_dir=emotion"
         )
-    devices = choose_devices(f.use_gpu, f.num_gpu_cores, ["-m", "albert", "finetune"])
+    devices = choose_devices(
+        f.use_gpu, f.num_gpu_cores, ["-m", "albert", "finetune"], [f.train_batch_size]
+    )
     check_batch_size(f.train_batch_size, len(devices), "train_batch_size")
     train, held_out, test = _examples()
     start = _start()

@@ -14,7 +14,7 @@ QUERY_BLOCK = 128
 
 
 class JoinedBlock(NamedTuple):
-    """A block as it is computed: query, key and value are one linear map."""
+    """A block as it is computed: query, key and value are one linear map, the query scaled."""
 
     projections: Dense  # [D, 3 * D]
     attention_output: Dense
@@ -24,12 +24,18 @@ class JoinedBlock(NamedTuple):
     output_norm: Norm
 
 
-def join_projections(blocks: Sequence[Block]) -> List[JoinedBlock]:
-    """Joins query, key and value of each block, once where blocks share them."""
+def join_projections(blocks: Sequence[Block], num_heads: int) -> List[JoinedBlock]:
+    """Joins query, key and value of each block, once where blocks share them.
+
+    The query is divided by the root of the head size here, once a step, rather than the logits of
+    every layer.
+    """
     made = {}  # type: Dict[int, Dense]
     for block in blocks:
-        parts = (block.query, block.key, block.value)
         if id(block.query.kernel) not in made:
+            scale = 1.0 / math.sqrt(block.query.kernel.shape[-1] // num_heads)
+            query = Dense(block.query.kernel * scale, block.query.bias * scale)
+            parts = (query, block.key, block.value)
             kernel = tf.concat([part.kernel for part in parts], axis=1)
             bias = tf.concat([part.bias for part in parts], axis=0)
             made[id(block.query.kernel)] = Dense(kernel, bias)
@@ -70,7 +76,7 @@ def softmax_attention(
     weights of a sequence of one block are kept.
 
     Args:
-      query: [B, N, S, H].
+      query: [B, N, S, H], divided by the root of H.
       key: [B, N, S', H].
       value: [B, N, S', H].
       bias: Added to the logits, [B, 1, 1 or S, S'].
@@ -80,7 +86,6 @@ def softmax_attention(
     Returns:
       [B, N, S, H] in the dtype of `query`; logits and softmax run in float32.
     """
-    query *= 1.0 / math.sqrt(query.shape[-1])  # rather than the logits, of which there are more
     length = query.shape[2]  # None where a server decides
     if dropout_rate == 0.0 and length is not None:
         return _blockwise_attention(query, key, value, bias)

@@ -52,7 +52,7 @@ def encode(
     # Differs by layout, 1 of 3.
     order = config.norm_placement
     hidden = embedded
-    blocks = join_projections(parameters.blocks)
+    blocks = join_projections(parameters.blocks, config.num_attention_heads)
     shared = SharedWeights(blocks, embedded.dtype)
     for number, block in enumerate(blocks):
         seed = None if dropout_seed is None else dropout_seed + [0, _SEED_STEP * (number + 1)]

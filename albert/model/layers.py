@@ -31,33 +31,10 @@ def dense(inputs: tf.Tensor, parameters: Dense, transpose: bool = False) -> tf.T
     """
     # One large matrix product: batched small ones are slower on every device.
     flat = tf.reshape(inputs, [-1, inputs.shape[-1]])
-    if transpose:
-        outputs = tf.matmul(flat, parameters.kernel, transpose_b=True)
-        if parameters.bias is not None:
-            outputs = tf.nn.bias_add(outputs, parameters.bias)
-    else:
-        bias = [] if parameters.bias is None else [parameters.bias]
-        outputs = _linear(flat, parameters.kernel, *bias)
+    outputs = tf.matmul(flat, parameters.kernel, transpose_b=transpose)
+    if parameters.bias is not None:
+        outputs = tf.nn.bias_add(outputs, parameters.bias)
     return tf.reshape(outputs, sizes(inputs)[:-1] + [outputs.shape[-1]])
-
-
-@tf.custom_gradient
-def _linear(inputs: tf.Tensor, kernel: tf.Tensor, *bias: tf.Tensor):
-    outputs = tf.matmul(inputs, kernel)
-    if bias:
-        outputs = tf.nn.bias_add(outputs, bias[0])
-
-    def gradient(upstream):
-        if upstream.dtype == tf.float32 and kernel.shape[1] >= kernel.shape[0]:
-            # As a batch of one: the CPU's float32 product with a transposed wide kernel takes a
-            # quarter longer as a product of matrices.
-            above = tf.matmul(upstream[tf.newaxis], kernel[tf.newaxis], transpose_b=True)[0]
-        else:
-            above = tf.matmul(upstream, kernel, transpose_b=True)
-        own = tf.matmul(inputs, upstream, transpose_a=True)
-        return [above, own] + [tf.raw_ops.BiasAddGrad(out_backprop=upstream) for _ in bias]
-
-    return outputs, gradient
 
 
 def layer_norm(inputs: tf.Tensor, parameters: Norm) -> tf.Tensor:

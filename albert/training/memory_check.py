@@ -84,18 +84,25 @@ def check_memory(
 
 
 def _remedy(options: TrainingOptions, batch: Mapping[str, np.ndarray], machine: Machine) -> str:
-    """The first change that fits by the estimate: more micro-batches, recomputation, both."""
-    now, share = options.step, options.train_batch_size // machine.towers
-    more = [now._replace(accumulation=n) for n in divisors(share) if n > now.accumulation]
-    again = [] if now.recompute else [step._replace(recompute=True) for step in [now] + more]
+    """The first change that fits by the estimate.
+
+    More micro-batches, recomputation or both; then one tower on the CPU instead of several, each
+    of which has gradients of its own.
+    """
+    machines = [machine]
+    if machine.sharing > 1:
+        machines.append(machine._replace(towers=1, sharing=1))
     least = None
-    for step in more + again:
-        total = estimate_of(dataclasses.replace(options, step=step), batch, machine).total
-        least = total if least is None else min(least, total)
-        if total <= machine.available:
-            return "Pass {}; a step then takes about {:.2f} GB".format(
-                _flags(step, now, share), total / 1e9
-            )
+    for place in machines:
+        for step in _smaller_steps(options, place.towers, place is not machine):
+            total = estimate_of(dataclasses.replace(options, step=step), batch, place).total
+            least = total if least is None else min(least, total)
+            if total <= machine.available:
+                flags = [] if place is machine else ["--num_gpu_cores=1"]
+                flags += _flags(step, options.step, options.train_batch_size // place.towers)
+                return "Pass {}; a step then takes about {:.2f} GB".format(
+                    " and ".join(flags), total / 1e9
+                )
     needs = "" if least is None else ", which takes about {:.2f} GB".format(least / 1e9)
     return (
         "Even one example at a time with --recompute{} is too much: use a smaller --model, shorter "
@@ -103,7 +110,14 @@ def _remedy(options: TrainingOptions, batch: Mapping[str, np.ndarray], machine: 
     )
 
 
-def _flags(step: StepOptions, now: StepOptions, share: int) -> str:
+def _smaller_steps(options: TrainingOptions, towers: int, as_it_is: bool) -> List[StepOptions]:
+    now, share = options.step, options.train_batch_size // towers
+    more = [now._replace(accumulation=n) for n in divisors(share) if n > now.accumulation]
+    again = [] if now.recompute else [step._replace(recompute=True) for step in [now] + more]
+    return ([now] if as_it_is else []) + more + again
+
+
+def _flags(step: StepOptions, now: StepOptions, share: int) -> List[str]:
     flags = []
     if step.accumulation != now.accumulation:
         micro_batch = share // step.accumulation
@@ -114,7 +128,7 @@ def _flags(step: StepOptions, now: StepOptions, share: int) -> str:
         )
     if step.recompute != now.recompute:
         flags.append("--recompute")
-    return " and ".join(flags)
+    return flags
 
 
 def divisors(number: int) -> List[int]:
