@@ -129,7 +129,7 @@ def main(argv) -> int:
             FLAGS.output_dir = os.path.join("runs", now.strftime("pretrain-%Y%m%d_%H%M%S"))
         micro_batches = [FLAGS.train_batch_size // FLAGS.gradient_accumulation_steps]
         batches = micro_batches + ([FLAGS.eval_batch_size] if FLAGS.eval_batch_size else [])
-        devices = choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv, batches)
+        devices = choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv, batches, FLAGS.xla)
         options = _training_options(devices)
         if FLAGS.find_batch_size:
             return find_batch_size(options, devices)

@@ -22,7 +22,7 @@ def main(argv) -> int:
     with exit_on_usage_error():
         albert_flags.parse_command_line(argv)
         batches = [FLAGS.eval_batch_size] if FLAGS.eval_batch_size else []
-        devices = choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv, batches)
+        devices = choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv, batches, FLAGS.xla)
         validate(albert_flags.model_config(), devices)
     return 0
 

@@ -105,11 +105,17 @@ def peak_bytes(device: str) -> Optional[int]:
     return count(device)["peak"] if count and "GPU" in device else None
 
 
-def logical_devices(kind: str, count: int) -> List[str]:
+def logical_devices(kind: str, count: int, own_threads: bool = True) -> List[str]:
     """Names of `count` devices of one kind, one tower each, e.g. "/device:CPU:1".
 
-    CPU devices are logical: each gets its share of the cores. GPUs are physical and get memory as
-    they need it, so that several programs can share one.
+    CPU devices are logical. GPUs are physical and get memory as they need it, so that several
+    programs can share one.
+
+    Args:
+      kind: "CPU" or "GPU".
+      count: How many.
+      own_threads: Whether each CPU device gets threads of its own, for its share of the cores,
+        instead of all sharing all threads.
 
     Raises:
       RuntimeError: TensorFlow has already started with fewer devices.
@@ -119,7 +125,8 @@ def logical_devices(kind: str, count: int) -> List[str]:
     try:
         if kind == "CPU":
             _split_cpu(physical[0], count)
-            _split_cores(count)
+            if own_threads and count > 1:
+                _split_cores(count)
         else:
             for gpu in physical:
                 config.set_memory_growth(gpu, True)
@@ -140,7 +147,7 @@ def _split_cores(count: int) -> None:
     An operation that all cores share ends with the slowest of them; towers of one thread each
     never wait for one another.
     """
-    if count > 1 and "TF_NUM_INTRAOP_THREADS" not in os.environ:
+    if "TF_NUM_INTRAOP_THREADS" not in os.environ:
         cores = usable_cores()
         tf.config.threading.set_intra_op_parallelism_threads(max(1, cores // count))
         tf.config.threading.set_inter_op_parallelism_threads(min(count, cores))

@@ -21,6 +21,7 @@ def choose_devices(
     num_towers: int,
     command: Sequence[str],
     batch_sizes: Sequence[int] = (),
+    xla: str = "auto",
 ) -> List[str]:
     """One device for each tower.
 
@@ -29,6 +30,8 @@ def choose_devices(
       num_towers: Towers; 0 means all GPUs, or what `cpu_towers` says.
       command: The command line, to be shown again with the flags that would work.
       batch_sizes: Of the batches that towers will divide.
+      xla: One of XLA_MODES. Whole towers compiled by XLA compute on threads that all of them
+        share, so a CPU has one such tower.
 
     Raises:
       UsageError: Fewer GPUs were found than towers were asked for.
@@ -39,7 +42,8 @@ def choose_devices(
     if use_gpu is None:
         use_gpu = bool(gpus)
     if not use_gpu:
-        devices = logical_devices("CPU", num_towers or cpu_towers(batch_sizes))
+        count = num_towers or (1 if xla == "on" else cpu_towers(batch_sizes))
+        devices = logical_devices("CPU", count, own_threads=xla != "on")
         logging.info("%s: %d tower(s) on the CPU", runtime_name(), len(devices))
         return devices
     wanted = num_towers or max(1, len(gpus))

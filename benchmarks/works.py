@@ -51,7 +51,7 @@ def read_batch(config, path, batch):
     return dataset.read(np.linspace(0, dataset.size - 1, batch).astype(int), shapes)
 
 
-def _our_step(config, data, towers=None, gpu=False, optimizer="adamw", **options):
+def _our_step(config, data, towers=None, gpu=False, optimizer="adamw", xla=False, **options):
     from albert.compat import logical_devices
     from albert.model.parameters import initial_values
     from albert.optim.optimizers import OptimizerConfig, make_optimizer
@@ -62,12 +62,12 @@ def _our_step(config, data, towers=None, gpu=False, optimizer="adamw", **options
     from albert.training.step import StepOptions, make_train_step
 
     if not towers:  # as a run chooses
-        towers = 1 if gpu else cpu_towers([len(data["input_ids"])])
-    devices = logical_devices("GPU" if gpu else "CPU", towers)
+        towers = 1 if gpu or xla else cpu_towers([len(data["input_ids"])])
+    devices = logical_devices("GPU" if gpu else "CPU", towers, own_threads=not xla)
     schedule = polynomial_with_warmup(1e-4, 10**6)
     values = initial_values(config, seed=0)
     rule = make_optimizer(OptimizerConfig(name=optimizer), schedule, values)
-    chosen = StepOptions(**options)
+    chosen = StepOptions(xla=xla, **options)
     state = create_state(values, rule, devices[0], chosen.precision)
     step = make_train_step(pretraining(config), state, rule, schedule, devices, 0, chosen)
 

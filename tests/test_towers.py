@@ -11,7 +11,7 @@ from albert.model.parameters import initial_values
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.processes import usable_cores
-from albert.runtime import cpu_towers
+from albert.runtime import choose_devices, cpu_towers
 from albert.training import towers
 from albert.training.objective import loss_denominators, pretraining
 from albert.training.state import create_state
@@ -158,6 +158,13 @@ def test_a_cpu_has_as_many_towers_as_its_cores_and_the_batches_allow(
 ):
     monkeypatch.setattr("albert.runtime.usable_cores", lambda: 6)
     assert cpu_towers(batch_sizes) == count
+
+
+def test_a_cpu_has_one_tower_where_xla_compiles_it(monkeypatch):
+    monkeypatch.setattr("albert.runtime.usable_cores", lambda: 3)
+    assert len(choose_devices(False, 0, [], [12], xla="auto")) == 3
+    assert len(choose_devices(False, 0, [], [12], xla="on")) == 1
+    assert len(choose_devices(False, 2, [], [12], xla="on")) == 2
 
 
 def test_towers_on_a_cpu_have_threads_of_their_own(devices):

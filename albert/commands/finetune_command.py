@@ -77,7 +77,7 @@ def main(positional: List[str]) -> int:
             "--output_dir=emotion"
         )
     devices = choose_devices(
-        f.use_gpu, f.num_gpu_cores, ["-m", "albert", "finetune"], [f.train_batch_size]
+        f.use_gpu, f.num_gpu_cores, ["-m", "albert", "finetune"], [f.train_batch_size], f.xla
     )
     check_batch_size(f.train_batch_size, len(devices), "train_batch_size")
     train, held_out, test = _examples()

@@ -63,7 +63,8 @@ def try_out(options: TrainingOptions, machine: Machine) -> Optional[Trial]:
 def _run_steps(options: TrainingOptions, machine: Machine, sender) -> None:
     logging.set_verbosity(logging.ERROR)
     try:
-        devices = logical_devices("GPU" if machine.on_gpu else "CPU", machine.towers)
+        kind = "GPU" if machine.on_gpu else "CPU"
+        devices = logical_devices(kind, machine.towers, own_threads=not options.step.xla)
         sender.send(_measured(options, devices, machine))
     except (tf.errors.ResourceExhaustedError, MemoryError):
         sender.send(None)
