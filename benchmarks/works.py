@@ -51,19 +51,17 @@ def read_batch(config, path, batch):
     return dataset.read(np.linspace(0, dataset.size - 1, batch).astype(int), shapes)
 
 
-def _our_step(config, data, towers=None, gpu=False, optimizer="adamw", xla=False, **options):
-    from albert.compat import logical_devices
+def _our_step(config, data, towers=0, gpu=False, optimizer="adamw", xla=False, **options):
     from albert.model.parameters import initial_values
     from albert.optim.optimizers import OptimizerConfig, make_optimizer
     from albert.optim.schedules import polynomial_with_warmup
-    from albert.runtime import cpu_towers
+    from albert.runtime import choose_devices
     from albert.training.objective import pretraining
     from albert.training.state import create_state
     from albert.training.step import StepOptions, make_train_step
 
-    if not towers:  # as a run chooses
-        towers = 1 if gpu or xla else cpu_towers([len(data["input_ids"])])
-    devices = logical_devices("GPU" if gpu else "CPU", towers, own_threads=not xla)
+    rows = [len(data["input_ids"])]
+    devices = choose_devices(gpu, towers or int(gpu), [], rows, "on" if xla else "off")
     schedule = polynomial_with_warmup(1e-4, 10**6)
     values = initial_values(config, seed=0)
     rule = make_optimizer(OptimizerConfig(name=optimizer), schedule, values)
@@ -83,12 +81,12 @@ def products(model="base", batch=8, length=128, predictions=20, bfloat16=False):
     Each has the shape it has in a step and runs as often, on as many towers; operands are random
     and the same in every layer.
     """
-    from albert.compat import compiled, logical_devices, tf
+    from albert.compat import compiled, tf
     from albert.model.layers import dense
-    from albert.model.parameters import Dense
-    from albert.runtime import cpu_towers
+    from albert.model.parameters import Dense, parameter_tree
+    from albert.runtime import choose_devices
 
-    devices = logical_devices("CPU", cpu_towers([batch]))
+    devices = choose_devices(False, 0, [], [batch])
     share = batch // len(devices)
     config = ModelConfig.from_json_file(model)
     e, d, i = config.embedding_size, config.hidden_size, config.intermediate_size
@@ -146,10 +144,9 @@ def products(model="base", batch=8, length=128, predictions=20, bfloat16=False):
         return compiled(run_all)
 
     run_block, run_ends = on_every_tower(run_block), on_every_tower(run_ends)
-    blocks = config.num_hidden_layers * (config.inner_group_num if config.layout == "google" else 1)
 
     def work():
-        for _ in range(blocks):
+        for _ in parameter_tree(config).blocks:
             done = run_block(*block)
         done += run_ends(*ends)
         float(tf.cast(tf.nest.flatten(done)[-1][0, 0], tf.float32))  # waits for all before it

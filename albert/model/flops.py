@@ -1,6 +1,7 @@
 """How much arithmetic a batch takes; layers that share weights count as often as they run."""
 
 from albert.config import ModelConfig
+from albert.model.parameters import parameter_tree
 
 # Forward, and twice that backward: once for the inputs' gradient, once for the weights'.
 TRAINING_FACTOR = 3
@@ -16,9 +17,7 @@ def training_flops(config: ModelConfig, batch: int, length: int, predictions: in
       predictions: P.
     """
     e, d, i = config.embedding_size, config.hidden_size, config.intermediate_size
-    blocks = config.num_hidden_layers
-    if config.layout == "google":
-        blocks *= config.inner_group_num
+    blocks = len(parameter_tree(config).blocks)
     block = 2 * (4 * d * d + 2 * d * i) + 4 * length * d  # linear maps; scores and contexts
     per_token = blocks * block + 2 * e * d
     transform = d * e if config.layout == "google" else d * d + d * e
