@@ -11,7 +11,8 @@ from absl import logging
 
 from albert.compat import plain_operations, tf
 from albert.config import ModelConfig
-from albert.model.albert import pretraining_output
+from albert.model.albert import bound, encoder_output, pretraining_output
+from albert.model.parameters import parameter_tree
 
 Tensors = Mapping[str, tf.Tensor]
 IDS = {name: (None, None) for name in ("input_ids", "input_mask", "segment_ids")}  # [B, S]
@@ -45,7 +46,7 @@ def pretraining_signatures(config: ModelConfig) -> Dict[str, Signature]:
         return pretraining_output(config, weights, dict({_POSITIONS: none}, **inputs))
 
     def encode(weights: Tensors, inputs: Tensors) -> Tensors:
-        encoder = run(weights, inputs).encoder
+        encoder = encoder_output(config, bound(parameter_tree(config), weights), inputs)
         return {"sequence_output": encoder.sequence, "pooled_output": encoder.pooled}
 
     def fill_mask(weights: Tensors, inputs: Tensors) -> Tensors:

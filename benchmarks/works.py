@@ -79,7 +79,7 @@ def products(model="base", batch=8, length=128, predictions=20, bfloat16=False):
     """The matrix products of a training step and nothing between them.
 
     Each has the shape it has in a step and runs as often, on as many towers; operands are random
-    and the same in every layer.
+    and the same in every layer but the last, which is computed at few positions.
     """
     from albert.compat import compiled, tf
     from albert.model.layers import dense
@@ -107,25 +107,30 @@ def products(model="base", batch=8, length=128, predictions=20, bfloat16=False):
             outputs = dense(inputs, Dense(kernel, None), transposed)
         return [outputs] + tape.gradient(outputs, [inputs, kernel], upstream)
 
-    def run_block(maps, scores, one, other):
+    def run_block(maps, scores, queries, keys):
         done = [run_linear(*operands) for operands in maps]
-        for first, second in ((one, other), (other, one)):  # forward, and for the gradient
-            done.append(tf.matmul(first, second, transpose_b=True))
-            done.append(tf.matmul(scores, first))
-            done.append(tf.matmul(scores, first, transpose_a=True))
+        for _ in ("forward", "gradient"):
+            done.append(tf.matmul(queries, keys, transpose_b=True))
+            done.append(tf.matmul(scores, keys))
+            done.append(tf.matmul(scores, queries, transpose_a=True))
         return done
 
     def run_ends(projection, transforms, table):
         done = [run_linear(*operands) for operands in [projection] + transforms]
         return done + [run_linear(*table, transposed=True)]
 
-    widths = [(d, 3 * d), (d, d), (d, i), (i, d)]
-    block = (
-        [linear(tokens, *width) for width in widths],
-        matrix(share, heads, length, length),
-        matrix(share, heads, length, d // heads),
-        matrix(share, heads, length, d // heads),
-    )
+    def attention(queries):
+        return (
+            matrix(share, heads, queries, length),
+            matrix(share, heads, queries, d // heads),
+            matrix(share, heads, length, d // heads),
+        )
+
+    widths = [(d, d), (d, i), (i, d)]
+    block = ([linear(tokens, *width) for width in [(d, 3 * d)] + widths],) + attention(length)
+    read = share * (predictions + 1)
+    last = [linear(tokens, d, 2 * d)] + [linear(read, *width) for width in [(d, d)] + widths]
+    last_block = (last,) + attention(predictions + 1)
     transforms = [(d, e)] if config.layout == "google" else [(d, d), (d, e)]
     ends = (
         linear(tokens, e, d),
@@ -146,9 +151,9 @@ def products(model="base", batch=8, length=128, predictions=20, bfloat16=False):
     run_block, run_ends = on_every_tower(run_block), on_every_tower(run_ends)
 
     def work():
-        for _ in parameter_tree(config).blocks:
-            done = run_block(*block)
-        done += run_ends(*ends)
+        for _ in parameter_tree(config).blocks[1:]:
+            run_block(*block)
+        done = run_block(*last_block) + run_ends(*ends)
         float(tf.cast(tf.nest.flatten(done)[-1][0, 0], tf.float32))  # waits for all before it
 
     return work

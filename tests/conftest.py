@@ -9,9 +9,11 @@ import pytest
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
-from albert.compat import logical_devices  # noqa: E402
+from albert.compat import logical_devices, tf  # noqa: E402
 from albert.config import ModelConfig  # noqa: E402
 from albert.data.records import encode_example, frame  # noqa: E402
+from albert.model.albert import bound, encoder_output  # noqa: E402
+from albert.model.parameters import parameter_tree  # noqa: E402
 
 DEVICES = logical_devices("CPU", 4)
 
@@ -84,6 +86,13 @@ def random_batch(size: int, seed: int = 0):
         batch[name] = value if value.dtype == np.float32 else value.astype(np.int32)
     batch["sentence_order_labels"] = batch.pop("next_sentence_labels")[:, 0]
     return batch
+
+
+def encoded(config, weights, batch, positions=None):
+    """The encoder's output of a pre-training model, everywhere or at some positions."""
+    inputs = {name: tf.constant(value) for name, value in batch.items()}
+    parameters = bound(parameter_tree(config), weights)
+    return encoder_output(config, parameters, inputs, positions=positions)
 
 
 def write_record_file(path, count: int, seed: int = 0, opener=open, **lengths) -> str:

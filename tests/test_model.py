@@ -1,15 +1,18 @@
 """The model against the originals' recorded values and the NumPy oracle."""
 
+import dataclasses
+import functools
+
 import numpy as np
 import pytest
-from conftest import SIZES, random_batch
+from conftest import PREDICTIONS, SEQUENCE, SIZES, encoded, random_batch
 from oracles import goldens, kernels
 from oracles import model as oracle
 from oracles import training as oracle_training
 
-from albert.compat import tf
+from albert.compat import compiled, tf
 from albert.config import ModelConfig
-from albert.losses import MASKED_LM_EPSILON, pretraining_sums
+from albert.losses import MASKED_LM_EPSILON, cross_entropy, pretraining_sums
 from albert.model import layers
 from albert.model.albert import pretraining_output
 from albert.model.attention import padding_bias, softmax_attention
@@ -73,8 +76,9 @@ def test_forward_and_losses_equal_the_original(golden):
     output = pretraining_output(config, as_tensors(golden.parameters), batch)
     recorded = golden.forward
     close = dict(rtol=0, atol=1e-5)
-    np.testing.assert_allclose(output.encoder.sequence, recorded["sequence_output"], **close)
-    np.testing.assert_allclose(output.encoder.pooled, recorded["pooled_output"], **close)
+    everywhere = encoded(config, golden.parameters, batch)
+    np.testing.assert_allclose(everywhere.sequence, recorded["sequence_output"], **close)
+    np.testing.assert_allclose(everywhere.pooled, recorded["pooled_output"], **close)
     log_probs = tf.nn.log_softmax(output.masked_lm_logits).numpy().reshape([-1, config.vocab_size])
     np.testing.assert_allclose(log_probs, recorded["masked_lm_log_probs"], **close)
     order = tf.nn.log_softmax(output.sentence_order_logits)
@@ -111,7 +115,7 @@ def test_every_variant_equals_the_oracle(variant):
     keys = dict(SIZES, num_hidden_groups=1, inner_group_num=1, ln_type="preln", shared_type="all")
     expected = oracle.forward(dict(keys, **variant), values, for_oracle(batch))
     np.testing.assert_allclose(
-        output.encoder.sequence, expected["sequence_output"], rtol=0, atol=2e-5
+        encoded(config, values, batch).sequence, expected["sequence_output"], rtol=0, atol=2e-5
     )
     log_probs = tf.nn.log_softmax(output.masked_lm_logits).numpy().reshape([-1, config.vocab_size])
     np.testing.assert_allclose(log_probs, expected["masked_lm_log_probs"], rtol=0, atol=2e-5)
@@ -131,6 +135,27 @@ def test_gradients_of_every_variant_equal_the_oracle(variant):
     for name, value in expected.items():
         error = np.abs(gradients[name].numpy() - value).max()
         assert error <= max(3e-5 * np.abs(value).max(), 1e-6), name
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_the_last_block_runs_only_where_its_output_is_read(variant):
+    config = ModelConfig.from_dict(dict(SIZES, **variant))
+    values, batch = initial_values(config, seed=3), random_batch(7)
+    positions = np.random.RandomState(0).randint(0, SEQUENCE, [7, PREDICTIONS])  # repeats, unsorted
+    everywhere = encoded(config, values, batch)
+    there = encoded(config, values, batch, tf.constant(positions, tf.int32))
+    expected = everywhere.sequence.numpy()[np.arange(7)[:, np.newaxis], positions]
+    np.testing.assert_allclose(there.sequence, expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(there.pooled, everywhere.pooled, rtol=0, atol=1e-5)
+    run = compiled(lambda batch: pretraining_output(config, as_tensors(values), batch))
+    operations = run.get_concrete_function(as_tensors(batch)).graph.get_operations()
+    rows = [
+        op.outputs[0].shape.as_list()[0]
+        for op in operations
+        if op.type == "MatMul" and op.outputs[0].shape.as_list()[1] == config.intermediate_size
+    ]
+    whole, last = 7 * SEQUENCE, 7 * (PREDICTIONS + 1)
+    assert sorted(rows) == [last] + [whole] * (len(parameter_tree(config).blocks) - 1)
 
 
 def test_sharing_keeps_the_number_of_weights():
@@ -161,6 +186,30 @@ def test_gelu_and_dense_equal_the_oracle():
     np.testing.assert_allclose(layers.gelu(single[0]), kernels.gelu(x), rtol=0, atol=1e-5)
     ours = layers.dense(single[0], Dense(*single[1:]))
     np.testing.assert_allclose(ours, kernels.dense(x, kernel, bias), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype,close", [("float32", 1e-5), ("bfloat16", 4e-3)])
+def test_cross_entropy_and_its_gradient(dtype, close):
+    random = np.random.RandomState(3)
+    logits = tf.cast(tf.constant(20 * random.randn(2, 3, 7), tf.float32), dtype)
+    logits = tf.concat([logits, tf.cast(tf.constant([[[9.0] + [0.0] * 6] * 3]), dtype)], axis=0)
+    labels, weights = random.randint(0, 7, [3, 3]), random.rand(3, 3).astype(np.float32)
+    labels[2] = 0  # all but certain
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        losses = cross_entropy(logits, tf.constant(labels, tf.int32))
+        total = tf.reduce_sum(losses * weights)
+    wide = tf.cast(logits, tf.float64).numpy()
+    shares = np.exp(wide - wide.max(-1, keepdims=True))
+    shares /= shares.sum(-1, keepdims=True)
+    of_label = np.take_along_axis(shares, labels[..., np.newaxis], -1)[..., 0]
+    np.testing.assert_allclose(losses, -np.log(of_label), rtol=1e-5, atol=1e-6)
+    expected = (shares - np.eye(7)[labels]) * weights[..., np.newaxis]
+    found = tape.gradient(total, logits)
+    assert found.dtype == dtype and losses.dtype == tf.float32
+    found = tf.cast(found, tf.float64).numpy()
+    # p - 1 is as exact as float32 near 1, in bfloat16 too.
+    np.testing.assert_allclose(found, expected, rtol=close, atol=3e-7)
 
 
 def test_attention_equals_the_oracle_under_a_ragged_mask():
@@ -197,7 +246,7 @@ def test_dropout_is_a_function_of_its_seed(small_config):
 
     def run(seed):
         seed = None if seed is None else tf.constant(seed)
-        return pretraining_output(config, tensors, batch, seed).encoder.sequence.numpy()
+        return pretraining_output(config, tensors, batch, seed).masked_lm_logits.numpy()
 
     np.testing.assert_array_equal(run([1, 2]), run([1, 2]))
     assert np.abs(run([1, 2]) - run([1, 3])).max() > 0.01
@@ -222,3 +271,22 @@ def test_flops_count_shared_layers_as_often_as_they_run():
     base = ModelConfig.from_json_file("base")
     # Counted by hand from the sizes: ALBERT-base, 8 x 128, 20 predictions, about 540 GFLOP.
     assert training_flops(base, 8, 128, 20) / 1e9 == pytest.approx(541, abs=2)
+
+
+@pytest.mark.parametrize("layout", ["google", "brightmart"])
+def test_flops_are_those_of_the_products_in_a_step(layout):
+    config = ModelConfig(101, hidden_size=192, num_attention_heads=3, intermediate_size=768)
+    config = dataclasses.replace(config, layout=layout)
+    batch = as_tensors(random_batch(3))
+    tower = compiled(functools.partial(tower_gradients, pretraining(config)))
+    tensors = as_tensors(initial_values(config, seed=0))
+    graph = tower.get_concrete_function(tensors, batch, loss_denominators(batch)).graph
+    total = 0
+    for op in graph.get_operations():
+        if "MatMul" in op.type:
+            turned = op.get_attr("transpose_a" if op.type == "MatMul" else "adj_x")
+            inner = op.inputs[0].shape.as_list()[-2 if turned else -1]
+            total += 2 * inner * int(np.prod(op.outputs[0].shape.as_list()))
+    expected = training_flops(config, 3, SEQUENCE, PREDICTIONS, last_block=PREDICTIONS + 1)
+    assert expected < 0.96 * training_flops(config, 3, SEQUENCE, PREDICTIONS)
+    assert total == pytest.approx(expected, rel=0.01)

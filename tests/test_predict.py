@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from conftest import encoded
 from malay import PIECES, model, sentences
 from test_import_export import albert, small_run
 
@@ -79,7 +80,7 @@ def answers_of_the_model(config, texts, masked):
     batch["masked_lm_positions"] = np.array(masked, np.int32)
     tensors = {name: tf.constant(value) for name, value in initial_values(config, 3).items()}
     output = pretraining_output(config, tensors, {k: tf.constant(v) for k, v in batch.items()})
-    return rows, output, encoder
+    return rows, output, encoded(config, tensors, batch), encoder
 
 
 @pytest.mark.parametrize("layout", ["google", "brightmart"])
@@ -89,10 +90,10 @@ def test_masked_words_are_the_models_own(layout, tmp_path, capsys):
     code, found, _ = predict(tmp_path, capsys, "--task=fill-mask", "--top_k=3", *texts)
     assert code == 0 and [answer["text"] for answer in found] == texts
     assert [len(answer["masks"]) for answer in found] == [1, 1, 2]
-    rows, _, encoder = answers_of_the_model(config, texts, [[0, 0]] * 3)
+    rows, _, _, encoder = answers_of_the_model(config, texts, [[0, 0]] * 3)
     places = [np.flatnonzero(row.ids == encoder.vocabulary.mask) for row in rows]
     asked = [[place[0], place[-1]] for place in places]
-    _, output, _ = answers_of_the_model(config, texts, asked)
+    _, output, _, _ = answers_of_the_model(config, texts, asked)
     shares = tf.nn.softmax(output.masked_lm_logits).numpy()
     allowed = encoder.vocabulary.replacements
     _, (every,), _ = predict(tmp_path, capsys, "--task=fill-mask", "--top_k=1000000", "[MASK]")
@@ -108,10 +109,10 @@ def test_masked_words_are_the_models_own(layout, tmp_path, capsys):
 def test_vectors_and_order(tmp_path, capsys):
     config = small_run(tmp_path / "run", "google")
     texts = ["saya makan nasi", "hujan"]
-    rows, output, _ = answers_of_the_model(config, texts, [[0]] * 2)
+    rows, output, hidden, _ = answers_of_the_model(config, texts, [[0]] * 2)
     for pooling, expected in (
-        ("mean", [s[: len(r.ids)].mean(0) for r, s in zip(rows, output.encoder.sequence.numpy())]),
-        ("pooled", output.encoder.pooled.numpy()),
+        ("mean", [s[: len(r.ids)].mean(0) for r, s in zip(rows, hidden.sequence.numpy())]),
+        ("pooled", hidden.pooled.numpy()),
     ):
         _, found, _ = predict(tmp_path, capsys, "--task=embed", "--pooling=" + pooling, *texts)
         np.testing.assert_allclose([a["embedding"] for a in found], expected, atol=2e-6)

@@ -7,7 +7,8 @@ import numpy as np
 from albert.compat import tf
 from albert.config import ModelConfig
 from albert.data.dataset import Batch
-from albert.model.albert import pretraining_output
+from albert.model.albert import bound, encoder_output
+from albert.model.parameters import parameter_tree
 from albert.optim.optimizers import OptimizerConfig, trust_ratios
 from albert.training.state import TrainState
 
@@ -49,13 +50,14 @@ def output_facts(
     config: ModelConfig, tensors: Mapping[str, tf.Tensor], batch: Batch
 ) -> OutputFacts:
     """Runs the encoder on padded examples that differ from each other."""
-    encoder = pretraining_output(
-        config, tensors, {name: tf.constant(value) for name, value in batch.items()}
-    ).encoder
-    sequence, pooled = encoder.sequence.numpy(), encoder.pooled.numpy()
-    masked = np.take_along_axis(
-        sequence, np.asarray(batch["masked_lm_positions"])[:, :2, np.newaxis], axis=1
+    inputs = {name: tf.constant(value) for name, value in batch.items()}
+    encoder = encoder_output(
+        config,
+        bound(parameter_tree(config), tensors),
+        inputs,
+        positions=inputs["masked_lm_positions"][:, :2],
     )
+    masked, pooled = encoder.sequence.numpy(), encoder.pooled.numpy()
     return OutputFacts(
         _cosine(masked[:, 0], masked[:, -1]),
         _cosine(pooled[:-1], pooled[1:]),

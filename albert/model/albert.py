@@ -8,7 +8,7 @@ from albert.model.attention import packed_bias, padding_bias
 from albert.model.embedding import embed
 from albert.model.encoder import encode
 from albert.model.heads import masked_lm_logits, pool, sentence_order_logits
-from albert.model.layers import make_dropout
+from albert.model.layers import gather_positions, make_dropout, sizes
 from albert.model.parameters import Parameters, bind, parameter_tree
 from albert.precision import POLICIES, Policy
 
@@ -16,18 +16,17 @@ Batch = Mapping[str, tf.Tensor]
 
 
 class EncoderOutput(NamedTuple):
-    """What fine-tuning builds on."""
+    """What heads build on."""
 
-    sequence: tf.Tensor  # [B, S, D]
+    sequence: tf.Tensor  # [B, S, D], or [B, P, D] at the positions asked for
     pooled: Optional[tf.Tensor]  # [B, D], [B, K, D] of packed rows; None without a pooler
 
 
 class PretrainingOutput(NamedTuple):
-    """Unnormalised scores of the two heads, and the encoder's output."""
+    """Unnormalised scores of the two heads."""
 
     masked_lm_logits: tf.Tensor  # [B, P, V]
     sentence_order_logits: tf.Tensor  # [B, 2], or [B, K, 2] of packed rows
-    encoder: EncoderOutput
 
 
 def pretraining_output(
@@ -49,15 +48,19 @@ def pretraining_output(
       precision: In which type to compute.
     """
     parameters = bound(parameter_tree(config), tensors, precision)
-    encoder = encoder_output(config, parameters, batch, dropout_seed, recompute)
+    positions = batch["masked_lm_positions"]
+    encoder = encoder_output(config, parameters, batch, dropout_seed, recompute, positions)
     return PretrainingOutput(
-        masked_lm_logits(config, parameters, encoder.sequence, batch["masked_lm_positions"]),
+        masked_lm_logits(config, parameters, encoder.sequence),
         sentence_order_logits(encoder.pooled, parameters.sentence_order),
-        encoder,
     )
 
 
-def bound(tree: Parameters, tensors: Mapping[str, tf.Tensor], precision: Policy) -> Parameters:
+def bound(
+    tree: Parameters,
+    tensors: Mapping[str, tf.Tensor],
+    precision: Policy = POLICIES["float32"],
+) -> Parameters:
     """Weights where the computation uses them, in its type but for those of blocks.
 
     Blocks cast their own, because the gradients of shared weights add up in float32.
@@ -72,6 +75,7 @@ def encoder_output(
     batch: Batch,
     dropout_seed: Optional[tf.Tensor] = None,
     recompute: bool = False,
+    positions: Optional[tf.Tensor] = None,
 ) -> EncoderOutput:
     """Runs embeddings, blocks and pooler.
 
@@ -83,6 +87,7 @@ def encoder_output(
         example.
       dropout_seed: int32 [2]; None runs without dropout.
       recompute: Whether activations are computed again in the backward pass.
+      positions: int32 [B, P], where the sequence output is wanted; None for everywhere.
     """
     packed = "position_ids" in batch
     embedded = embed(
@@ -95,8 +100,13 @@ def encoder_output(
     )
     # The same for all layers, so computed once.
     bias = packed_bias(batch["input_mask"]) if packed else padding_bias(batch["input_mask"])
-    sequence = encode(config, parameters, embedded, bias, dropout_seed, recompute)
-    pooled = None
-    if parameters.pooler:
-        pooled = pool(sequence, batch.get("example_positions"), parameters.pooler)
-    return EncoderOutput(sequence, pooled)
+    first = batch["example_positions"] if packed else tf.zeros([sizes(embedded)[0], 1], tf.int32)
+    wanted = None if positions is None else tf.concat([first, positions], axis=1)
+    sequence = encode(config, parameters, embedded, bias, dropout_seed, recompute, wanted)
+    if positions is None:
+        starts = gather_positions(sequence, first)
+    else:
+        starts, sequence = sequence[:, : first.shape[1]], sequence[:, first.shape[1] :]
+    if not parameters.pooler:
+        return EncoderOutput(sequence, None)
+    return EncoderOutput(sequence, pool(starts if packed else starts[:, 0], parameters.pooler))

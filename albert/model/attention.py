@@ -1,10 +1,10 @@
 """Scaled dot-product attention (Vaswani et al., 2017, https://arxiv.org/abs/1706.03762)."""
 
 import math
-from typing import List, NamedTuple, Sequence
+from typing import List, NamedTuple, Optional, Sequence
 
 from albert.compat import fused, tf
-from albert.model.layers import DropoutFunction, dense, sizes
+from albert.model.layers import DropoutFunction, dense, gather_positions, sizes
 from albert.model.parameters import Block, Dense, Norm
 
 # What the originals add to the logit of a masked key: enough to vanish, finite in every dtype.
@@ -158,6 +158,7 @@ def self_attention(
     num_heads: int,
     dropout: DropoutFunction,
     dropout_rate: float,
+    positions: Optional[tf.Tensor] = None,
 ) -> tf.Tensor:
     """Attention of a sequence over itself, heads joined and projected.
 
@@ -168,16 +169,30 @@ def self_attention(
       num_heads: N.
       dropout: As `layers.make_dropout` returns.
       dropout_rate: Share of attention weights dropped.
+      positions: int32 [B, P], which positions attend; None for all.
 
     Returns:
-      [B, S, D].
+      [B, S, D], or [B, P, D].
     """
-    batch, length, width = sizes(inputs)
-
-    projected = tf.reshape(
-        dense(inputs, block.projections), [batch, length, 3, num_heads, width // num_heads]
-    )
-    query, key, value = tf.unstack(tf.transpose(projected, [2, 0, 3, 1, 4]))  # [B, N, S, H] each
+    width = inputs.shape[-1]
+    if positions is None:
+        query, key, value = _heads(dense(inputs, block.projections), 3, num_heads)
+    else:
+        kernels = tf.split(block.projections.kernel, [width, 2 * width], axis=1)
+        biases = tf.split(block.projections.bias, [width, 2 * width])
+        attending = gather_positions(inputs, positions)
+        (query,) = _heads(dense(attending, Dense(kernels[0], biases[0])), 1, num_heads)
+        key, value = _heads(dense(inputs, Dense(kernels[1], biases[1])), 2, num_heads)
+        if bias.shape[2] != 1:
+            bias = gather_positions(bias[:, 0], positions)[:, tf.newaxis]
     context = softmax_attention(query, key, value, bias, dropout, dropout_rate)
+    batch, _, length, _ = sizes(context)
     joined = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [batch, length, width])
     return dense(joined, block.attention_output)
+
+
+def _heads(projected: tf.Tensor, maps: int, num_heads: int) -> List[tf.Tensor]:
+    """Takes linear maps apart that were computed as one: [B, S, maps * D] -> [B, N, S, H] each."""
+    batch, length, width = sizes(projected)
+    split = [batch, length, maps, num_heads, width // maps // num_heads]
+    return tf.unstack(tf.transpose(tf.reshape(projected, split), [2, 0, 3, 1, 4]))

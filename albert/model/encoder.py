@@ -6,7 +6,14 @@ from typing import Callable, Optional
 from albert.compat import tf
 from albert.config import ModelConfig
 from albert.model.attention import JoinedBlock, join_projections, self_attention
-from albert.model.layers import ACTIVATIONS, DropoutFunction, dense, layer_norm, make_dropout
+from albert.model.layers import (
+    ACTIVATIONS,
+    DropoutFunction,
+    dense,
+    gather_positions,
+    layer_norm,
+    make_dropout,
+)
 from albert.model.parameters import Norm, Parameters
 from albert.model.recomputation import recomputed
 from albert.model.sharing import SharedWeights
@@ -16,12 +23,12 @@ SubLayer = Callable[[tf.Tensor], tf.Tensor]
 _SEED_STEP = 104729  # between the dropout seeds of blocks; steps of a run are far fewer apart
 
 
-def _post_norm(inputs: tf.Tensor, sub_layer: SubLayer, norm: Norm) -> tf.Tensor:
-    return layer_norm(inputs + sub_layer(inputs), norm)
+def _post_norm(inputs, sub_layer: SubLayer, norm: Norm, positions=None) -> tf.Tensor:
+    return layer_norm(gather_positions(inputs, positions) + sub_layer(inputs), norm)
 
 
-def _pre_norm(inputs: tf.Tensor, sub_layer: SubLayer, norm: Norm) -> tf.Tensor:
-    return inputs + sub_layer(layer_norm(inputs, norm))
+def _pre_norm(inputs, sub_layer: SubLayer, norm: Norm, positions=None) -> tf.Tensor:
+    return gather_positions(inputs, positions) + sub_layer(layer_norm(inputs, norm))
 
 
 RESIDUAL_ORDERS = {"postln": _post_norm, "preln": _pre_norm}
@@ -34,8 +41,12 @@ def encode(
     bias: tf.Tensor,
     dropout_seed: Optional[tf.Tensor] = None,
     recompute: bool = False,
+    positions: Optional[tf.Tensor] = None,
 ) -> tf.Tensor:
-    """Runs all blocks.
+    """Runs all blocks, the last only where its output is wanted.
+
+    Below the last block every position is needed, as key and value of the others. In the last one
+    all but keys and values is computed at `positions` alone.
 
     Args:
       config: The model.
@@ -45,9 +56,10 @@ def encode(
       dropout_seed: int32 [2]; None runs without dropout.
       recompute: Whether the backward pass computes each block's activations again instead of
         keeping them.
+      positions: int32 [B, P], where the output is wanted; None for everywhere.
 
     Returns:
-      The sequence output, [B, S, D].
+      The sequence output, [B, S, D], or [B, P, D] at the positions.
     """
     # Differs by layout, 1 of 3.
     order = config.norm_placement
@@ -55,16 +67,19 @@ def encode(
     blocks = join_projections(parameters.blocks, config.num_attention_heads)
     shared = SharedWeights(blocks, embedded.dtype)
     for number, block in enumerate(blocks):
+        last = number + 1 == len(blocks)
         seed = None if dropout_seed is None else dropout_seed + [0, _SEED_STEP * (number + 1)]
-        run = functools.partial(_run_block, config, RESIDUAL_ORDERS[order], block, seed)
+        run = functools.partial(
+            _run_block, config, RESIDUAL_ORDERS[order], block, seed, positions if last else None
+        )
         hidden, weights = shared.take(hidden, block)
         hidden = (recomputed(run) if recompute else run)(hidden, bias, *weights)
     return layer_norm(hidden, parameters.final_norm) if parameters.final_norm else hidden
 
 
-def _run_block(config, residual, structure, seed, hidden, bias, *weights) -> tf.Tensor:
+def _run_block(config, residual, structure, seed, positions, hidden, bias, *weights) -> tf.Tensor:
     block = tf.nest.pack_sequence_as(structure, list(weights))
-    return _apply_block(config, block, hidden, bias, make_dropout(seed), residual)
+    return _apply_block(config, block, hidden, bias, make_dropout(seed), residual, positions)
 
 
 def _apply_block(
@@ -73,18 +88,20 @@ def _apply_block(
     hidden: tf.Tensor,
     bias: tf.Tensor,
     dropout: DropoutFunction,
-    residual: Callable[[tf.Tensor, SubLayer, Norm], tf.Tensor],
+    residual: Callable[..., tf.Tensor],
+    positions: Optional[tf.Tensor],
 ) -> tf.Tensor:
     activation = ACTIVATIONS[config.hidden_act]
 
     def attention(inputs: tf.Tensor) -> tf.Tensor:
         rate = config.attention_probs_dropout_prob
-        outputs = self_attention(inputs, bias, block, config.num_attention_heads, dropout, rate)
+        heads = config.num_attention_heads
+        outputs = self_attention(inputs, bias, block, heads, dropout, rate, positions)
         return dropout(outputs, config.hidden_dropout_prob)
 
     def feed_forward(inputs: tf.Tensor) -> tf.Tensor:
         outputs = dense(activation(dense(inputs, block.intermediate)), block.output)
         return dropout(outputs, config.hidden_dropout_prob)
 
-    hidden = residual(hidden, attention, block.attention_norm)
+    hidden = residual(hidden, attention, block.attention_norm, positions)
     return residual(hidden, feed_forward, block.output_norm)

@@ -1,5 +1,7 @@
 """How much arithmetic a batch takes; layers that share weights count as often as they run."""
 
+from typing import Optional
+
 from albert.config import ModelConfig
 from albert.model.parameters import parameter_tree
 
@@ -7,7 +9,13 @@ from albert.model.parameters import parameter_tree
 TRAINING_FACTOR = 3
 
 
-def training_flops(config: ModelConfig, batch: int, length: int, predictions: int) -> float:
+def training_flops(
+    config: ModelConfig,
+    batch: int,
+    length: int,
+    predictions: int,
+    last_block: Optional[int] = None,
+) -> float:
     """Floating-point operations of matrix products in one training step.
 
     Args:
@@ -15,12 +23,19 @@ def training_flops(config: ModelConfig, batch: int, length: int, predictions: in
       batch: B.
       length: S; padding is computed like text.
       predictions: P.
+      last_block: Positions of an example at which the last block is computed; None for all, as
+        a model's operations are usually counted.
     """
     e, d, i = config.embedding_size, config.hidden_size, config.intermediate_size
     blocks = len(parameter_tree(config).blocks)
-    block = 2 * (4 * d * d + 2 * d * i) + 4 * length * d  # linear maps; scores and contexts
-    per_token = blocks * block + 2 * e * d
+
+    def block(positions: int) -> int:
+        keys_and_values = 2 * 2 * d * d
+        rest = 2 * (2 * d * d + 2 * d * i) + 4 * length * d  # linear maps; scores and contexts
+        return length * keys_and_values + positions * rest
+
     transform = d * e if config.layout == "google" else d * d + d * e
     per_prediction = 2 * (transform + e * config.vocab_size)
-    per_example = length * per_token + predictions * per_prediction + 2 * (d * d + 2 * d)
+    encoder = (blocks - 1) * block(length) + block(last_block or length) + length * 2 * e * d
+    per_example = encoder + predictions * per_prediction + 2 * (d * d + 2 * d)
     return float(TRAINING_FACTOR * batch * per_example)

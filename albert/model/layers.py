@@ -18,6 +18,17 @@ def sizes(tensor: tf.Tensor) -> List[Union[int, tf.Tensor]]:
     return [running[axis] if size is None else size for axis, size in enumerate(known)]
 
 
+def gather_positions(sequence: tf.Tensor, positions: Optional[tf.Tensor]) -> tf.Tensor:
+    """Rows of a sequence at some positions: [B, S, X] and [B, P] -> [B, P, X]; None takes all."""
+    if positions is None:
+        return sequence
+    batch, length, width = sizes(sequence)
+    offsets = tf.range(batch)[:, tf.newaxis] * length
+    flat = tf.reshape(sequence, [batch * length, width])
+    gathered = tf.gather(flat, tf.reshape(positions + offsets, [-1]))
+    return tf.reshape(gathered, sizes(positions) + [width])
+
+
 def dense(inputs: tf.Tensor, parameters: Dense, transpose: bool = False) -> tf.Tensor:
     """Linear map of the last axis.
 

@@ -10,7 +10,7 @@ from albert.optim.schedules import Schedule
 from albert.optim.transforms import (
     FIRST_MOMENT,
     SECOND_MOMENT,
-    GradientTransformation,
+    Optimizer,
     adam_direction,
     add_decayed_weights,
     chain,
@@ -59,7 +59,7 @@ def lamb(
     schedule: Schedule,
     decayed: AbstractSet[str],
     adapted: AbstractSet[str],
-) -> GradientTransformation:
+) -> Optimizer:
     """LAMB as ALBERT was trained with: Adam's direction plus decay, rescaled per parameter.
 
     With `bias_correction` it is the paper's algorithm (You et al., 2019,
@@ -79,7 +79,7 @@ def adamw(
     schedule: Schedule,
     decayed: AbstractSet[str],
     adapted: AbstractSet[str],
-) -> GradientTransformation:
+) -> Optimizer:
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2017, arxiv.org/abs/1711.05101)."""
     del adapted  # it has no trust ratio
     return chain(
@@ -127,9 +127,7 @@ def decayed_names(names: Iterable[str], patterns: Sequence[str]) -> FrozenSet[st
     return frozenset(names).difference(*excluded.values())
 
 
-def make_optimizer(
-    config: OptimizerConfig, schedule: Schedule, names: Iterable[str]
-) -> GradientTransformation:
+def make_optimizer(config: OptimizerConfig, schedule: Schedule, names: Iterable[str]) -> Optimizer:
     """Builds the optimizer that was asked for, and no other.
 
     Raises:

@@ -3,71 +3,114 @@
 After optax. A state is a flat dictionary whose keys are checkpoint names (`<variable>/adam_m`), so
 saving an optimizer needs no further table. The step is an argument instead of a hidden counter:
 there is one counter, and it counts updates.
+
+A transformation is elementwise but for the norms it scales by. Elementwise arithmetic of a chain is
+one pass over the weights; norms are TensorFlow's own sums, which a fused pass does at a quarter of
+their speed on a CPU.
 """
 
-from typing import AbstractSet, Callable, Dict, Mapping, NamedTuple, Tuple
+from typing import AbstractSet, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from albert.compat import tf
+from albert.compat import fused, tf
 from albert.optim.schedules import Schedule
 
 Tensors = Dict[str, tf.Tensor]
+Slots = Callable[[Mapping[str, object]], Dict[str, str]]
 
 FIRST_MOMENT = "/adam_m"
 SECOND_MOMENT = "/adam_v"
 
 
 class GradientTransformation(NamedTuple):
-    """A rule that turns gradients into updates.
+    """A link of a chain.
 
     Attributes:
       slots: From parameter names to the names of the state tensors, each shaped like its
         parameter and zero at first: {slot name: parameter name}.
-      update: (updates, state, parameters, step) -> (updates, state). `step` is the number of
-        updates done before this one.
+      update: (updates, state, parameters, step, scales) -> (updates, state), elementwise. `step` is
+        the number of updates done before this one.
+      scales: (updates, parameters, gradient norm) -> what `update` takes, [] tensors by any names;
+        None where it takes none.
     """
 
-    slots: Callable[[Mapping[str, object]], Dict[str, str]]
-    update: Callable[[Tensors, Tensors, Tensors, tf.Tensor], Tuple[Tensors, Tensors]]
+    slots: Slots
+    update: Callable[[Tensors, Tensors, Tensors, tf.Tensor, Tensors], Tuple[Tensors, Tensors]]
+    scales: Optional[Callable[[Tensors, Tensors, tf.Tensor], Tensors]] = None
 
 
-def _stateless(rule: Callable[[Tensors, Tensors, tf.Tensor], Tensors]) -> GradientTransformation:
-    def update(updates, state, parameters, step):
-        return rule(updates, parameters, step), state
+class Optimizer(NamedTuple):
+    """A rule that turns gradients into updates.
 
-    return GradientTransformation(lambda parameters: {}, update)
+    Attributes:
+      slots: As of a `GradientTransformation`.
+      update: (gradients, state, parameters, step, norm of all gradients) -> (updates, state).
+    """
+
+    slots: Slots
+    update: Callable[[Tensors, Tensors, Tensors, tf.Tensor, tf.Tensor], Tuple[Tensors, Tensors]]
 
 
-def chain(*transformations: GradientTransformation) -> GradientTransformation:
+def _stateless(rule: Callable[..., Tensors], scales=None) -> GradientTransformation:
+    def update(updates, state, parameters, step, scales):
+        return rule(updates, parameters, step, scales), state
+
+    return GradientTransformation(lambda parameters: {}, update, scales)
+
+
+def chain(*transformations: GradientTransformation) -> Optimizer:
     """Applies transformations in turn; their slots are joined."""
+    groups = []  # type: List[List[GradientTransformation]]
+    for transformation in transformations:
+        if transformation.scales or not groups:  # norms of updates: they must be there
+            groups.append([])
+        groups[-1].append(transformation)
+    passes = [_fused_pass(group) for group in groups]
 
-    def slots(parameters):
-        joined = {}  # type: Dict[str, str]
-        for transformation in transformations:
-            joined.update(transformation.slots(parameters))
-        return joined
-
-    def update(updates, state, parameters, step):
-        for transformation in transformations:
-            updates, state = transformation.update(updates, state, parameters, step)
+    def update(updates, state, parameters, step, norm):
+        state = dict(state)
+        for run in passes:
+            scales = run.scales(updates, parameters, norm) if run.scales else {}
+            # What a pass does not change it would copy.
+            own = {name: state[name] for name in run.slots(parameters)}
+            updates, own = run.update(updates, own, parameters, step, scales)
+            state.update(own)
         return updates, state
 
-    return GradientTransformation(slots, update)
+    return Optimizer(_joined_slots(transformations), update)
+
+
+def _fused_pass(links: Sequence[GradientTransformation]) -> GradientTransformation:
+    """Several links as one, of which only the first may scale."""
+
+    def update(updates, state, parameters, step, scales):
+        for link in links:
+            updates, state = link.update(updates, state, parameters, step, scales)
+        return updates, state
+
+    return GradientTransformation(_joined_slots(links), fused(update), links[0].scales)
+
+
+def _joined_slots(links: Sequence[GradientTransformation]) -> Slots:
+    return lambda parameters: {
+        slot: name for link in links for slot, name in link.slots(parameters).items()
+    }
 
 
 def global_norm(tensors: Tensors) -> tf.Tensor:
     """Euclidean norm of all tensors taken as one vector: []."""
-    return tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(value)) for value in tensors.values()]))
+    return tf.sqrt(2.0 * tf.add_n([tf.nn.l2_loss(value) for value in tensors.values()]))
 
 
 def clip_by_global_norm(max_norm: float) -> GradientTransformation:
     """Scales all gradients down together when their global norm exceeds `max_norm`."""
 
-    def rule(updates, parameters, step):
-        norm = global_norm(updates)
-        scale = max_norm / tf.maximum(norm, max_norm)
-        return {name: value * scale for name, value in updates.items()}
+    def scales(updates, parameters, norm):
+        return {"all": max_norm / tf.maximum(norm, max_norm)}
 
-    return _stateless(rule)
+    def rule(updates, parameters, step, scales):
+        return {name: value * scales["all"] for name, value in updates.items()}
+
+    return _stateless(rule, scales)
 
 
 def moment_scale(decay: float, count: tf.Tensor, bias_correction: bool):
@@ -96,16 +139,16 @@ def scale_by_adam(
     def slots(parameters):
         return {name + slot: name for name in parameters for slot in (FIRST_MOMENT, SECOND_MOMENT)}
 
-    def update(updates, state, parameters, step):
+    def update(updates, state, parameters, step, scales):
         count = tf.cast(step, tf.float32) + 1.0
-        scales = [moment_scale(b, count, bias_correction) for b in (b1, b2)]
+        corrections = [moment_scale(b, count, bias_correction) for b in (b1, b2)]
         state = dict(state)
         directions = {}
         for name, gradient in updates.items():
             m = b1 * state[name + FIRST_MOMENT] + (1.0 - b1) * gradient
             v = b2 * state[name + SECOND_MOMENT] + (1.0 - b2) * tf.square(gradient)
             state[name + FIRST_MOMENT], state[name + SECOND_MOMENT] = m, v
-            directions[name] = adam_direction(m, v, epsilon, *scales)
+            directions[name] = adam_direction(m, v, epsilon, *corrections)
         return directions, state
 
     return GradientTransformation(slots, update)
@@ -118,7 +161,7 @@ def add_decayed_weights(rate: float, decayed: AbstractSet[str]) -> GradientTrans
     rate multiplies it later, as in BERT.
     """
 
-    def rule(updates, parameters, step):
+    def rule(updates, parameters, step, scales):
         return {
             name: value + rate * parameters[name] if name in decayed else value
             for name, value in updates.items()
@@ -134,19 +177,25 @@ def scale_by_trust_ratio(adapted: AbstractSet[str]) -> GradientTransformation:
     left alone, as in both originals.
     """
 
-    def rule(updates, parameters, step):
+    def scales(updates, parameters, norm):
         return {
-            name: value * trust_ratio(parameters[name], value) if name in adapted else value
+            name: trust_ratio(parameters[name], value)
+            for name, value in updates.items()
+            if name in adapted
+        }
+
+    def rule(updates, parameters, step, scales):
+        return {
+            name: value * scales[name] if name in scales else value
             for name, value in updates.items()
         }
 
-    return _stateless(rule)
+    return _stateless(rule, scales)
 
 
 def trust_ratio(parameter: tf.Tensor, update: tf.Tensor) -> tf.Tensor:
     """Norm of a parameter over that of its update, 1 where one of them is 0: []."""
-    parameter_norm = tf.norm(parameter)
-    update_norm = tf.norm(update)
+    parameter_norm, update_norm = global_norm({"": parameter}), global_norm({"": update})
     usable = tf.logical_and(parameter_norm > 0.0, update_norm > 0.0)
     # The inner where keeps the branch that is not taken free of a division by 0.
     return tf.where(usable, parameter_norm / tf.where(usable, update_norm, 1.0), 1.0)
@@ -155,7 +204,7 @@ def trust_ratio(parameter: tf.Tensor, update: tf.Tensor) -> tf.Tensor:
 def scale_by_schedule(schedule: Schedule) -> GradientTransformation:
     """Multiplies by minus the learning rate: the result is added to the parameters."""
 
-    def rule(updates, parameters, step):
+    def rule(updates, parameters, step, scales):
         rate = schedule(step)
         return {name: -rate * value for name, value in updates.items()}
 

@@ -5,7 +5,7 @@ from typing import Dict, Mapping, NamedTuple
 import numpy as np
 
 from albert.compat import tf
-from albert.optim.transforms import GradientTransformation
+from albert.optim.transforms import Optimizer
 from albert.precision import initial_loss_scale
 
 GLOBAL_STEP = "global_step"
@@ -57,7 +57,7 @@ class TrainState(NamedTuple):
 
 def create_state(
     values: Mapping[str, np.ndarray],
-    optimizer: GradientTransformation,
+    optimizer: Optimizer,
     device: str,
     precision: str = "float32",
 ) -> TrainState:

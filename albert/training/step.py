@@ -3,12 +3,12 @@
 import functools
 from typing import Callable, Dict, List, NamedTuple, Sequence
 
-from albert.compat import compiled, fused, tf
+from albert.compat import compiled, tf
 from albert.errors import UsageError
 from albert.losses import WeightedSum
 from albert.model.albert import Batch
 from albert.optim.schedules import Schedule
-from albert.optim.transforms import GradientTransformation, global_norm
+from albert.optim.transforms import Optimizer, global_norm
 from albert.precision import LossScale, policy
 from albert.training.objective import Objective, Sums, Tensors
 from albert.training.state import TrainState
@@ -75,7 +75,7 @@ def check_reduction(reduction: str, devices: Sequence[str]) -> None:
 def make_train_step(
     objective: Objective,
     state: TrainState,
-    optimizer: GradientTransformation,
+    optimizer: Optimizer,
     schedule: Schedule,
     devices: Sequence[str],
     seed: int,
@@ -99,11 +99,11 @@ def make_train_step(
     check_reduction(options.reduction, devices)
     run_towers = _make_towers(objective, state, devices, seed, options)
     parameter_device = devices[0]
-    update = fused(optimizer.update)  # elementwise, over every weight and slot
 
-    def apply(gradients: Tensors) -> tf.Tensor:
+    def apply(gradients: Tensors, norm: tf.Tensor) -> tf.Tensor:
         parameters, slots = _read(state.parameters), _read(state.slots)
-        updates, new_slots = update(gradients, slots, parameters, tf.identity(state.global_step))
+        step = tf.identity(state.global_step)
+        updates, new_slots = optimizer.update(gradients, slots, parameters, step, norm)
         for name, variable in state.parameters.items():
             variable.assign_add(updates[name])
         for name, variable in state.slots.items():
@@ -129,7 +129,7 @@ def make_train_step(
             if state.loss_scale:
                 gradients = {n: g / state.loss_scale["loss_scale"] for n, g in gradients.items()}
             norm = global_norm(gradients)
-            applied = tf.cond(tf.math.is_finite(norm), lambda: apply(gradients), skip)
+            applied = tf.cond(tf.math.is_finite(norm), lambda: apply(gradients, norm), skip)
         return StepResult(sum_sums([sums for _, sums in results]), norm, rate, applied)
 
     return compiled(step)
