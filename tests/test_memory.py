@@ -45,10 +45,12 @@ def test_the_estimate_is_what_one_counts_by_hand():
     assert found.gradients == weights + 4 * block  # the sum, and those of one use
     tokens = 2 * 4
     kept_of_a_block = 9 * 6 + 2 * 7 + 2 * 4  # vectors, feed-forward, attention weights
+    kept_of_the_last = 3 * 6 + (kept_of_a_block - 3 * 6) // 2  # half of the positions are read
     embedded = 4 * 3 + 6
     working = max(3 * 2 * 4, 4 * 6 + 2 * 7)
     assert working * tokens > 2 * 2 * 11  # more than the scores over the vocabulary
-    assert found.activations == 4 * tokens * (5 * kept_of_a_block + embedded + working)
+    kept = 4 * kept_of_a_block + kept_of_the_last
+    assert found.activations == 4 * tokens * (kept + embedded + working)
     assert found.total == found.state + found.gradients + found.activations + found.update
     again = estimate(recompute=True)
     assert again.activations == 4 * tokens * (kept_of_a_block + 5 * 6 + embedded + working)

@@ -105,26 +105,31 @@ def _block_gradients(config: ModelConfig, width: int) -> int:
 def _activations(config: ModelConfig, shape: StepShape, width: int, recompute: bool) -> int:
     tokens = shape.rows * shape.length
     blocks = len(parameter_tree(config).blocks)
-    kept = tokens * _kept_of_a_block(config, shape, width)
+    kept = _kept_of_a_block(config, shape, width, shape.length)
     if recompute:
         kept += blocks * tokens * config.hidden_size * width  # each block's input
     else:
-        kept *= blocks
+        read = min(shape.length, shape.predictions + 1)  # all that the last block computes
+        kept = (blocks - 1) * kept + _kept_of_a_block(config, shape, width, read)
     embedded = tokens * width * (4 * config.embedding_size + config.hidden_size)
     return kept + embedded + max(_head(config, shape, width), _working(config, shape, width))
 
 
-def _kept_of_a_block(config: ModelConfig, shape: StepShape, width: int) -> int:
-    """Bytes a token that the backward pass of one block needs."""
-    # Input, query, key, value, joined heads, middle; what each norm needs. GELU's input and output.
-    kept = width * (8 * config.hidden_size + 2 * config.intermediate_size)
+def _kept_of_a_block(config: ModelConfig, shape: StepShape, width: int, positions: int) -> int:
+    """Bytes that the backward pass of a block needs, computed at some positions of each row."""
+    inputs = 3 * width * config.hidden_size  # and key and value, of every token
+    # Query, joined heads, middle; what each norm needs. GELU's input and output.
+    kept = width * (5 * config.hidden_size + 2 * config.intermediate_size)
     if config.hidden_dropout_prob:
         kept += width * 2 * config.hidden_size
     weights = config.num_attention_heads * shape.length
     if config.attention_probs_dropout_prob:
-        return kept + weights * (3 * _FLOAT + (width if width < _FLOAT else 0))
-    kept += width * config.hidden_size  # the heads' output, from which comes softmax's gradient
-    return kept if shape.length > QUERY_BLOCK else kept + weights * _FLOAT
+        kept += weights * (3 * _FLOAT + (width if width < _FLOAT else 0))
+    else:
+        kept += width * config.hidden_size  # the heads' output, from which comes softmax's gradient
+        if positions <= QUERY_BLOCK:
+            kept += weights * _FLOAT
+    return shape.rows * (shape.length * inputs + positions * kept)
 
 
 def _working(config: ModelConfig, shape: StepShape, width: int) -> int:
