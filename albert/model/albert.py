@@ -107,6 +107,5 @@ def encoder_output(
         starts = gather_positions(sequence, first)
     else:
         starts, sequence = sequence[:, : first.shape[1]], sequence[:, first.shape[1] :]
-    if not parameters.pooler:
-        return EncoderOutput(sequence, None)
-    return EncoderOutput(sequence, pool(starts if packed else starts[:, 0], parameters.pooler))
+    starts = starts if packed else starts[:, 0]
+    return EncoderOutput(sequence, pool(starts, parameters.pooler) if parameters.pooler else None)
