@@ -49,7 +49,9 @@ class Interval:
         self._steps += 1
         rows, length = batch["input_ids"].shape
         predictions = batch["masked_lm_positions"].shape[1]
-        self._flops += training_flops(self._config, rows, length, predictions)
+        examples = batch["example_positions"].shape[1] if "example_positions" in batch else 1
+        read = predictions + examples
+        self._flops += training_flops(self._config, rows, length, predictions, read)
         self._tokens += int((batch["input_mask"] > 0).sum())
 
     def pause(self, seconds: float) -> None:
