@@ -100,7 +100,7 @@ def encoder_output(
     )
     # The same for all layers, so computed once.
     bias = packed_bias(batch["input_mask"]) if packed else padding_bias(batch["input_mask"])
-    first = batch["example_positions"] if packed else tf.zeros([sizes(embedded)[0], 1], tf.int32)
+    first = batch["example_positions"] if packed else tf.fill([sizes(embedded)[0], 1], 0)
     wanted = None if positions is None else tf.concat([first, positions], axis=1)
     sequence = encode(config, parameters, embedded, bias, dropout_seed, recompute, wanted)
     if positions is None:
