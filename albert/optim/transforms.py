@@ -98,7 +98,11 @@ def _joined_slots(links: Sequence[GradientTransformation]) -> Slots:
 
 def global_norm(tensors: Tensors) -> tf.Tensor:
     """Euclidean norm of all tensors taken as one vector: []."""
-    return tf.sqrt(2.0 * tf.add_n([tf.nn.l2_loss(value) for value in tensors.values()]))
+    return _norm(*tensors.values())
+
+
+def _norm(*tensors: tf.Tensor) -> tf.Tensor:
+    return tf.sqrt(2.0 * tf.add_n([tf.nn.l2_loss(tensor) for tensor in tensors]))
 
 
 def clip_by_global_norm(max_norm: float) -> GradientTransformation:
@@ -195,7 +199,7 @@ def scale_by_trust_ratio(adapted: AbstractSet[str]) -> GradientTransformation:
 
 def trust_ratio(parameter: tf.Tensor, update: tf.Tensor) -> tf.Tensor:
     """Norm of a parameter over that of its update, 1 where one of them is 0: []."""
-    parameter_norm, update_norm = global_norm({"": parameter}), global_norm({"": update})
+    parameter_norm, update_norm = _norm(parameter), _norm(update)
     usable = tf.logical_and(parameter_norm > 0.0, update_norm > 0.0)
     # The inner where keeps the branch that is not taken free of a division by 0.
     return tf.where(usable, parameter_norm / tf.where(usable, update_norm, 1.0), 1.0)
