@@ -15,14 +15,14 @@ from albert import flags as albert_flags
 from albert.checkpoints.manager import latest_checkpoint
 from albert.checkpoints.restore import without_absent_final_norm
 from albert.config import ModelConfig
-from albert.errors import UsageError, exit_on_usage_error
-from albert.files import atomic_directory, check_holds_nothing
-from albert.flags_parsing import help_printed
 from albert.optim.optimizers import OptimizerConfig
 from albert.optim.rates import rate_warning, suggested_rate
 from albert.run_folder import open_checkpoint
-from albert.runtime import choose_devices, choose_xla
 from albert.saved_model import write_pretraining_model
+from albert.system.command_line import help_printed
+from albert.system.devices import choose_devices, choose_xla
+from albert.system.errors import UsageError, exit_on_usage_error
+from albert.system.files import atomic_directory, check_holds_nothing
 from albert.training.find_batch_size import find_batch_size
 from albert.training.loop import train
 from albert.training.options import TrainingOptions

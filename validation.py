@@ -6,9 +6,9 @@ python3 validation.py --input_file=valid.tfrecord --output_dir=pretraining_outpu
 import sys
 
 from albert import flags as albert_flags
-from albert.errors import exit_on_usage_error
-from albert.flags_parsing import help_printed
-from albert.runtime import choose_devices
+from albert.system.command_line import help_printed
+from albert.system.devices import choose_devices
+from albert.system.errors import exit_on_usage_error
 from albert.validation import validate
 
 FLAGS = albert_flags.FLAGS

@@ -3,7 +3,7 @@
 import sys
 from typing import Sequence
 
-from albert import command_line
+from albert.system import command_line
 
 COMMANDS = {
     "diagnose": "says whether a run learns, and if not, why and which flag to change",

@@ -6,7 +6,7 @@ import json
 import os
 from typing import Any, Dict, Tuple
 
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 
 CONFIG_DIRECTORY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "albert_config")
 

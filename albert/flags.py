@@ -9,11 +9,11 @@ from albert.config import ModelConfig
 from albert.data.packing import PADDINGS
 from albert.data.pipeline import expand_files
 from albert.data.records import read_manifest
-from albert.errors import UsageError
-from albert.flags_parsing import describe, parse
 from albert.optim.optimizers import OPTIMIZERS, TRUST_RATIOS
 from albert.precision import POLICIES
-from albert.runtime import XLA_MODES
+from albert.system.command_line import describe, parse
+from albert.system.devices import XLA_MODES
+from albert.system.errors import UsageError
 from albert.training.step import REDUCTIONS
 
 FLAGS = flags.FLAGS

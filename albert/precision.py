@@ -7,7 +7,7 @@ in any precision; they are in the files that compute them.
 from typing import Dict, NamedTuple
 
 from albert.compat import tf
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 
 Tensors = Dict[str, tf.Tensor]
 

@@ -7,9 +7,9 @@ import numpy as np
 from albert.batching import bucket, each_row
 from albert.compat import compiled, tf
 from albert.config import ModelConfig
-from albert.errors import UsageError
 from albert.run_tokenizer import Tokenization
 from albert.saved_model import pretraining_signatures
+from albert.system.errors import UsageError
 from albert.tasks.examples import Sentence, Text
 from albert.tasks.features import features_of
 from albert.tasks.folder import FineTuned

@@ -10,9 +10,9 @@ from albert.checkpoints.manager import latest_checkpoint, read_tensors
 from albert.checkpoints.names import check_layout
 from albert.checkpoints.restore import compare
 from albert.config import ModelConfig
-from albert.errors import UsageError
 from albert.model.parameters import encoder_tree, parameter_specs, specs_of
 from albert.results import read_results
+from albert.system.errors import UsageError
 from albert.training.held_out import BEST_DIRECTORY
 from albert.training.setup import CONFIG_FILE, FLAGS_FILE
 from albert.training.state import GLOBAL_STEP

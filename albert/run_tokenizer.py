@@ -9,9 +9,9 @@ from absl import logging
 
 from albert.config import ModelConfig, read_json_object
 from albert.data.records import read_manifest
-from albert.errors import UsageError
-from albert.files import atomic_write, matching, sha256_file
 from albert.run_folder import read_flags
+from albert.system.errors import UsageError
+from albert.system.files import atomic_write, matching, sha256_file
 
 TEXT_FILE = "text.json"  # in folders that have no records to ask
 

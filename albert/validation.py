@@ -12,11 +12,11 @@ from albert.config import ModelConfig
 from albert.data.pipeline import evaluation_batches
 from albert.data.prefetch import prefetch
 from albert.data.source import log_features, open_data
-from albert.errors import UsageError
 from albert.evaluation import evaluate
-from albert.files import ensure_writable_directory
 from albert.results import log_results, write_results
-from albert.runtime import choose_xla
+from albert.system.devices import choose_xla
+from albert.system.errors import UsageError
+from albert.system.files import ensure_writable_directory
 from albert.training.objective import pretraining
 from albert.training.step import make_eval_step
 from albert.training.towers import check_batch_size

@@ -8,7 +8,7 @@ from typing import Dict, List, NamedTuple
 
 import numpy as np
 
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 
 WORD_MARK = "\u2581"
 # Spelled by this project's tokenizers and Google's; by the XLNet-style models of older releases.

@@ -15,8 +15,8 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from albert.errors import exit_on_usage_error  # noqa: E402
-from albert.pictures import bar_plot  # noqa: E402
+from albert.system.errors import exit_on_usage_error  # noqa: E402
+from albert.system.pictures import bar_plot  # noqa: E402
 from albert.tasks.comparison import Files, compare, table  # noqa: E402
 
 TASKS = {

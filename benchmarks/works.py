@@ -55,7 +55,7 @@ def _our_step(config, data, towers=0, gpu=False, optimizer="adamw", xla=False, *
     from albert.model.parameters import initial_values
     from albert.optim.optimizers import OptimizerConfig, make_optimizer
     from albert.optim.schedules import polynomial_with_warmup
-    from albert.runtime import choose_devices
+    from albert.system.devices import choose_devices
     from albert.training.objective import pretraining
     from albert.training.state import create_state
     from albert.training.step import StepOptions, make_train_step
@@ -84,7 +84,7 @@ def products(model="base", batch=8, length=128, predictions=20, bfloat16=False):
     from albert.compat import compiled, tf
     from albert.model.layers import dense
     from albert.model.parameters import Dense, parameter_tree
-    from albert.runtime import choose_devices
+    from albert.system.devices import choose_devices
 
     devices = choose_devices(False, 0, [], [batch])
     share = batch // len(devices)

@@ -3,7 +3,7 @@
 import sys
 from typing import Sequence
 
-from albert import command_line
+from albert.system import command_line
 
 COMMANDS = {
     "clean": "dirty files of many formats to clean documents, split and without duplicates",

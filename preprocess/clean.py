@@ -12,8 +12,8 @@ from typing import Dict, Iterator, List, Optional
 from absl import logging
 
 from albert.data.records import manifest_path
-from albert.errors import UsageError
-from albert.files import atomic_write, ensure_writable_file
+from albert.system.errors import UsageError
+from albert.system.files import atomic_write, ensure_writable_file
 from preprocess import dedup, engines, extract, inputs, sentences, text
 from preprocess.clean_units import Cleaned, CleanOptions, Outcome, clean_unit, units
 from preprocess.options import LOCAL, Execution

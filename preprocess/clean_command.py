@@ -4,9 +4,9 @@ from typing import List, Sequence
 
 from absl import flags
 
-from albert import command_line
-from albert.errors import UsageError
-from albert.files import atomic_write
+from albert.system import command_line
+from albert.system.errors import UsageError
+from albert.system.files import atomic_write
 from preprocess import dedup, extract, sentences
 from preprocess.records_command import define_execution_flags, execution_from_flags
 

@@ -6,7 +6,7 @@ from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 from preprocess import decoding, dedup, extract, inputs, sentences, split, text
 from preprocess.workspace import published
 

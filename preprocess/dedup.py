@@ -6,7 +6,7 @@ from typing import Optional
 
 import numpy as np
 
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 
 DEDUPS = ("exact", "near", "none")
 

@@ -14,8 +14,8 @@ import time
 from concurrent.futures.process import BrokenProcessPool
 from typing import Callable, Iterable, Iterator, TypeVar
 
-from albert.errors import UsageError
-from albert.processes import usable_cores
+from albert.system.errors import UsageError
+from albert.system.processes import usable_cores
 from preprocess.options import Execution
 
 Job = TypeVar("Job")

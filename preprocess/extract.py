@@ -5,7 +5,7 @@ import os
 import re
 from typing import Iterable, Iterator, List, NamedTuple
 
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 
 FORMATS = ("auto", "txt", "json", "jsonl", "html", "srt", "ttml")
 DOCUMENT_UNITS = ("blank_line", "line", "file")

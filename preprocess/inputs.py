@@ -9,8 +9,8 @@ from typing import BinaryIO, Iterator, List, NamedTuple, Tuple
 
 from absl import logging
 
-from albert.errors import UsageError
-from albert.files import matching
+from albert.system.errors import UsageError
+from albert.system.files import matching
 
 BLOCK_BYTES = 2 << 20
 # A document longer than this is cut at a line end, so that memory stays flat.

@@ -5,8 +5,8 @@ from typing import Iterator, List, Sequence
 
 from absl import flags
 
-from albert import command_line
-from albert.errors import UsageError
+from albert.system import command_line
+from albert.system.errors import UsageError
 from preprocess.options import SENTENCE_TASKS
 
 USAGE = """Validates record files, shows samples as text, exits with 1 if something is off.

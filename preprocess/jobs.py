@@ -16,7 +16,7 @@ import numpy as np
 
 from albert import vocabulary
 from albert.data import counter_rng
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 from preprocess import encoding, examples, segments, spill
 from preprocess.inputs import TextBlock
 from preprocess.options import RecordOptions

@@ -8,8 +8,8 @@ import numpy as np
 from absl import logging
 
 from albert.data import records
-from albert.errors import UsageError
-from albert.files import atomic_write
+from albert.system.errors import UsageError
+from albert.system.files import atomic_write
 from albert.vocabulary import Vocabulary
 from preprocess import examples
 from preprocess.options import RecordOptions

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from typing import Dict, List
 
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 
 SENTENCE_TASKS = ("sop", "nsp", "none")
 MASKINGS = ("static", "dynamic")

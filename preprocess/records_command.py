@@ -5,8 +5,8 @@ from typing import List, Sequence
 
 from absl import flags, logging
 
-from albert import command_line
-from albert.errors import UsageError
+from albert.system import command_line
+from albert.system.errors import UsageError
 from preprocess.options import COMPRESSIONS, ENGINES, MASKINGS, SENTENCE_TASKS
 
 USAGE = """Builds ALBERT pre-training records (TFRecords) from text.

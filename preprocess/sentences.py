@@ -3,7 +3,7 @@
 import re
 from typing import Callable, List
 
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 
 SPLITTERS = ("auto", "sentencex", "rules")
 

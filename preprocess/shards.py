@@ -7,7 +7,7 @@ from typing import List
 import google_crc32c
 from absl import logging
 
-from albert.files import sync_directory
+from albert.system.files import sync_directory
 from preprocess import crc, jobs
 from preprocess.workspace import Workspace
 

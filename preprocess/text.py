@@ -5,7 +5,7 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 
 _TAG = re.compile(r"<\\?/?[a-zA-Z][^<>]{0,300}>")
 # Left by JSON that was pasted as text.

@@ -11,8 +11,8 @@ from absl import logging
 
 from albert import vocabulary
 from albert.data import counter_rng
-from albert.errors import UsageError
-from albert.files import atomic_write, ensure_writable_directory
+from albert.system.errors import UsageError
+from albert.system.files import atomic_write, ensure_writable_directory
 from preprocess import engines, inputs
 
 CONTROL_SYMBOLS = ("[CLS]", "[SEP]", "[MASK]")

@@ -5,8 +5,8 @@ from typing import List, Sequence
 
 from absl import flags
 
-from albert import command_line
-from albert.errors import UsageError
+from albert.system import command_line
+from albert.system.errors import UsageError
 
 USAGE = """Trains a SentencePiece model for ALBERT and reports how well it fits.
 

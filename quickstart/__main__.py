@@ -11,9 +11,9 @@ import time
 
 from albert.config import ModelConfig
 from albert.data.records import read_manifest
-from albert.errors import UsageError, exit_on_usage_error
-from albert.files import atomic_write
 from albert.results import read_result
+from albert.system.errors import UsageError, exit_on_usage_error
+from albert.system.files import atomic_write
 from albert.training.metrics_log import CURVES_FILE
 from quickstart.text import write_documents
 

@@ -36,7 +36,7 @@ SEQUENCE, PREDICTIONS = 17, 5
 def one_core():
     """Commands under test have one tower unless they ask for more, whatever the machine."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("albert.runtime.usable_cores", lambda: 1)
+        patch.setattr("albert.system.devices.usable_cores", lambda: 1)
         yield
 
 

@@ -21,8 +21,8 @@ from albert.bundle.extract import extract
 from albert.bundle.stream import Limits
 from albert.checkpoints.manager import latest_checkpoint, read_tensors, write_tensors
 from albert.config import ModelConfig
-from albert.errors import UsageError
 from albert.model.parameters import initial_values
+from albert.system.errors import UsageError
 
 
 def sha256(path):

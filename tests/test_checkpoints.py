@@ -27,10 +27,10 @@ from albert.checkpoints.restore import (
 )
 from albert.compat import tf
 from albert.config import ModelConfig
-from albert.errors import UsageError
 from albert.model.parameters import initial_values, parameter_specs
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
+from albert.system.errors import UsageError
 from albert.training.state import create_state
 
 

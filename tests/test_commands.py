@@ -28,12 +28,12 @@ from albert.checkpoints.manager import (
 )
 from albert.compat import tf
 from albert.config import CONFIG_DIRECTORY, ModelConfig
-from albert.errors import exit_on_usage_error
-from albert.files import held
-from albert.flags_parsing import parse
 from albert.model.parameters import initial_values
 from albert.optim.rates import rate_warning, suggested_rate
 from albert.results import read_results
+from albert.system.command_line import parse
+from albert.system.errors import exit_on_usage_error
+from albert.system.files import held
 from albert.training import held_out, loop
 from albert.training.metrics_log import read_metrics
 from albert.training.step import StepResult

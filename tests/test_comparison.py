@@ -6,8 +6,8 @@ import os
 import pytest
 from test_tasks import sentences, texts, write_examples
 
-from albert.errors import UsageError
-from albert.pictures import bar_plot
+from albert.system.errors import UsageError
+from albert.system.pictures import bar_plot
 from albert.tasks import comparison
 from albert.tasks.baselines import most_frequent_tag, tfidf_logistic_regression
 from albert.tasks.comparison import Files, compare, table

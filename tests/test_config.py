@@ -8,8 +8,8 @@ import os
 import pytest
 
 from albert.config import CONFIG_DIRECTORY, ModelConfig, find_config
-from albert.errors import UsageError
 from albert.model.parameters import initial_values, parameter_specs
+from albert.system.errors import UsageError
 
 PRESETS = sorted(os.path.basename(p) for p in glob.glob(os.path.join(CONFIG_DIRECTORY, "*.json")))
 

@@ -15,7 +15,7 @@ from albert.data.packing import row_layout
 from albert.data.pipeline import BatchOrder, evaluation_batches, expand_files, training_batches
 from albert.data.prefetch import prefetch
 from albert.data.records import RecordError, decode_example, read_records
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 
 SHAPES = Shapes(SEQUENCE, PREDICTIONS, SIZES["vocab_size"], 2)
 AS_IS = row_layout("none", 5, PREDICTIONS, 1)

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from test_import_export import albert, small_run
 
-from albert import fetch as fetch_module
 from albert.checkpoints.manager import latest_checkpoint, read_tensors
-from albert.errors import UsageError
-from albert.fetch import fetch
 from albert.model.parameters import initial_values
+from albert.system import fetch as fetch_module
+from albert.system.errors import UsageError
+from albert.system.fetch import fetch
 
 CONTENT = np.random.RandomState(0).bytes(300000)
 

@@ -32,11 +32,11 @@ PRODUCT = sources("albert/**/*.py", "preprocess/**/*.py", "*.py")
 # What the record builder may use of the trainer: nothing that loads TensorFlow.
 SHARED = (
     "albert",
-    "albert.command_line",
-    "albert.errors",
-    "albert.files",
-    "albert.flags_parsing",
-    "albert.processes",
+    "albert.system.command_line",
+    "albert.system.errors",
+    "albert.system.files",
+    "albert.system.command_line",
+    "albert.system.processes",
     "albert.vocabulary",
 )
 SHARED_DATA = ("albert.data", "albert.data.records", "albert.data.masking")

@@ -10,7 +10,6 @@ from oracles import training as oracle_training
 
 from albert.compat import tf
 from albert.config import ModelConfig
-from albert.errors import UsageError
 from albert.optim import transforms
 from albert.optim.optimizers import (
     OptimizerConfig,
@@ -21,6 +20,7 @@ from albert.optim.optimizers import (
 )
 from albert.optim.rates import rate_warning, suggested_rate
 from albert.optim.schedules import polynomial_with_warmup
+from albert.system.errors import UsageError
 from albert.training.objective import loss_denominators, pretraining
 from albert.training.state import create_state
 from albert.training.step import make_train_step

@@ -16,8 +16,8 @@ from albert.data.packing import (
     row_layout,
 )
 from albert.data.pipeline import fill_batch
-from albert.errors import UsageError
 from albert.model.parameters import initial_values
+from albert.system.errors import UsageError
 from albert.training.objective import loss_denominators, pretraining
 from albert.training.towers import tower_gradients
 

@@ -13,7 +13,6 @@ from preprocess_corpus import folder
 from albert import vocabulary
 from albert.compat import tf
 from albert.config import ModelConfig
-from albert.errors import UsageError
 from albert.huggingface import config as config_json
 from albert.huggingface import names, spiece
 from albert.huggingface.folder import read_folder, write_folder, write_model, write_tokenizer
@@ -21,6 +20,7 @@ from albert.model.albert import pretraining_output
 from albert.model.parameters import HEAD_BIAS, initial_values
 from albert.run_folder import Checkpoint
 from albert.run_tokenizer import Tokenization
+from albert.system.errors import UsageError
 from albert.tasks.examples import Sentence
 from albert.tasks.export import write_huggingface
 from albert.tasks.features import features_of

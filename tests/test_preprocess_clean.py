@@ -12,7 +12,7 @@ import sys
 import preprocess_corpus as corpus
 import pytest
 
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 from preprocess import clean, decoding, dedup, extract, sentences, split, text
 from preprocess.clean import CleanOptions
 from preprocess.options import Execution

@@ -6,7 +6,7 @@ import os
 import preprocess_corpus as corpus
 import pytest
 
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 from preprocess import clean, engines, inputs, pipeline
 from preprocess.clean import CleanOptions
 from preprocess.options import Execution, RecordOptions

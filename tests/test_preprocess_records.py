@@ -18,7 +18,7 @@ import pytest
 from albert import vocabulary
 from albert.compat import tf
 from albert.data import records
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 from preprocess import crc, encoding, inputs, jobs, pipeline, segments, serialize, shards, spill
 from preprocess.examples import select
 from preprocess.options import Execution, RecordOptions

@@ -9,7 +9,7 @@ import preprocess_corpus as corpus
 import pytest
 
 from albert import vocabulary
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 from preprocess import tokenizer
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from conftest import random_batch
 
-from albert import runtime
 from albert.compat import tf
-from albert.errors import UsageError
 from albert.model.parameters import initial_values
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
-from albert.processes import usable_cores
-from albert.runtime import choose_devices, cpu_towers
+from albert.system import devices as runtime
+from albert.system.devices import choose_devices, cpu_towers
+from albert.system.errors import UsageError
+from albert.system.processes import usable_cores
 from albert.training import towers
 from albert.training.objective import loss_denominators, pretraining
 from albert.training.state import create_state
@@ -156,12 +156,12 @@ def test_an_indivisible_batch_suggests_one_that_works(batch, count, suggestion):
 def test_a_cpu_has_as_many_towers_as_its_cores_and_the_batches_allow(
     monkeypatch, batch_sizes, count
 ):
-    monkeypatch.setattr("albert.runtime.usable_cores", lambda: 6)
+    monkeypatch.setattr("albert.system.devices.usable_cores", lambda: 6)
     assert cpu_towers(batch_sizes) == count
 
 
 def test_a_cpu_has_one_tower_where_xla_compiles_it(monkeypatch):
-    monkeypatch.setattr("albert.runtime.usable_cores", lambda: 3)
+    monkeypatch.setattr("albert.system.devices.usable_cores", lambda: 3)
     assert len(choose_devices(False, 0, [], [12], xla="auto")) == 3
     assert len(choose_devices(False, 0, [], [12], xla="on")) == 1
     assert len(choose_devices(False, 2, [], [12], xla="on")) == 2

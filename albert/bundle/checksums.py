@@ -5,8 +5,8 @@ import re
 from typing import Dict, List, Optional
 
 from albert.bundle.names import shown
-from albert.errors import UsageError
-from albert.files import atomic_write, sha256_file
+from albert.system.errors import UsageError
+from albert.system.files import atomic_write, sha256_file
 
 SUMS_FILE = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")

@@ -6,7 +6,7 @@ import tarfile
 
 from albert.bundle.names import safe_parts, shown
 from albert.bundle.stream import BoundedStream, Limits
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 
 _PIECE = 256 << 10
 _KINDS = {

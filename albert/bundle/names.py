@@ -2,7 +2,7 @@
 
 from typing import List
 
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 
 _LONGEST_PART = 200  # bytes; file systems take 255, and temporary names add an ending
 _LONGEST = 1000

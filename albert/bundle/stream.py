@@ -4,7 +4,7 @@ import gzip
 import zlib
 from typing import NamedTuple
 
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 
 # Names and extended headers that tarfile reads between two members; honest ones are below 2 KiB.
 _HEADERS = 16 << 10

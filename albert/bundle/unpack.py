@@ -10,9 +10,9 @@ from absl import logging
 
 from albert.bundle.checksums import check_sums
 from albert.bundle.extract import extract
-from albert.errors import UsageError
-from albert.fetch import check_sha256, fetch, is_url
-from albert.files import atomic_directory, check_holds_nothing, nearest_directory
+from albert.system.errors import UsageError
+from albert.system.fetch import check_sha256, fetch, is_url
+from albert.system.files import atomic_directory, check_holds_nothing, nearest_directory
 
 
 def is_archive(source: str) -> bool:

@@ -11,10 +11,10 @@ from albert.bundle.checksums import SUMS_FILE, check_sums
 from albert.checkpoints.names import is_slot
 from albert.compat import tf
 from albert.config import ModelConfig
-from albert.errors import UsageError
 from albert.evaluation import evaluate
 from albert.original_folder import find_prefix, read_original
 from albert.run_tokenizer import check_vocabulary
+from albert.system.errors import UsageError
 from albert.training.objective import pretraining
 from albert.training.step import make_eval_step
 from albert.vocabulary import count_pieces

@@ -10,8 +10,8 @@ from typing import Dict, Iterator, List, Mapping, Optional, Set
 import numpy as np
 
 from albert.compat import tf
-from albert.errors import UsageError
-from albert.files import atomic_write, sync_directory
+from albert.system.errors import UsageError
+from albert.system.files import atomic_write, sync_directory
 
 PREFIX = "model.ckpt-"
 _STATE_FILE = "checkpoint"

@@ -3,8 +3,8 @@
 from typing import Dict, Iterable, Optional
 
 from albert.config import ModelConfig
-from albert.errors import UsageError
 from albert.optim.transforms import FIRST_MOMENT, SECOND_MOMENT
+from albert.system.errors import UsageError
 
 # Optimizer slots in the order (first, second moment): ours and Google's, the multi-GPU Malay
 # system's, and albert_zh's LAMB.

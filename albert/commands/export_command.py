@@ -5,8 +5,8 @@ from typing import List, Sequence
 
 from absl import flags, logging
 
-from albert import command_line
-from albert.errors import UsageError
+from albert.system import command_line
+from albert.system.errors import UsageError
 
 FORMATS = ("hf", "savedmodel", "tf1")
 USAGE = """Writes a checkpoint of a run, or a fine-tuned model, in a format that others read.
@@ -38,8 +38,8 @@ def define_checkpoint_flags() -> None:
 
 def main(positional: List[str]) -> int:
     """Exports as the flags say."""
-    from albert.files import ensure_new_directory
     from albert.run_folder import open_checkpoint
+    from albert.system.files import ensure_new_directory
     from albert.tasks.task import read_task
 
     f = flags.FLAGS
@@ -61,7 +61,7 @@ def main(positional: List[str]) -> int:
 
 
 def _export_fine_tuned(directory: str) -> None:
-    from albert.files import ensure_new_directory
+    from albert.system.files import ensure_new_directory
     from albert.tasks.export import write_huggingface, write_served
     from albert.tasks.folder import open_fine_tuned
 

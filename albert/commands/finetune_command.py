@@ -6,9 +6,9 @@ from typing import List, Sequence
 
 from absl import flags
 
-from albert import command_line
 from albert.commands.export_command import tokenization_of
-from albert.errors import UsageError
+from albert.system import command_line
+from albert.system.errors import UsageError
 from albert.tasks.examples import CONLLU_COLUMNS
 from albert.tasks.task import KINDS
 
@@ -29,7 +29,7 @@ nothing: pass --albert_config_file and --spm_model_file.
 def define_flags() -> None:
     """Defines the flags of the command."""
     from albert.precision import POLICIES
-    from albert.runtime import XLA_MODES
+    from albert.system.devices import XLA_MODES
 
     d = flags
     d.DEFINE_enum("task", None, KINDS, "What is labelled: texts or words.")
@@ -65,8 +65,8 @@ def define_flags() -> None:
 
 def main(positional: List[str]) -> int:
     """Fine-tunes as the flags say."""
-    from albert.files import ensure_new_directory
-    from albert.runtime import choose_devices
+    from albert.system.devices import choose_devices
+    from albert.system.files import ensure_new_directory
     from albert.training.towers import check_batch_size
 
     f = flags.FLAGS
@@ -127,7 +127,7 @@ def _start():
 
 
 def _options(devices: Sequence[str]):
-    from albert.runtime import choose_xla
+    from albert.system.devices import choose_xla
     from albert.tasks.finetune import FinetuneOptions
     from albert.training.step import StepOptions
 

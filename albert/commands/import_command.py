@@ -7,8 +7,8 @@ from typing import List, Sequence
 import numpy as np
 from absl import flags, logging
 
-from albert import command_line
-from albert.errors import UsageError
+from albert.system import command_line
+from albert.system.errors import UsageError
 
 USAGE = """Reads a model made elsewhere and writes it as a checkpoint to go on from.
 
@@ -37,7 +37,7 @@ def define_flags() -> None:
 def main(positional: List[str]) -> int:
     """Imports as the flags say."""
     from albert.bundle.unpack import is_archive, unpacked
-    from albert.files import check_holds_nothing
+    from albert.system.files import check_holds_nothing
 
     f = flags.FLAGS
     source = command_line.flag_or_word("source", positional)
@@ -60,11 +60,11 @@ def main(positional: List[str]) -> int:
 
 def _import(source: str) -> None:
     from albert.checkpoints.manager import PREFIX, write_tensors
-    from albert.files import ensure_new_directory
     from albert.huggingface.folder import is_folder, read_folder
     from albert.optim.transforms import FIRST_MOMENT
     from albert.original_folder import copy_tokenizer, find_prefix, finish_folder, read_original
     from albert.run_tokenizer import read_text_options, write_text_options
+    from albert.system.files import ensure_new_directory
     from albert.training.state import GLOBAL_STEP
 
     f = flags.FLAGS

@@ -5,9 +5,9 @@ from typing import List, Sequence
 
 from absl import flags, logging
 
-from albert import command_line
 from albert.commands.export_command import define_checkpoint_flags, tokenization_of
-from albert.errors import UsageError
+from albert.system import command_line
+from albert.system.errors import UsageError
 
 USAGE = """Packs a checkpoint of a run for others: one archive with one folder.
 
@@ -33,8 +33,8 @@ def main(positional: List[str]) -> int:
             "--output_dir=pretraining_output --archive=my-albert.tar.gz"
         )
     from albert.bundle.pack import release_name, write_release
-    from albert.files import sha256_file
     from albert.run_folder import open_checkpoint, read_flags
+    from albert.system.files import sha256_file
     from albert.tasks.task import read_task
 
     release_name(f.archive)

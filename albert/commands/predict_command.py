@@ -7,13 +7,13 @@ from typing import Iterator, List, Sequence, Union
 
 from absl import flags
 
-from albert import command_line
 from albert.commands.export_command import (
     define_checkpoint_flags,
     refuse_flags_of_runs,
     tokenization_of,
 )
-from albert.errors import UsageError
+from albert.system import command_line
+from albert.system.errors import UsageError
 
 TASKS = ("fill-mask", "sentence-order", "embed", "classification", "tagging")
 USAGE = """Runs a model on text, a line each from --input_file, the arguments or stdin.
@@ -46,7 +46,7 @@ def define_flags() -> None:
 
 def main(positional: List[str]) -> int:
     """Predicts as the flags say."""
-    from albert.runtime import choose_devices
+    from albert.system.devices import choose_devices
 
     f = flags.FLAGS
     if not (f.output_dir or f.checkpoint):

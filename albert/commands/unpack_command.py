@@ -6,8 +6,8 @@ from typing import List, Sequence
 
 from absl import flags, logging
 
-from albert import command_line
-from albert.errors import UsageError
+from albert.system import command_line
+from albert.system.errors import UsageError
 
 USAGE = """Unpacks a release, a file or an http(s) address, into a new folder.
 

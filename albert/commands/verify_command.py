@@ -5,8 +5,8 @@ from typing import Iterable, List, Sequence
 
 from absl import flags
 
-from albert import command_line
-from albert.errors import UsageError
+from albert.system import command_line
+from albert.system.errors import UsageError
 
 USAGE = """Checks a release: checksums, weights against the config, the tokenizer, one batch.
 
@@ -28,7 +28,7 @@ def main(positional: List[str]) -> int:
         raise UsageError("Pass what to verify: python -m albert verify --archive=my-albert.tar.gz")
     from albert.bundle.unpack import unpacked
     from albert.bundle.verify import verify_folder
-    from albert.fetch import is_url
+    from albert.system.fetch import is_url
 
     if is_url(source):
         raise UsageError("verify reads files; fetch {} with unpack first.".format(source))

@@ -15,8 +15,8 @@ from absl import logging
 from tqdm import tqdm
 
 from albert.data.records import INDEX_SUFFIX, PLAIN_SUFFIX, RecordError, read_records
-from albert.errors import UsageError
-from albert.files import atomic_write
+from albert.system.errors import UsageError
+from albert.system.files import atomic_write
 
 _FRAME_HEAD = 12  # bytes before the payload: length and its checksum
 

@@ -8,8 +8,8 @@ import numpy as np
 from albert.data.dataset import Batch, RecordDataset, Shapes
 from albert.data.packing import Layout
 from albert.data.records import BESIDE_RECORDS, NO_SENTENCE_LABEL
-from albert.errors import UsageError
-from albert.files import matching
+from albert.system.errors import UsageError
+from albert.system.files import matching
 
 
 def expand_files(patterns: str) -> List[str]:

@@ -31,7 +31,7 @@ from typing import Iterator, Optional, Tuple
 import google_crc32c
 
 from albert.data.example_proto import decode_example, encode_example
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 
 __all__ = [
     "BESIDE_RECORDS",

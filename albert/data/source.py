@@ -10,7 +10,7 @@ from albert.data.dataset import Batch, RecordDataset, Shapes
 from albert.data.packing import Layout, choose_padding, row_layout
 from albert.data.pipeline import expand_files
 from albert.data.records import PREDICTION_FEATURES, SENTENCE_LABEL, SEQUENCE_FEATURES
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 
 _SAMPLE = 2048
 

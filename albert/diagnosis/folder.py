@@ -15,7 +15,7 @@ from albert.diagnosis.data import DataFacts, data_facts
 from albert.diagnosis.facts import Facts, Settings
 from albert.diagnosis.probe import EXAMPLES, movement, output_facts
 from albert.diagnosis.watch import SETTINGS_FILE
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 from albert.training.metrics_log import read_metrics
 from albert.training.setup import CONFIG_FILE
 

@@ -12,9 +12,9 @@ from albert.diagnosis.data import data_facts
 from albert.diagnosis.diagnose import diagnose
 from albert.diagnosis.facts import LEFT_PLATEAU, Facts, Finding, Settings, state_of
 from albert.diagnosis.probe import EXAMPLES, movement, output_facts, trust_facts
-from albert.files import atomic_write
 from albert.optim.optimizers import decayed_names
 from albert.optim.rates import suggested_rate
+from albert.system.files import atomic_write
 from albert.training.metrics_log import read_metrics
 from albert.training.options import TrainingOptions
 from albert.training.state import TrainState

@@ -6,8 +6,8 @@ from typing import Any, Dict, Mapping
 from absl import logging
 
 from albert.config import ModelConfig, other_layout_fields
-from albert.errors import UsageError
 from albert.model.layers import LAYER_NORM_EPSILON
+from albert.system.errors import UsageError
 
 BRIGHTMART_TYPE = "albert_brightmart"
 REMOTE_CODE_FILE = "modeling_" + BRIGHTMART_TYPE + ".py"

@@ -9,13 +9,13 @@ import numpy as np
 from absl import logging
 
 from albert.config import ModelConfig
-from albert.errors import UsageError
-from albert.files import atomic_write
 from albert.huggingface import config as config_json
 from albert.huggingface import names, spiece, tokenizer
 from albert.huggingface.card import model_card
 from albert.run_folder import Checkpoint
 from albert.run_tokenizer import TextOptions, Tokenization, check_vocabulary
+from albert.system.errors import UsageError
+from albert.system.files import atomic_write
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"

@@ -9,7 +9,6 @@ from typing import Dict, Mapping, NamedTuple
 import numpy as np
 
 from albert.config import ModelConfig
-from albert.errors import UsageError
 from albert.model.parameters import (
     HEAD_BIAS,
     HEAD_WEIGHTS,
@@ -19,6 +18,7 @@ from albert.model.parameters import (
     ParameterSpec,
     parameter_tree,
 )
+from albert.system.errors import UsageError
 
 # Tied to other weights or made by the class itself; files of older versions hold them.
 _WORDS, _WORDS_COPY = "albert.embeddings.word_embeddings.weight", "predictions.decoder.weight"

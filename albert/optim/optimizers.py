@@ -5,7 +5,6 @@ import re
 from typing import AbstractSet, Dict, FrozenSet, Iterable, Mapping, Sequence, Tuple
 
 from albert.compat import tf
-from albert.errors import UsageError
 from albert.optim.schedules import Schedule
 from albert.optim.transforms import (
     FIRST_MOMENT,
@@ -21,6 +20,7 @@ from albert.optim.transforms import (
     scale_by_trust_ratio,
     trust_ratio,
 )
+from albert.system.errors import UsageError
 
 TRUST_RATIOS = ("all", "decayed")
 

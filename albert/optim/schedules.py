@@ -3,7 +3,7 @@
 from typing import Callable
 
 from albert.compat import tf
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 
 Schedule = Callable[[tf.Tensor], tf.Tensor]
 

@@ -9,7 +9,7 @@ from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 
 CONLLU_COLUMNS = {"upos": 3, "xpos": 4}
 _FORM = 1

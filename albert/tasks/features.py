@@ -5,7 +5,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from albert.batching import bucket
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 from albert.tasks.examples import Example, Sentence
 from albert.tasks.task import Task
 from albert.text_encoder import Encoded, TextEncoder, padded

@@ -8,10 +8,10 @@ import numpy as np
 
 from albert.checkpoints.manager import latest_checkpoint, read_tensors
 from albert.config import ModelConfig
-from albert.errors import UsageError
-from albert.files import atomic_write
 from albert.original_folder import copy_tokenizer
 from albert.run_tokenizer import Tokenization
+from albert.system.errors import UsageError
+from albert.system.files import atomic_write
 from albert.tasks.model import task_specs
 from albert.tasks.task import TASK_FILE, Task, read_task, write_task
 from albert.training.setup import CONFIG_FILE

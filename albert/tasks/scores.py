@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Sequence
 
 import numpy as np
 
-from albert.files import atomic_write
-from albert.pictures import new_figure, save_figure
+from albert.system.files import atomic_write
+from albert.system.pictures import new_figure, save_figure
 from albert.tasks.task import Task
 
 REPORT_FILE = "report.json"

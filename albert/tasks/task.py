@@ -5,8 +5,8 @@ import os
 from typing import NamedTuple, Optional, Tuple
 
 from albert.config import read_json_object
-from albert.errors import UsageError
-from albert.files import atomic_write
+from albert.system.errors import UsageError
+from albert.system.files import atomic_write
 
 TASK_FILE = "task.json"
 KINDS = ("classification", "tagging")

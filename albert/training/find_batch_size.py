@@ -4,7 +4,7 @@ import dataclasses
 from typing import Callable, Optional, Sequence
 
 from albert.data.source import Data
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 from albert.training.memory_check import Machine, divisors, estimate_of, machine_of
 from albert.training.options import TrainingOptions
 from albert.training.setup import open_records

@@ -14,7 +14,7 @@ from albert.data.pipeline import BatchOrder, training_batches
 from albert.data.prefetch import prefetch
 from albert.data.source import Data, log_features
 from albert.precision import policy
-from albert.runtime import matmul_peak
+from albert.system.devices import matmul_peak
 from albert.training.held_out import HeldOut, forget_best_beyond
 from albert.training.memory_check import check_memory, machine_of
 from albert.training.options import TrainingOptions

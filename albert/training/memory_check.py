@@ -6,8 +6,8 @@ from typing import List, Mapping, NamedTuple, Optional, Sequence
 import numpy as np
 from absl import logging
 
-from albert.errors import UsageError
-from albert.training.free_memory import available_bytes
+from albert.system.errors import UsageError
+from albert.system.memory import available_bytes
 from albert.training.memory import Estimate, estimate_memory, step_shape
 from albert.training.options import TrainingOptions
 from albert.training.step import StepOptions

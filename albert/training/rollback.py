@@ -5,8 +5,8 @@ import os
 
 from absl import logging
 
-from albert.errors import UsageError
-from albert.files import atomic_write
+from albert.system.errors import UsageError
+from albert.system.files import atomic_write
 from albert.training.options import TrainingOptions
 from albert.training.setup import go_back
 from albert.training.state import TrainState

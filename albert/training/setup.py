@@ -12,11 +12,11 @@ from albert.checkpoints.manager import latest_checkpoint
 from albert.checkpoints.restore import initialise_from, resume
 from albert.config import ModelConfig
 from albert.data.source import Data, open_data
-from albert.errors import UsageError
-from albert.files import atomic_write, ensure_writable_directory, held
 from albert.model.albert import Batch
 from albert.model.parameters import initial_values
 from albert.optim.optimizers import describe, make_optimizer
+from albert.system.errors import UsageError
+from albert.system.files import atomic_write, ensure_writable_directory, held
 from albert.training.objective import pretraining
 from albert.training.options import TrainingOptions
 from albert.training.state import TrainState, create_state

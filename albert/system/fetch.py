@@ -12,8 +12,8 @@ from typing import Dict, NamedTuple, Optional
 from absl import logging
 from tqdm import tqdm
 
-from albert.errors import UsageError
-from albert.files import atomic_write, sha256_file
+from albert.system.errors import UsageError
+from albert.system.files import atomic_write, sha256_file
 
 _TIMEOUT = 60.0  # seconds without a byte
 _PIECE = 256 << 10

@@ -6,8 +6,8 @@ from typing import List, Optional, Sequence
 from absl import logging
 
 from albert.compat import compiled, logical_devices, physical_gpus, runtime_name, tf
-from albert.errors import UsageError
-from albert.processes import usable_cores
+from albert.system.errors import UsageError
+from albert.system.processes import usable_cores
 
 XLA_MODES = ("auto", "on", "off")
 

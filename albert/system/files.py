@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from typing import IO, Iterator, List
 
-from albert.errors import UsageError
+from albert.system.errors import UsageError
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from typing import Mapping, Optional, Sequence
 
 import numpy as np
 
-from albert.files import atomic_write
+from albert.system.files import atomic_write
 
 
 def new_figure(width: float, height: float):

@@ -1,0 +1,1 @@
+"""The machine and its user: command lines, files, processes, devices, memory, errors."""
