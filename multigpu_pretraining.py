@@ -14,7 +14,7 @@ from absl import logging
 from albert import flags as albert_flags
 from albert.checkpoints.manager import latest_checkpoint
 from albert.checkpoints.restore import without_absent_final_norm
-from albert.config import ModelConfig
+from albert.model.config import ModelConfig
 from albert.optim.optimizers import OptimizerConfig
 from albert.optim.rates import rate_warning, suggested_rate
 from albert.run_folder import open_checkpoint

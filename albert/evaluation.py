@@ -2,8 +2,8 @@
 
 from typing import Callable, Dict, Iterable, Mapping
 
-from albert.losses import WeightedSum
 from albert.model.albert import Batch
+from albert.model.losses import WeightedSum
 
 
 class Totals:

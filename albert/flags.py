@@ -5,12 +5,12 @@ from typing import List, Sequence
 
 from absl import flags, logging
 
-from albert.config import ModelConfig
 from albert.data.packing import PADDINGS
 from albert.data.pipeline import expand_files
 from albert.data.records import read_manifest
+from albert.model.config import ModelConfig
+from albert.model.precision import POLICIES
 from albert.optim.optimizers import OPTIMIZERS, TRUST_RATIOS
-from albert.precision import POLICIES
 from albert.system.command_line import describe, parse
 from albert.system.devices import XLA_MODES
 from albert.system.errors import UsageError

@@ -11,11 +11,11 @@ from absl import logging
 from albert.checkpoints.manager import latest_checkpoint, read_tensors, write_tensors
 from albert.checkpoints.names import check_layout, find_slot, layout_of
 from albert.checkpoints.restore import compare
-from albert.config import ModelConfig, read_json_object
+from albert.model.config import ModelConfig
 from albert.model.parameters import parameter_specs
 from albert.optim.transforms import FIRST_MOMENT, SECOND_MOMENT
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write
+from albert.system.files import atomic_write, read_json_object
 from albert.training.setup import CONFIG_FILE
 from albert.training.state import GLOBAL_STEP
 

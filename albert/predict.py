@@ -6,7 +6,7 @@ import numpy as np
 
 from albert.batching import bucket, each_row
 from albert.compat import compiled, tf
-from albert.config import ModelConfig
+from albert.model.config import ModelConfig
 from albert.run_tokenizer import Tokenization
 from albert.saved_model import pretraining_signatures
 from albert.system.errors import UsageError

@@ -9,7 +9,7 @@ from absl import logging
 from albert.checkpoints.manager import latest_checkpoint, read_tensors
 from albert.checkpoints.names import check_layout
 from albert.checkpoints.restore import compare
-from albert.config import ModelConfig
+from albert.model.config import ModelConfig
 from albert.model.parameters import encoder_tree, parameter_specs, specs_of
 from albert.results import read_results
 from albert.system.errors import UsageError

@@ -7,11 +7,11 @@ from typing import Iterator, NamedTuple, Optional
 
 from absl import logging
 
-from albert.config import ModelConfig, read_json_object
 from albert.data.records import read_manifest
+from albert.model.config import ModelConfig
 from albert.run_folder import read_flags
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write, matching, sha256_file
+from albert.system.files import atomic_write, matching, read_json_object, sha256_file
 
 TEXT_FILE = "text.json"  # in folders that have no records to ask
 

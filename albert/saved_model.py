@@ -10,8 +10,8 @@ import numpy as np
 from absl import logging
 
 from albert.compat import plain_operations, tf
-from albert.config import ModelConfig
 from albert.model.albert import bound, encoder_output, pretraining_output
+from albert.model.config import ModelConfig
 from albert.model.parameters import parameter_tree
 
 Tensors = Mapping[str, tf.Tensor]

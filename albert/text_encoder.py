@@ -5,7 +5,7 @@ from typing import Dict, List, NamedTuple, Sequence
 
 import numpy as np
 
-from albert.config import ModelConfig
+from albert.model.config import ModelConfig
 from albert.run_tokenizer import Tokenization, check_vocabulary
 from albert.vocabulary import WORD_MARK, load, normalize
 

@@ -8,11 +8,11 @@ from absl import flags, logging
 from albert.checkpoints.manager import latest_checkpoint
 from albert.checkpoints.restore import load_model
 from albert.compat import tf
-from albert.config import ModelConfig
 from albert.data.pipeline import evaluation_batches
 from albert.data.prefetch import prefetch
 from albert.data.source import log_features, open_data
 from albert.evaluation import evaluate
+from albert.model.config import ModelConfig
 from albert.results import log_results, write_results
 from albert.system.devices import choose_xla
 from albert.system.errors import UsageError

@@ -65,8 +65,8 @@ def theirs(a, rate, limit):
     """Trains the peer for `limit` seconds or to the target; returns the same."""
     import torch
 
-    from albert.config import ModelConfig
     from albert.data.dataset import RecordDataset, Shapes
+    from albert.model.config import ModelConfig
 
     config = ModelConfig.from_json_file(a.config)
 

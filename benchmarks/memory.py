@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from contest import ROOT, add_json_flag, report  # noqa: E402
 
-from albert.config import ModelConfig  # noqa: E402
+from albert.model.config import ModelConfig  # noqa: E402
 from albert.training.memory import StepShape, estimate_memory  # noqa: E402
 from albert.training.step import StepOptions  # noqa: E402
 

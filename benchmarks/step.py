@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from contest import add_flags, available, compete, median_and_spread, report  # noqa: E402
 from works import matmul_flops  # noqa: E402
 
-from albert.config import ModelConfig  # noqa: E402
+from albert.model.config import ModelConfig  # noqa: E402
 from albert.model.flops import training_flops  # noqa: E402
 
 

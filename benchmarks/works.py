@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from albert.config import SIZE_FIELDS, ModelConfig
+from albert.model.config import SIZE_FIELDS, ModelConfig
 
 
 def random_batch(config, batch, length, predictions, seed=0):

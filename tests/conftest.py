@@ -10,9 +10,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from albert.compat import logical_devices, tf  # noqa: E402
-from albert.config import ModelConfig  # noqa: E402
 from albert.data.records import encode_example, frame  # noqa: E402
 from albert.model.albert import bound, encoder_output  # noqa: E402
+from albert.model.config import ModelConfig  # noqa: E402
 from albert.model.parameters import parameter_tree  # noqa: E402
 
 DEVICES = logical_devices("CPU", 4)

@@ -20,7 +20,7 @@ from test_import_export import LAYOUTS, PUBLISHED, albert, published, small_run
 from albert.bundle.extract import extract
 from albert.bundle.stream import Limits
 from albert.checkpoints.manager import latest_checkpoint, read_tensors, write_tensors
-from albert.config import ModelConfig
+from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.system.errors import UsageError
 

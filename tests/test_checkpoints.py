@@ -26,7 +26,7 @@ from albert.checkpoints.restore import (
     without_absent_final_norm,
 )
 from albert.compat import tf
-from albert.config import ModelConfig
+from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values, parameter_specs
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup

@@ -27,7 +27,7 @@ from albert.checkpoints.manager import (
     saved_steps,
 )
 from albert.compat import tf
-from albert.config import CONFIG_DIRECTORY, ModelConfig
+from albert.model.config import CONFIG_DIRECTORY, ModelConfig
 from albert.model.parameters import initial_values
 from albert.optim.rates import rate_warning, suggested_rate
 from albert.results import read_results

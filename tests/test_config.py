@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from albert.config import CONFIG_DIRECTORY, ModelConfig, find_config
+from albert.model.config import CONFIG_DIRECTORY, ModelConfig, find_config
 from albert.model.parameters import initial_values, parameter_specs
 from albert.system.errors import UsageError
 

@@ -9,10 +9,10 @@ from conftest import SIZES
 from malay import PIECES, model
 from oracles import goldens
 
-from albert.config import ModelConfig
 from albert.huggingface import config as config_json
 from albert.huggingface import names, spiece, tokenizer
 from albert.huggingface.folder import is_folder, read_folder, write_folder, write_model
+from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.run_folder import Checkpoint
 from albert.run_tokenizer import Tokenization

@@ -17,7 +17,7 @@ from albert.__main__ import run
 from albert.checkpoints.manager import latest_checkpoint, read_tensors, write_tensors
 from albert.checkpoints.restore import initialise_from, resume
 from albert.compat import tf
-from albert.config import ModelConfig
+from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup

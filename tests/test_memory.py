@@ -11,7 +11,7 @@ from absl.testing import flagsaver
 from conftest import PREDICTIONS, SEQUENCE, SIZES, write_record_file
 
 import multigpu_pretraining
-from albert.config import ModelConfig
+from albert.model.config import ModelConfig
 from albert.system import memory as free_memory
 from albert.training.find_batch_size import search
 from albert.training.memory import _UPDATE_COPIES, StepShape, estimate_memory, step_shape

@@ -11,12 +11,12 @@ from oracles import model as oracle
 from oracles import training as oracle_training
 
 from albert.compat import compiled, tf
-from albert.config import ModelConfig
-from albert.losses import MASKED_LM_EPSILON, cross_entropy, pretraining_sums
 from albert.model import layers
 from albert.model.albert import pretraining_output
 from albert.model.attention import padding_bias, softmax_attention
+from albert.model.config import ModelConfig
 from albert.model.flops import training_flops
+from albert.model.losses import MASKED_LM_EPSILON, cross_entropy, pretraining_sums
 from albert.model.parameters import (
     Dense,
     Norm,

@@ -9,7 +9,7 @@ from oracles import goldens, optimizers
 from oracles import training as oracle_training
 
 from albert.compat import tf
-from albert.config import ModelConfig
+from albert.model.config import ModelConfig
 from albert.optim import transforms
 from albert.optim.optimizers import (
     OptimizerConfig,

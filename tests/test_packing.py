@@ -5,7 +5,6 @@ import pytest
 from conftest import PREDICTIONS, SEQUENCE, SIZES, random_batch
 
 from albert.compat import tf
-from albert.config import ModelConfig
 from albert.data.packing import (
     PackingLimits,
     assign_rows,
@@ -16,6 +15,7 @@ from albert.data.packing import (
     row_layout,
 )
 from albert.data.pipeline import fill_batch
+from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.system.errors import UsageError
 from albert.training.objective import loss_denominators, pretraining

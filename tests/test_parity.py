@@ -12,11 +12,11 @@ from preprocess_corpus import folder
 
 from albert import vocabulary
 from albert.compat import tf
-from albert.config import ModelConfig
 from albert.huggingface import config as config_json
 from albert.huggingface import names, spiece
 from albert.huggingface.folder import read_folder, write_folder, write_model, write_tokenizer
 from albert.model.albert import pretraining_output
+from albert.model.config import ModelConfig
 from albert.model.parameters import HEAD_BIAS, initial_values
 from albert.run_folder import Checkpoint
 from albert.run_tokenizer import Tokenization

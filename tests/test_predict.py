@@ -9,8 +9,8 @@ from malay import PIECES, model, sentences
 from test_import_export import albert, small_run
 
 from albert.compat import tf
-from albert.config import ModelConfig
 from albert.model.albert import pretraining_output
+from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.run_tokenizer import Tokenization
 from albert.text_encoder import TextEncoder, padded, split_words

@@ -6,8 +6,8 @@ import pytest
 from conftest import SIZES, random_batch
 
 from albert.compat import compiled, tf
-from albert.config import ModelConfig
 from albert.model.attention import join_projections
+from albert.model.config import ModelConfig
 from albert.model.parameters import bind, initial_values, parameter_tree
 from albert.model.sharing import SharedWeights
 from albert.training.objective import loss_denominators, pretraining

@@ -7,13 +7,13 @@ import pytest
 from conftest import PREDICTIONS, SIZES, random_batch
 
 from albert.compat import compiled, tf
-from albert.config import ModelConfig
 from albert.data.packing import row_layout
 from albert.model import attention
+from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
+from albert.model.precision import LossScale, policy
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
-from albert.precision import LossScale, policy
 from albert.system.errors import UsageError
 from albert.training.objective import loss_denominators, pretraining
 from albert.training.state import create_state

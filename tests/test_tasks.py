@@ -11,7 +11,7 @@ from test_import_export import albert, small_run
 
 from albert.batching import each_row, shuffled_batches
 from albert.compat import tf
-from albert.config import ModelConfig
+from albert.model.config import ModelConfig
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.run_tokenizer import Tokenization

@@ -10,8 +10,8 @@ import numpy as np
 from albert.bundle.checksums import SUMS_FILE, check_sums
 from albert.checkpoints.names import is_slot
 from albert.compat import tf
-from albert.config import ModelConfig
 from albert.evaluation import evaluate
+from albert.model.config import ModelConfig
 from albert.original_folder import find_prefix, read_original
 from albert.run_tokenizer import check_vocabulary
 from albert.system.errors import UsageError

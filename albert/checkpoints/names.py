@@ -2,7 +2,7 @@
 
 from typing import Dict, Iterable, Optional
 
-from albert.config import ModelConfig
+from albert.model.config import ModelConfig
 from albert.optim.transforms import FIRST_MOMENT, SECOND_MOMENT
 from albert.system.errors import UsageError
 

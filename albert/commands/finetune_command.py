@@ -28,7 +28,7 @@ nothing: pass --albert_config_file and --spm_model_file.
 
 def define_flags() -> None:
     """Defines the flags of the command."""
-    from albert.precision import POLICIES
+    from albert.model.precision import POLICIES
     from albert.system.devices import XLA_MODES
 
     d = flags
@@ -106,7 +106,7 @@ def _examples():
 
 
 def _start():
-    from albert.config import ModelConfig
+    from albert.model.config import ModelConfig
     from albert.run_folder import open_checkpoint
     from albert.tasks.trials import Start
 

@@ -5,9 +5,9 @@ from typing import Dict, Mapping, NamedTuple, Tuple
 import numpy as np
 
 from albert.compat import tf
-from albert.config import ModelConfig
 from albert.data.dataset import Batch
 from albert.model.albert import bound, encoder_output
+from albert.model.config import ModelConfig
 from albert.model.parameters import parameter_tree
 from albert.optim.optimizers import OptimizerConfig, trust_ratios
 from albert.training.state import TrainState

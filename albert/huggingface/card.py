@@ -2,8 +2,8 @@
 
 from typing import Dict, Mapping, Optional
 
-from albert.config import SIZE_FIELDS
 from albert.huggingface.config import REMOTE_CODE_FILE
+from albert.model.config import SIZE_FIELDS
 from albert.run_folder import Checkpoint
 from albert.run_tokenizer import Tokenization
 

@@ -5,7 +5,7 @@ from typing import Any, Dict, Mapping
 
 from absl import logging
 
-from albert.config import ModelConfig, other_layout_fields
+from albert.model.config import ModelConfig, other_layout_fields
 from albert.model.layers import LAYER_NORM_EPSILON
 from albert.system.errors import UsageError
 

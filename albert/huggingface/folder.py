@@ -8,10 +8,10 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional
 import numpy as np
 from absl import logging
 
-from albert.config import ModelConfig
 from albert.huggingface import config as config_json
 from albert.huggingface import names, spiece, tokenizer
 from albert.huggingface.card import model_card
+from albert.model.config import ModelConfig
 from albert.run_folder import Checkpoint
 from albert.run_tokenizer import TextOptions, Tokenization, check_vocabulary
 from albert.system.errors import UsageError

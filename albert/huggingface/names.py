@@ -8,7 +8,7 @@ from typing import Dict, Mapping, NamedTuple
 
 import numpy as np
 
-from albert.config import ModelConfig
+from albert.model.config import ModelConfig
 from albert.model.parameters import (
     HEAD_BIAS,
     HEAD_WEIGHTS,

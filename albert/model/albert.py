@@ -3,14 +3,14 @@
 from typing import Mapping, NamedTuple, Optional
 
 from albert.compat import tf
-from albert.config import ModelConfig
 from albert.model.attention import packed_bias, padding_bias
+from albert.model.config import ModelConfig
 from albert.model.embedding import embed
 from albert.model.encoder import encode
 from albert.model.heads import masked_lm_logits, pool, sentence_order_logits
 from albert.model.layers import gather_positions, make_dropout, sizes
 from albert.model.parameters import Parameters, bind, parameter_tree
-from albert.precision import POLICIES, Policy
+from albert.model.precision import POLICIES, Policy
 
 Batch = Mapping[str, tf.Tensor]
 

@@ -3,7 +3,7 @@
 from typing import Optional
 
 from albert.compat import tf
-from albert.config import ModelConfig
+from albert.model.config import ModelConfig
 from albert.model.layers import DropoutFunction, dense, layer_norm, sizes
 from albert.model.parameters import Embeddings
 

@@ -4,8 +4,8 @@ import functools
 from typing import Callable, Optional
 
 from albert.compat import tf
-from albert.config import ModelConfig
 from albert.model.attention import JoinedBlock, join_projections, self_attention
+from albert.model.config import ModelConfig
 from albert.model.layers import (
     ACTIVATIONS,
     DropoutFunction,

@@ -2,7 +2,7 @@
 
 from typing import Optional
 
-from albert.config import ModelConfig
+from albert.model.config import ModelConfig
 from albert.model.parameters import parameter_tree
 
 # Forward, and twice that backward: once for the inputs' gradient, once for the weights'.

@@ -1,7 +1,7 @@
 """The two pre-training heads: masked words and sentence order."""
 
 from albert.compat import tf
-from albert.config import ModelConfig
+from albert.model.config import ModelConfig
 from albert.model.layers import ACTIVATIONS, dense, layer_norm
 from albert.model.parameters import Dense, Parameters, SentenceHead
 

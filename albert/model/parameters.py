@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from albert.config import ModelConfig
+from albert.model.config import ModelConfig
 
 FINAL_NORM = "bert/encoder/LayerNorm"
 # Of fine-tuned models, as in Google's run_classifier.py; [labels, D] and [labels].

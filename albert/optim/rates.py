@@ -3,7 +3,7 @@
 import math
 from typing import Optional
 
-from albert.config import ModelConfig
+from albert.model.config import ModelConfig
 
 # LAMB: the ALBERT paper's 1.76e-3 at batch 4096, by the square root of the batch (You et al., 2019,
 # https://arxiv.org/abs/1904.00962).

@@ -4,10 +4,11 @@ import contextlib
 import fcntl
 import glob
 import hashlib
+import json
 import os
 import shutil
 import tempfile
-from typing import IO, Iterator, List
+from typing import IO, Any, Dict, Iterator, List
 
 from albert.system.errors import UsageError
 
@@ -78,6 +79,22 @@ def sha256_file(path: str) -> str:
         for piece in iter(lambda: handle.read(1 << 20), b""):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def read_json_object(path: str) -> Dict[str, Any]:
+    """The keys of a config file.
+
+    Raises:
+      UsageError: It cannot be read, or is not a JSON object.
+    """
+    try:
+        with open(path, encoding="utf-8") as handle:
+            values = json.load(handle)
+    except (OSError, ValueError) as error:
+        raise UsageError("Cannot read config {}: {}.".format(path, error)) from error
+    if not isinstance(values, dict):
+        raise UsageError("Config {} must hold one JSON object.".format(path))
+    return values
 
 
 def sync_directory(path: str) -> None:

@@ -5,8 +5,8 @@ from typing import Dict, List, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
-from albert.config import read_json_object
 from albert.system.errors import UsageError
+from albert.system.files import read_json_object
 from albert.system.processes import run_python
 from albert.tasks.baselines import most_frequent_tag, tfidf_logistic_regression
 from albert.tasks.examples import read_sentences, read_texts

@@ -10,9 +10,9 @@ from tqdm import tqdm
 
 from albert.batching import filled, shuffled_batches
 from albert.checkpoints.manager import CheckpointManager
-from albert.config import ModelConfig
 from albert.data.prefetch import prefetch
 from albert.evaluation import Totals
+from albert.model.config import ModelConfig
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.tasks.features import Features, make_batch

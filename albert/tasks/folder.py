@@ -7,7 +7,7 @@ from typing import Dict, NamedTuple
 import numpy as np
 
 from albert.checkpoints.manager import latest_checkpoint, read_tensors
-from albert.config import ModelConfig
+from albert.model.config import ModelConfig
 from albert.original_folder import copy_tokenizer
 from albert.run_tokenizer import Tokenization
 from albert.system.errors import UsageError

@@ -5,10 +5,10 @@ from typing import Dict, Mapping, Optional, Sequence
 import numpy as np
 
 from albert.compat import tf
-from albert.config import ModelConfig
-from albert.losses import WeightedSum, classification_sums
 from albert.model.albert import Batch, bound, encoder_output
+from albert.model.config import ModelConfig
 from albert.model.layers import dense, make_dropout
+from albert.model.losses import WeightedSum, classification_sums
 from albert.model.parameters import (
     HEAD_BIAS,
     HEAD_WEIGHTS,
@@ -19,7 +19,7 @@ from albert.model.parameters import (
     initial_value,
     specs_of,
 )
-from albert.precision import POLICIES, Policy
+from albert.model.precision import POLICIES, Policy
 from albert.tasks.task import Task
 from albert.training.objective import Objective, uses_dropout
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from albert.batching import each_row
 from albert.compat import compiled, tf
-from albert.config import ModelConfig
-from albert.precision import policy
+from albert.model.config import ModelConfig
+from albert.model.precision import policy
 from albert.tasks.features import Features, make_batch
 from albert.tasks.model import task_logits
 from albert.tasks.task import Task

@@ -4,9 +4,8 @@ import json
 import os
 from typing import NamedTuple, Optional, Tuple
 
-from albert.config import read_json_object
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write
+from albert.system.files import atomic_write, read_json_object
 
 TASK_FILE = "task.json"
 KINDS = ("classification", "tagging")

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 import numpy as np
 from absl import logging
 
-from albert.config import ModelConfig
+from albert.model.config import ModelConfig
 from albert.results import write_results
 from albert.run_tokenizer import Tokenization
 from albert.tasks.features import Features

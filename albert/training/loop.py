@@ -13,7 +13,7 @@ from albert.data.packing import Layout
 from albert.data.pipeline import BatchOrder, training_batches
 from albert.data.prefetch import prefetch
 from albert.data.source import Data, log_features
-from albert.precision import policy
+from albert.model.precision import policy
 from albert.system.devices import matmul_peak
 from albert.training.held_out import HeldOut, forget_best_beyond
 from albert.training.memory_check import check_memory, machine_of

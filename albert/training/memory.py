@@ -9,8 +9,8 @@ from typing import Mapping, NamedTuple
 
 import numpy as np
 
-from albert.config import ModelConfig
 from albert.model.attention import QUERY_BLOCK
+from albert.model.config import ModelConfig
 from albert.model.parameters import parameter_specs, parameter_tree
 from albert.training.step import StepOptions
 

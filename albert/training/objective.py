@@ -7,8 +7,9 @@ loss and the gradient of the undivided batch.
 from typing import Any, Callable, Dict, NamedTuple, Tuple
 
 from albert.compat import tf
-from albert.config import ModelConfig
-from albert.losses import (
+from albert.model.albert import Batch, pretraining_output
+from albert.model.config import ModelConfig
+from albert.model.losses import (
     SUM_NAMES,
     WeightedSum,
     masked_lm_weight,
@@ -16,7 +17,6 @@ from albert.losses import (
     sentence_order_weights,
     total_loss,
 )
-from albert.model.albert import Batch, pretraining_output
 
 Tensors = Dict[str, tf.Tensor]
 Sums = Dict[str, WeightedSum]

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Optional
 
-from albert.config import ModelConfig
+from albert.model.config import ModelConfig
 from albert.optim.optimizers import OptimizerConfig
 from albert.optim.schedules import Schedule, polynomial_with_warmup
 from albert.training.step import StepOptions

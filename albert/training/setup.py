@@ -10,9 +10,9 @@ from absl import logging
 
 from albert.checkpoints.manager import latest_checkpoint
 from albert.checkpoints.restore import initialise_from, resume
-from albert.config import ModelConfig
 from albert.data.source import Data, open_data
 from albert.model.albert import Batch
+from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.optim.optimizers import describe, make_optimizer
 from albert.system.errors import UsageError

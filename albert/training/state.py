@@ -5,8 +5,8 @@ from typing import Dict, Mapping, NamedTuple
 import numpy as np
 
 from albert.compat import tf
+from albert.model.precision import initial_loss_scale
 from albert.optim.transforms import Optimizer
-from albert.precision import initial_loss_scale
 
 GLOBAL_STEP = "global_step"
 SKIPPED_STEPS = "skipped_steps"

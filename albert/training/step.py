@@ -4,11 +4,11 @@ import functools
 from typing import Callable, Dict, List, NamedTuple, Sequence
 
 from albert.compat import compiled, tf
-from albert.losses import WeightedSum
 from albert.model.albert import Batch
+from albert.model.losses import WeightedSum
+from albert.model.precision import LossScale, policy
 from albert.optim.schedules import Schedule
 from albert.optim.transforms import Optimizer, global_norm
-from albert.precision import LossScale, policy
 from albert.system.errors import UsageError
 from albert.training.objective import Objective, Sums, Tensors
 from albert.training.state import TrainState

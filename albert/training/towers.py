@@ -8,9 +8,9 @@ masked words fall. (Averaging per-tower means, as the field's code does, is not.
 from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from albert.compat import tf
-from albert.losses import WeightedSum
 from albert.model.albert import Batch
-from albert.precision import POLICIES, Policy
+from albert.model.losses import WeightedSum
+from albert.model.precision import POLICIES, Policy
 from albert.system.errors import UsageError
 from albert.training.objective import Objective, Sums, Tensors
 

@@ -6,9 +6,11 @@ import json
 import os
 from typing import Any, Dict, Tuple
 
+import albert
 from albert.system.errors import UsageError
+from albert.system.files import read_json_object
 
-CONFIG_DIRECTORY = os.path.join(os.path.dirname(os.path.dirname(__file__)), "albert_config")
+CONFIG_DIRECTORY = os.path.join(os.path.dirname(os.path.dirname(albert.__file__)), "albert_config")
 
 LAYOUTS = ("google", "brightmart")
 NORM_PLACEMENTS = ("preln", "postln")
@@ -154,22 +156,6 @@ class ModelConfig:
         for key in other_layout_fields(self.layout):
             del values[key]
         return json.dumps(values, indent=2) + "\n"
-
-
-def read_json_object(path: str) -> Dict[str, Any]:
-    """The keys of a config file.
-
-    Raises:
-      UsageError: It cannot be read, or is not a JSON object.
-    """
-    try:
-        with open(path, encoding="utf-8") as handle:
-            values = json.load(handle)
-    except (OSError, ValueError) as error:
-        raise UsageError("Cannot read config {}: {}.".format(path, error)) from error
-    if not isinstance(values, dict):
-        raise UsageError("Config {} must hold one JSON object.".format(path))
-    return values
 
 
 def find_config(path: str) -> str:
