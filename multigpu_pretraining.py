@@ -12,12 +12,12 @@ from typing import Sequence
 from absl import logging
 
 from albert import flags as albert_flags
+from albert.checkpoints.folder import open_checkpoint
 from albert.checkpoints.manager import latest_checkpoint
 from albert.checkpoints.restore import without_absent_final_norm
 from albert.model.config import ModelConfig
 from albert.optim.optimizers import OptimizerConfig
 from albert.optim.rates import rate_warning, suggested_rate
-from albert.run_folder import open_checkpoint
 from albert.saved_model import write_pretraining_model
 from albert.system.command_line import help_printed
 from albert.system.devices import choose_devices, choose_xla

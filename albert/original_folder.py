@@ -8,16 +8,16 @@ from typing import Dict, List, NamedTuple, Optional
 import numpy as np
 from absl import logging
 
+from albert.checkpoints.folder import CONFIG_FILE
 from albert.checkpoints.manager import latest_checkpoint, read_tensors, write_tensors
 from albert.checkpoints.names import check_layout, find_slot, layout_of
 from albert.checkpoints.restore import compare
+from albert.checkpoints.state import GLOBAL_STEP
 from albert.model.config import ModelConfig
 from albert.model.parameters import parameter_specs
 from albert.optim.transforms import FIRST_MOMENT, SECOND_MOMENT
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write, read_json_object
-from albert.training.setup import CONFIG_FILE
-from albert.training.state import GLOBAL_STEP
 
 # As the published archives name it; a run's own are model.ckpt-STEP.
 WEIGHTS_PREFIX = "model.ckpt-best"

@@ -7,14 +7,14 @@ import numpy as np
 from albert.batching import bucket, each_row
 from albert.compat import compiled, tf
 from albert.model.config import ModelConfig
-from albert.run_tokenizer import Tokenization
 from albert.saved_model import pretraining_signatures
 from albert.system.errors import UsageError
 from albert.tasks.examples import Sentence, Text
 from albert.tasks.features import features_of
 from albert.tasks.folder import FineTuned
 from albert.tasks.predictor import Predictor
-from albert.text_encoder import MASK, Encoded, TextEncoder, padded, split_words
+from albert.text.encoder import MASK, Encoded, TextEncoder, padded, split_words
+from albert.text.tokenization import Tokenization
 
 _POSITIONS = "masked_lm_positions"
 

@@ -1,57 +1,26 @@
 """Validation of a checkpoint over whole files, as a command asks for it."""
 
 import os
-from typing import Dict, Optional, Sequence
+from typing import Dict, Sequence
 
 from absl import flags, logging
 
-from albert.checkpoints.manager import latest_checkpoint
+from albert.checkpoints.folder import find_checkpoint
 from albert.checkpoints.restore import load_model
+from albert.checkpoints.results import log_results, write_results
 from albert.compat import tf
 from albert.data.pipeline import evaluation_batches
 from albert.data.prefetch import prefetch
 from albert.data.source import log_features, open_data
 from albert.evaluation import evaluate
 from albert.model.config import ModelConfig
-from albert.results import log_results, write_results
 from albert.system.devices import choose_xla
-from albert.system.errors import UsageError
 from albert.system.files import ensure_writable_directory
 from albert.training.objective import pretraining
 from albert.training.step import make_eval_step
 from albert.training.towers import check_batch_size
 
 FLAGS = flags.FLAGS
-
-
-def find_checkpoint(name: Optional[str], directory: Optional[str]) -> str:
-    """The prefix of the checkpoint a command means.
-
-    Args:
-      name: A prefix, also by its name inside `directory`; None for the latest there.
-      directory: The run's.
-
-    Raises:
-      UsageError: There is none.
-    """
-    if name:
-        inside = os.path.join(directory or "", name)
-        for prefix in (name, inside):
-            if os.path.isfile(prefix + ".index"):
-                return prefix
-        raise UsageError(
-            "No checkpoint {}.index. Name it without its ending, for example "
-            "model.ckpt-1000.".format(inside)
-        )
-    if not directory:
-        raise UsageError("Pass --output_dir, the folder of a run, or --checkpoint.")
-    prefix = latest_checkpoint(directory)
-    if prefix is None:
-        raise UsageError(
-            "No checkpoint in {}. Pass the folder of a run of multigpu_pretraining.py, or name a "
-            "checkpoint.".format(directory)
-        )
-    return prefix
 
 
 def validate(config: ModelConfig, devices: Sequence[str]) -> Dict[str, float]:

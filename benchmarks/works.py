@@ -52,12 +52,12 @@ def read_batch(config, path, batch):
 
 
 def _our_step(config, data, towers=0, gpu=False, optimizer="adamw", xla=False, **options):
+    from albert.checkpoints.state import create_state
     from albert.model.parameters import initial_values
     from albert.optim.optimizers import OptimizerConfig, make_optimizer
     from albert.optim.schedules import polynomial_with_warmup
     from albert.system.devices import choose_devices
     from albert.training.objective import pretraining
-    from albert.training.state import create_state
     from albert.training.step import StepOptions, make_train_step
 
     rows = [len(data["input_ids"])]

@@ -6,7 +6,7 @@ from typing import IO, Dict, List, NamedTuple
 import numpy as np
 
 from albert.data import counter_rng
-from albert.vocabulary import Vocabulary, normalize
+from albert.text.vocabulary import Vocabulary, normalize
 from preprocess.inputs import TextBlock, decode_utf8
 
 

@@ -5,7 +5,7 @@ from typing import List, NamedTuple, Tuple
 import numpy as np
 
 from albert.data.masking import MaskRule, mask_tokens
-from albert.vocabulary import Vocabulary
+from albert.text.vocabulary import Vocabulary
 from preprocess import serialize
 from preprocess.options import RecordOptions
 from preprocess.segments import Instances, take_ranges

@@ -121,8 +121,8 @@ def _changed(paths: List[str], manifest: dict) -> Iterator[str]:
 
 def main(positional: List[str]) -> int:
     """Inspects the files named on the command line."""
-    from albert import vocabulary
     from albert.data import records
+    from albert.text import vocabulary
     from preprocess import inputs
     from preprocess.inspection import Inspection
 

@@ -14,9 +14,9 @@ from typing import List, NamedTuple, Tuple
 import google_crc32c
 import numpy as np
 
-from albert import vocabulary
 from albert.data import counter_rng
 from albert.system.errors import UsageError
+from albert.text import vocabulary
 from preprocess import encoding, examples, segments, spill
 from preprocess.inputs import TextBlock
 from preprocess.options import RecordOptions

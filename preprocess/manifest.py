@@ -10,7 +10,7 @@ from absl import logging
 from albert.data import records
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write
-from albert.vocabulary import Vocabulary
+from albert.text.vocabulary import Vocabulary
 from preprocess import examples
 from preprocess.options import RecordOptions
 

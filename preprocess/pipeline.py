@@ -8,10 +8,10 @@ from typing import Dict, List, NamedTuple
 import numpy as np
 from absl import logging
 
-from albert import vocabulary
 from albert.data.records import MANIFEST_SUFFIX, manifest_path
 from albert.system.errors import UsageError
 from albert.system.files import ensure_writable_file, sha256_file
+from albert.text import vocabulary
 from preprocess import engines, examples, inputs, jobs, manifest, spill, workspace
 from preprocess.options import LOCAL, Execution, RecordOptions
 from preprocess.progress import Progress, duration

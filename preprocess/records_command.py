@@ -79,7 +79,7 @@ def options_from_flags():
     Raises:
       UsageError: A flag is missing or wrong.
     """
-    from albert.vocabulary import resolve_model
+    from albert.text.vocabulary import resolve_model
     from preprocess.options import RecordOptions
 
     f = flags.FLAGS

@@ -9,10 +9,10 @@ from typing import Iterable, Iterator, List, NamedTuple, Optional
 import numpy as np
 from absl import logging
 
-from albert import vocabulary
 from albert.data import counter_rng
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write, ensure_writable_directory
+from albert.text import vocabulary
 from preprocess import engines, inputs
 
 CONTROL_SYMBOLS = ("[CLS]", "[SEP]", "[MASK]")

@@ -9,9 +9,9 @@ import subprocess
 import sys
 import time
 
+from albert.checkpoints.results import read_result
 from albert.data.records import read_manifest
 from albert.model.config import ModelConfig
-from albert.results import read_result
 from albert.system.errors import UsageError, exit_on_usage_error
 from albert.system.files import atomic_write
 from albert.training.metrics_log import CURVES_FILE

@@ -25,13 +25,13 @@ from albert.checkpoints.restore import (
     resume,
     without_absent_final_norm,
 )
+from albert.checkpoints.state import create_state
 from albert.compat import tf
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values, parameter_specs
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.system.errors import UsageError
-from albert.training.state import create_state
 
 
 def new_state(config, seed=0):

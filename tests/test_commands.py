@@ -26,11 +26,11 @@ from albert.checkpoints.manager import (
     read_tensors,
     saved_steps,
 )
+from albert.checkpoints.results import read_results
 from albert.compat import tf
 from albert.model.config import CONFIG_DIRECTORY, ModelConfig
 from albert.model.parameters import initial_values
 from albert.optim.rates import rate_warning, suggested_rate
-from albert.results import read_results
 from albert.system.command_line import parse
 from albert.system.errors import exit_on_usage_error
 from albert.system.files import held

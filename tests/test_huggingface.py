@@ -9,14 +9,14 @@ from conftest import SIZES
 from malay import PIECES, model
 from oracles import goldens
 
+from albert.checkpoints.folder import Checkpoint
 from albert.huggingface import config as config_json
 from albert.huggingface import names, spiece, tokenizer
 from albert.huggingface.folder import is_folder, read_folder, write_folder, write_model
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
-from albert.run_folder import Checkpoint
-from albert.run_tokenizer import Tokenization
 from albert.system.errors import UsageError
+from albert.text.tokenization import Tokenization
 
 IDS = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
 VARIANTS = [

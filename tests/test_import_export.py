@@ -16,13 +16,13 @@ from oracles import goldens
 from albert.__main__ import run
 from albert.checkpoints.manager import latest_checkpoint, read_tensors, write_tensors
 from albert.checkpoints.restore import initialise_from, resume
+from albert.checkpoints.state import create_state
+from albert.checkpoints.tokenizer import find_tokenization
 from albert.compat import tf
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
-from albert.run_tokenizer import find_tokenization
-from albert.training.state import create_state
 
 LAYOUTS = ("google", "brightmart")
 

@@ -37,7 +37,7 @@ SHARED = (
     "albert.system.files",
     "albert.system.command_line",
     "albert.system.processes",
-    "albert.vocabulary",
+    "albert.text.vocabulary",
 )
 SHARED_DATA = ("albert.data", "albert.data.records", "albert.data.masking")
 

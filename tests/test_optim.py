@@ -8,6 +8,7 @@ import pytest
 from oracles import goldens, optimizers
 from oracles import training as oracle_training
 
+from albert.checkpoints.state import create_state
 from albert.compat import tf
 from albert.model.config import ModelConfig
 from albert.optim import transforms
@@ -22,7 +23,6 @@ from albert.optim.rates import rate_warning, suggested_rate
 from albert.optim.schedules import polynomial_with_warmup
 from albert.system.errors import UsageError
 from albert.training.objective import loss_denominators, pretraining
-from albert.training.state import create_state
 from albert.training.step import make_train_step
 from albert.training.towers import tower_gradients
 

@@ -10,7 +10,7 @@ from malay import PIECES, sentences
 from malay import model as malay_model
 from preprocess_corpus import folder
 
-from albert import vocabulary
+from albert.checkpoints.folder import Checkpoint
 from albert.compat import tf
 from albert.huggingface import config as config_json
 from albert.huggingface import names, spiece
@@ -18,8 +18,6 @@ from albert.huggingface.folder import read_folder, write_folder, write_model, wr
 from albert.model.albert import pretraining_output
 from albert.model.config import ModelConfig
 from albert.model.parameters import HEAD_BIAS, initial_values
-from albert.run_folder import Checkpoint
-from albert.run_tokenizer import Tokenization
 from albert.system.errors import UsageError
 from albert.tasks.examples import Sentence
 from albert.tasks.export import write_huggingface
@@ -27,7 +25,9 @@ from albert.tasks.features import features_of
 from albert.tasks.folder import FineTuned
 from albert.tasks.model import initial_weights, task_logits
 from albert.tasks.task import Task
-from albert.text_encoder import TextEncoder, split_words
+from albert.text import vocabulary
+from albert.text.encoder import TextEncoder, split_words
+from albert.text.tokenization import Tokenization
 from preprocess import encoding
 from preprocess.inputs import TextBlock
 

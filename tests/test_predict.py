@@ -12,9 +12,9 @@ from albert.compat import tf
 from albert.model.albert import pretraining_output
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
-from albert.run_tokenizer import Tokenization
-from albert.text_encoder import TextEncoder, padded, split_words
-from albert.vocabulary import load
+from albert.text.encoder import TextEncoder, padded, split_words
+from albert.text.tokenization import Tokenization
+from albert.text.vocabulary import load
 from preprocess import encoding
 from preprocess.inputs import TextBlock
 

@@ -15,10 +15,10 @@ import numpy as np
 import preprocess_corpus as corpus
 import pytest
 
-from albert import vocabulary
 from albert.compat import tf
 from albert.data import records
 from albert.system.errors import UsageError
+from albert.text import vocabulary
 from preprocess import crc, encoding, inputs, jobs, pipeline, segments, serialize, shards, spill
 from preprocess.examples import select
 from preprocess.options import Execution, RecordOptions

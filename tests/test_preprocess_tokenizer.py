@@ -8,8 +8,8 @@ import sys
 import preprocess_corpus as corpus
 import pytest
 
-from albert import vocabulary
 from albert.system.errors import UsageError
+from albert.text import vocabulary
 from preprocess import tokenizer
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import PREDICTIONS, SIZES, random_batch
 
+from albert.checkpoints.state import create_state
 from albert.compat import compiled, tf
 from albert.data.packing import row_layout
 from albert.model import attention
@@ -16,7 +17,6 @@ from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.system.errors import UsageError
 from albert.training.objective import loss_denominators, pretraining
-from albert.training.state import create_state
 from albert.training.step import StepOptions, make_train_step
 from albert.training.towers import tower_gradients
 

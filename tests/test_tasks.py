@@ -10,11 +10,11 @@ from malay import PIECES, WORDS, model
 from test_import_export import albert, small_run
 
 from albert.batching import each_row, shuffled_batches
+from albert.checkpoints.state import create_state
 from albert.compat import tf
 from albert.model.config import ModelConfig
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
-from albert.run_tokenizer import Tokenization
 from albert.system.errors import UsageError
 from albert.tasks.examples import Sentence, Text, held_out, labels_of, read_sentences, read_texts
 from albert.tasks.features import features_of, make_batch
@@ -23,8 +23,8 @@ from albert.tasks.folder import open_fine_tuned
 from albert.tasks.model import fine_tuning, initial_weights
 from albert.tasks.predictor import Predictor
 from albert.tasks.task import Task
-from albert.text_encoder import TextEncoder
-from albert.training.state import create_state
+from albert.text.encoder import TextEncoder
+from albert.text.tokenization import Tokenization
 from albert.training.step import StepOptions, make_train_step
 
 GOOD, BAD = ["makan", "minum", "lemak", "buah"], ["hujan", "panas", "pejabat", "menteri"]

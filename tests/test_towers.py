@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from conftest import random_batch
 
+from albert.checkpoints.state import create_state
 from albert.compat import tf
 from albert.model.parameters import initial_values
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
@@ -14,7 +15,6 @@ from albert.system.errors import UsageError
 from albert.system.processes import usable_cores
 from albert.training import towers
 from albert.training.objective import loss_denominators, pretraining
-from albert.training.state import create_state
 from albert.training.step import check_reduction, make_eval_step, make_train_step
 
 STEPS = 20

@@ -10,13 +10,13 @@ from typing import IO, Mapping
 from albert.bundle.checksums import write_sums
 from albert.bundle.names import safe_parts
 from albert.bundle.readme import readme
+from albert.checkpoints.folder import Checkpoint
+from albert.checkpoints.results import write_results
 from albert.original_folder import copy_tokenizer, write_weights
-from albert.results import write_results
-from albert.run_folder import Checkpoint
-from albert.run_tokenizer import Tokenization, check_vocabulary, write_text_options
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write, ensure_writable_directory
-from albert.vocabulary import count_pieces
+from albert.text.tokenization import Tokenization, check_vocabulary, write_text_options
+from albert.text.vocabulary import count_pieces
 
 # Of every member: the same files are to give the same bytes. Some tools warn of dates before 1980.
 _MODIFIED = 315532800

@@ -2,9 +2,9 @@
 
 from typing import Mapping
 
+from albert.checkpoints.folder import Checkpoint
 from albert.huggingface.card import numbers, title
-from albert.run_folder import Checkpoint
-from albert.run_tokenizer import Tokenization
+from albert.text.tokenization import Tokenization
 
 _USE = """
 ## Use

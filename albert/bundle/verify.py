@@ -13,11 +13,11 @@ from albert.compat import tf
 from albert.evaluation import evaluate
 from albert.model.config import ModelConfig
 from albert.original_folder import find_prefix, read_original
-from albert.run_tokenizer import check_vocabulary
 from albert.system.errors import UsageError
+from albert.text.tokenization import check_vocabulary
+from albert.text.vocabulary import count_pieces
 from albert.training.objective import pretraining
 from albert.training.step import make_eval_step
-from albert.vocabulary import count_pieces
 
 _BATCH, _LENGTH = 4, 64
 _PREDICTED = 0.15

@@ -9,11 +9,11 @@ from absl import logging
 
 from albert.checkpoints.manager import read_tensors, tensor_names
 from albert.checkpoints.names import check_layout, find_slot, is_slot
+from albert.checkpoints.state import GLOBAL_STEP, SKIPPED_STEPS, TrainState
 from albert.compat import tf
 from albert.model.config import ModelConfig
 from albert.model.parameters import FINAL_NORM, parameter_specs
 from albert.system.errors import UsageError
-from albert.training.state import GLOBAL_STEP, SKIPPED_STEPS, TrainState
 
 
 class Comparison(NamedTuple):

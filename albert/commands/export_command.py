@@ -38,7 +38,7 @@ def define_checkpoint_flags() -> None:
 
 def main(positional: List[str]) -> int:
     """Exports as the flags say."""
-    from albert.run_folder import open_checkpoint
+    from albert.checkpoints.folder import open_checkpoint
     from albert.system.files import ensure_new_directory
     from albert.tasks.task import read_task
 
@@ -99,7 +99,7 @@ def refuse_flags_of_runs(directory: str, *more: str) -> None:
 
 def tokenization_of(run: str):
     """The tokenization of a run, as the flags say."""
-    from albert.run_tokenizer import find_tokenization
+    from albert.checkpoints.tokenizer import find_tokenization
 
     f = flags.FLAGS
     return find_tokenization(run, f.spm_model_file, f.do_lower_case, f.keep_accents)
@@ -117,8 +117,8 @@ def _tokenizer_if_any(run: str):
 
 
 def _huggingface(checkpoint, run: str) -> None:
+    from albert.checkpoints.folder import read_flags
     from albert.huggingface.folder import write_folder
-    from albert.run_folder import read_flags
 
     write_folder(flags.FLAGS.export_dir, checkpoint, tokenization_of(run), read_flags(run))
 
@@ -134,7 +134,7 @@ def _saved_model(checkpoint, run: str) -> None:
 
 def _weights(checkpoint, run: str) -> None:
     from albert.original_folder import copy_tokenizer, write_weights
-    from albert.run_tokenizer import write_text_options
+    from albert.text.tokenization import write_text_options
 
     f = flags.FLAGS
     how = _tokenizer_if_any(run)

@@ -106,8 +106,8 @@ def _examples():
 
 
 def _start():
+    from albert.checkpoints.folder import open_checkpoint
     from albert.model.config import ModelConfig
-    from albert.run_folder import open_checkpoint
     from albert.tasks.trials import Start
 
     f = flags.FLAGS
@@ -146,7 +146,7 @@ def _run(start, train, held_out, test, devices: Sequence[str]) -> None:
     from albert.tasks.features import features_of
     from albert.tasks.task import Task
     from albert.tasks.trials import Data, run_trials
-    from albert.text_encoder import TextEncoder
+    from albert.text.encoder import TextEncoder
 
     f, how = flags.FLAGS, start.tokenization
     length = min(f.max_seq_length, start.config.max_position_embeddings)

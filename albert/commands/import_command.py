@@ -60,12 +60,12 @@ def main(positional: List[str]) -> int:
 
 def _import(source: str) -> None:
     from albert.checkpoints.manager import PREFIX, write_tensors
+    from albert.checkpoints.state import GLOBAL_STEP
     from albert.huggingface.folder import is_folder, read_folder
     from albert.optim.transforms import FIRST_MOMENT
     from albert.original_folder import copy_tokenizer, find_prefix, finish_folder, read_original
-    from albert.run_tokenizer import read_text_options, write_text_options
     from albert.system.files import ensure_new_directory
-    from albert.training.state import GLOBAL_STEP
+    from albert.text.tokenization import read_text_options, write_text_options
 
     f = flags.FLAGS
     prefix = find_prefix(source)

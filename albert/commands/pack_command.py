@@ -33,7 +33,7 @@ def main(positional: List[str]) -> int:
             "--output_dir=pretraining_output --archive=my-albert.tar.gz"
         )
     from albert.bundle.pack import release_name, write_release
-    from albert.run_folder import open_checkpoint, read_flags
+    from albert.checkpoints.folder import open_checkpoint, read_flags
     from albert.system.files import sha256_file
     from albert.tasks.task import read_task
 

@@ -64,8 +64,8 @@ def main(positional: List[str]) -> int:
 
 
 def _predictor(device: str):
+    from albert.checkpoints.folder import open_checkpoint
     from albert.predict import PretrainedModel, TaskModel
-    from albert.run_folder import open_checkpoint
     from albert.tasks.folder import open_fine_tuned
     from albert.tasks.task import KINDS, read_task
 

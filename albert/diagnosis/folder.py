@@ -6,6 +6,7 @@ from typing import Optional
 
 from absl import logging
 
+from albert.checkpoints.folder import CONFIG_FILE
 from albert.checkpoints.manager import PREFIX, saved_steps
 from albert.checkpoints.restore import load_model
 from albert.compat import tf
@@ -17,7 +18,6 @@ from albert.diagnosis.watch import SETTINGS_FILE
 from albert.model.config import ModelConfig
 from albert.system.errors import UsageError
 from albert.training.metrics_log import read_metrics
-from albert.training.setup import CONFIG_FILE
 
 
 def read_facts(directory: str) -> Facts:

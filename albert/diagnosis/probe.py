@@ -4,13 +4,13 @@ from typing import Dict, Mapping, NamedTuple, Tuple
 
 import numpy as np
 
+from albert.checkpoints.state import TrainState
 from albert.compat import tf
 from albert.data.dataset import Batch
 from albert.model.albert import bound, encoder_output
 from albert.model.config import ModelConfig
 from albert.model.parameters import parameter_tree
 from albert.optim.optimizers import OptimizerConfig, trust_ratios
-from albert.training.state import TrainState
 
 EXAMPLES = 16
 # Below, weights are too small for updates in proportion to them. Above, a weight decay of 0.01 is

@@ -7,6 +7,7 @@ from typing import Dict, List
 import numpy as np
 from absl import logging
 
+from albert.checkpoints.state import TrainState
 from albert.data.source import Data
 from albert.diagnosis.data import data_facts
 from albert.diagnosis.diagnose import diagnose
@@ -17,7 +18,6 @@ from albert.optim.rates import suggested_rate
 from albert.system.files import atomic_write
 from albert.training.metrics_log import read_metrics
 from albert.training.options import TrainingOptions
-from albert.training.state import TrainState
 from albert.training.step_lines import append_line, cut_lines, read_lines
 
 FINDINGS_FILE = "findings.jsonl"

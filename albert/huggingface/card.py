@@ -2,10 +2,10 @@
 
 from typing import Dict, Mapping, Optional
 
+from albert.checkpoints.folder import Checkpoint
 from albert.huggingface.config import REMOTE_CODE_FILE
 from albert.model.config import SIZE_FIELDS
-from albert.run_folder import Checkpoint
-from albert.run_tokenizer import Tokenization
+from albert.text.tokenization import Tokenization
 
 # sentence_order_* stand in the file a second time, as next_sentence_*.
 _SHOWN_RESULTS = ("loss",) + tuple(

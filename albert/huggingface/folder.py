@@ -8,14 +8,14 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional
 import numpy as np
 from absl import logging
 
+from albert.checkpoints.folder import Checkpoint
 from albert.huggingface import config as config_json
 from albert.huggingface import names, spiece, tokenizer
 from albert.huggingface.card import model_card
 from albert.model.config import ModelConfig
-from albert.run_folder import Checkpoint
-from albert.run_tokenizer import TextOptions, Tokenization, check_vocabulary
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write
+from albert.text.tokenization import TextOptions, Tokenization, check_vocabulary
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"

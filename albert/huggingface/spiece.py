@@ -3,8 +3,8 @@
 import base64
 from typing import Dict, List, NamedTuple, Tuple
 
-from albert import vocabulary
 from albert.system.errors import UsageError
+from albert.text import vocabulary
 
 # Types of pieces in the file format.
 _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 2, 3, 4, 5, 6

@@ -21,7 +21,7 @@ import unicodedata
 from typing import Any, Dict, List
 
 from albert.huggingface.spiece import SentencePiece
-from albert.vocabulary import WORD_MARK
+from albert.text.vocabulary import WORD_MARK
 
 
 def tokenizer_json(spiece: SentencePiece, lower_case: bool, keep_accents: bool) -> Dict[str, Any]:

@@ -8,7 +8,7 @@ from albert.batching import bucket
 from albert.system.errors import UsageError
 from albert.tasks.examples import Example, Sentence
 from albert.tasks.task import Task
-from albert.text_encoder import Encoded, TextEncoder, padded
+from albert.text.encoder import Encoded, TextEncoder, padded
 
 NO_LABEL = -1  # has no weight in any sum
 

@@ -6,16 +6,16 @@ from typing import Dict, NamedTuple
 
 import numpy as np
 
+from albert.checkpoints.folder import CONFIG_FILE
 from albert.checkpoints.manager import latest_checkpoint, read_tensors
+from albert.checkpoints.state import GLOBAL_STEP
 from albert.model.config import ModelConfig
 from albert.original_folder import copy_tokenizer
-from albert.run_tokenizer import Tokenization
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write
 from albert.tasks.model import task_specs
 from albert.tasks.task import TASK_FILE, Task, read_task, write_task
-from albert.training.setup import CONFIG_FILE
-from albert.training.state import GLOBAL_STEP
+from albert.text.tokenization import Tokenization
 
 _TOKENIZER = "tokenizer"
 

@@ -9,9 +9,8 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 import numpy as np
 from absl import logging
 
+from albert.checkpoints.results import write_results
 from albert.model.config import ModelConfig
-from albert.results import write_results
-from albert.run_tokenizer import Tokenization
 from albert.tasks.features import Features
 from albert.tasks.finetune import (
     FinetuneOptions,
@@ -25,6 +24,7 @@ from albert.tasks.folder import begin_folder
 from albert.tasks.predictor import Predictor, expected_and_predicted
 from albert.tasks.scores import format_report, write_report
 from albert.tasks.task import Task
+from albert.text.tokenization import Tokenization
 
 TRIALS_FILE = "trials.jsonl"
 _RATE_RANGE = 4.0  # the default is tried first; rates up to this many times lower and higher

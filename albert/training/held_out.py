@@ -9,18 +9,17 @@ from typing import Dict, Sequence
 from absl import logging
 from tqdm import tqdm
 
+from albert.checkpoints.folder import BEST_DIRECTORY
 from albert.checkpoints.manager import CheckpointManager
+from albert.checkpoints.results import log_results, read_result, write_results
+from albert.checkpoints.state import TrainState
 from albert.data.pipeline import evaluation_batches
 from albert.data.prefetch import prefetch
 from albert.data.source import Data
 from albert.evaluation import evaluate
-from albert.results import log_results, read_result, write_results
 from albert.training.objective import pretraining
 from albert.training.options import TrainingOptions
-from albert.training.state import TrainState
 from albert.training.step import make_eval_step
-
-BEST_DIRECTORY = "best"
 
 
 class HeldOut:

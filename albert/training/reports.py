@@ -7,13 +7,13 @@ from typing import Mapping
 from absl import logging
 from tqdm import tqdm
 
+from albert.checkpoints.state import TrainState
 from albert.data.source import Data
 from albert.diagnosis.facts import LEFT_PLATEAU
 from albert.diagnosis.watch import Watch
 from albert.training.interval import Interval
 from albert.training.metrics_log import MetricsLog, draw_curves, format_line
 from albert.training.options import TrainingOptions
-from albert.training.state import TrainState
 
 
 class Reports:

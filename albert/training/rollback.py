@@ -5,11 +5,11 @@ import os
 
 from absl import logging
 
+from albert.checkpoints.state import TrainState
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write
 from albert.training.options import TrainingOptions
 from albert.training.setup import go_back
-from albert.training.state import TrainState
 
 _FILE = "rollbacks.json"
 _SHARE = 0.5  # of the rate that is left after each

@@ -8,8 +8,10 @@ from typing import Callable, Iterator, Optional, Sequence
 
 from absl import logging
 
+from albert.checkpoints.folder import CONFIG_FILE, FLAGS_FILE
 from albert.checkpoints.manager import latest_checkpoint
 from albert.checkpoints.restore import initialise_from, resume
+from albert.checkpoints.state import TrainState, create_state
 from albert.data.source import Data, open_data
 from albert.model.albert import Batch
 from albert.model.config import ModelConfig
@@ -19,11 +21,8 @@ from albert.system.errors import UsageError
 from albert.system.files import atomic_write, ensure_writable_directory, held
 from albert.training.objective import pretraining
 from albert.training.options import TrainingOptions
-from albert.training.state import TrainState, create_state
 from albert.training.step import StepResult, make_train_step
 
-CONFIG_FILE = "albert_config.json"
-FLAGS_FILE = "flags.txt"
 # Fields that do not change which model it is.
 _TRAINING_FIELDS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
 

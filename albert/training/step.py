@@ -3,6 +3,7 @@
 import functools
 from typing import Callable, Dict, List, NamedTuple, Sequence
 
+from albert.checkpoints.state import TrainState
 from albert.compat import compiled, tf
 from albert.model.albert import Batch
 from albert.model.losses import WeightedSum
@@ -11,7 +12,6 @@ from albert.optim.schedules import Schedule
 from albert.optim.transforms import Optimizer, global_norm
 from albert.system.errors import UsageError
 from albert.training.objective import Objective, Sums, Tensors
-from albert.training.state import TrainState
 from albert.training.towers import (
     accumulate,
     nccl_sum_gradients,

@@ -1,61 +1,16 @@
 """Which SentencePiece model a run was trained with, and how its text was prepared."""
 
 import glob
-import json
 import os
-from typing import Iterator, NamedTuple, Optional
+from typing import Iterator, Optional
 
 from absl import logging
 
+from albert.checkpoints.folder import read_flags
 from albert.data.records import read_manifest
-from albert.model.config import ModelConfig
-from albert.run_folder import read_flags
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write, matching, read_json_object, sha256_file
-
-TEXT_FILE = "text.json"  # in folders that have no records to ask
-
-
-class TextOptions(NamedTuple):
-    """How text is prepared before it is cut into pieces; the names are those of the flags."""
-
-    do_lower_case: bool = False
-    keep_accents: bool = True
-
-
-class Tokenization(NamedTuple):
-    """How text becomes ids.
-
-    Attributes:
-      model_file: The SentencePiece model.
-      lower_case: Whether text is lower-cased before.
-      keep_accents: Whether text keeps its combining marks.
-      manifest: What the build of the records told about itself, if it was found.
-    """
-
-    model_file: str
-    lower_case: bool
-    keep_accents: bool
-    manifest: Optional[dict]
-
-    @property
-    def text(self) -> TextOptions:
-        """How text is prepared."""
-        return TextOptions(self.lower_case, self.keep_accents)
-
-
-def write_text_options(directory: str, options: TextOptions) -> None:
-    """Writes `text.json`."""
-    with atomic_write(os.path.join(directory, TEXT_FILE)) as handle:
-        json.dump(options._asdict(), handle)
-        handle.write("\n")
-
-
-def read_text_options(directory: str) -> TextOptions:
-    """What a folder's `text.json` says, or the defaults."""
-    path = os.path.join(directory, TEXT_FILE)
-    values = read_json_object(path) if os.path.isfile(path) else {}
-    return TextOptions(**{k: bool(values[k]) for k in TextOptions._fields if k in values})
+from albert.system.files import matching, sha256_file
+from albert.text.tokenization import Tokenization, read_text_options
 
 
 def find_tokenization(
@@ -93,23 +48,6 @@ def find_tokenization(
         options.get("keep_accents", True) if keep_accents is None else keep_accents,
         manifest,
     )
-
-
-def check_vocabulary(config: ModelConfig, pieces: int, path: str) -> None:
-    """Checks that a model knows every piece of a tokenizer; says so if it knows more.
-
-    Raises:
-      UsageError: It knows fewer.
-    """
-    if pieces > config.vocab_size:
-        raise UsageError(
-            "{} has {} pieces, but the model knows {} (vocab_size): it was trained with another "
-            "tokenizer. Name that one with --spm_model_file.".format(
-                path, pieces, config.vocab_size
-            )
-        )
-    if pieces < config.vocab_size:
-        logging.warning("%s has %d pieces; vocab_size is %d", path, pieces, config.vocab_size)
 
 
 def _find_manifest(directory: str) -> Optional[dict]:

@@ -9,14 +9,15 @@ from absl import logging
 from albert.checkpoints.manager import latest_checkpoint, read_tensors
 from albert.checkpoints.names import check_layout
 from albert.checkpoints.restore import compare
+from albert.checkpoints.results import read_results
+from albert.checkpoints.state import GLOBAL_STEP
 from albert.model.config import ModelConfig
 from albert.model.parameters import encoder_tree, parameter_specs, specs_of
-from albert.results import read_results
 from albert.system.errors import UsageError
-from albert.training.held_out import BEST_DIRECTORY
-from albert.training.setup import CONFIG_FILE, FLAGS_FILE
-from albert.training.state import GLOBAL_STEP
-from albert.validation import find_checkpoint
+
+CONFIG_FILE = "albert_config.json"
+FLAGS_FILE = "flags.txt"
+BEST_DIRECTORY = "best"
 
 
 class Checkpoint(NamedTuple):
@@ -35,6 +36,36 @@ class Checkpoint(NamedTuple):
     weights: Dict[str, np.ndarray]
     step: int
     results: Dict[str, float]
+
+
+def find_checkpoint(name: Optional[str], directory: Optional[str]) -> str:
+    """The prefix of the checkpoint a command means.
+
+    Args:
+      name: A prefix, also by its name inside `directory`; None for the latest there.
+      directory: The run's.
+
+    Raises:
+      UsageError: There is none.
+    """
+    if name:
+        inside = os.path.join(directory or "", name)
+        for prefix in (name, inside):
+            if os.path.isfile(prefix + ".index"):
+                return prefix
+        raise UsageError(
+            "No checkpoint {}.index. Name it without its ending, for example "
+            "model.ckpt-1000.".format(inside)
+        )
+    if not directory:
+        raise UsageError("Pass --output_dir, the folder of a run, or --checkpoint.")
+    prefix = latest_checkpoint(directory)
+    if prefix is None:
+        raise UsageError(
+            "No checkpoint in {}. Pass the folder of a run of multigpu_pretraining.py, or name a "
+            "checkpoint.".format(directory)
+        )
+    return prefix
 
 
 def open_checkpoint(

@@ -6,8 +6,8 @@ from typing import Dict, List, NamedTuple, Sequence
 import numpy as np
 
 from albert.model.config import ModelConfig
-from albert.run_tokenizer import Tokenization, check_vocabulary
-from albert.vocabulary import WORD_MARK, load, normalize
+from albert.text.tokenization import Tokenization, check_vocabulary
+from albert.text.vocabulary import WORD_MARK, load, normalize
 
 MASK = "[MASK]"
 _WORD = re.compile(r"\w+(?:[-'\u2019]\w+)*|[^\w\s]")
