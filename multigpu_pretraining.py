@@ -23,11 +23,11 @@ from albert.system.command_line import help_printed
 from albert.system.devices import choose_devices, choose_xla
 from albert.system.errors import UsageError, exit_on_usage_error
 from albert.system.files import atomic_directory, check_holds_nothing
-from albert.training.find_batch_size import find_batch_size
+from albert.training.evaluation import validate
 from albert.training.loop import train
+from albert.training.memory.find_batch_size import find_batch_size
 from albert.training.options import TrainingOptions
 from albert.training.step import StepOptions
-from albert.validation import validate
 
 FLAGS = albert_flags.FLAGS
 _DEFAULT_WARMUP_SHARE = 0.1

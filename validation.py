@@ -9,7 +9,7 @@ from albert import flags as albert_flags
 from albert.system.command_line import help_printed
 from albert.system.devices import choose_devices
 from albert.system.errors import exit_on_usage_error
-from albert.validation import validate
+from albert.training.evaluation import validate
 
 FLAGS = albert_flags.FLAGS
 

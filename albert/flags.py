@@ -5,8 +5,8 @@ from typing import List, Sequence
 
 from absl import flags, logging
 
+from albert.data.batches import expand_files
 from albert.data.packing import PADDINGS
-from albert.data.pipeline import expand_files
 from albert.data.records import read_manifest
 from albert.model.config import ModelConfig
 from albert.model.precision import POLICIES

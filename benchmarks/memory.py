@@ -3,8 +3,8 @@
   python benchmarks/memory.py [--model=large --batch=8 --length=512] [--json]
 
 Peak resident memory of a process that makes two steps on one tower, beside the estimate of
-`albert.training.memory`; and the step's share of it: the peak less that of a process that only
-builds the model.
+`albert.training.memory.estimate`; and the step's share of it: the peak less that of a process that
+only builds the model.
 """
 
 import argparse
@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from contest import ROOT, add_json_flag, report  # noqa: E402
 
 from albert.model.config import ModelConfig  # noqa: E402
-from albert.training.memory import StepShape, estimate_memory  # noqa: E402
+from albert.training.memory.estimate import StepShape, estimate_memory  # noqa: E402
 from albert.training.step import StepOptions  # noqa: E402
 
 _STEPS = 2  # the second meets what the first left behind

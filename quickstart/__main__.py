@@ -14,7 +14,7 @@ from albert.data.records import read_manifest
 from albert.model.config import ModelConfig
 from albert.system.errors import UsageError, exit_on_usage_error
 from albert.system.files import atomic_write
-from albert.training.metrics_log import CURVES_FILE
+from albert.training.log.metrics import CURVES_FILE
 from quickstart.text import write_documents
 
 _RECIPE = os.path.join("albert_config", "recipes", "cpu-minutes.flags")

@@ -34,8 +34,9 @@ from albert.optim.rates import rate_warning, suggested_rate
 from albert.system.command_line import parse
 from albert.system.errors import exit_on_usage_error
 from albert.system.files import held
-from albert.training import held_out, loop
-from albert.training.metrics_log import read_metrics
+from albert.training import evaluation as held_out
+from albert.training import loop
+from albert.training.log.metrics import read_metrics
 from albert.training.step import StepResult
 
 TRAIN, VALIDATE = "multigpu_pretraining.py", "validation.py"

@@ -9,11 +9,16 @@ import pytest
 from conftest import PREDICTIONS, SEQUENCE, SIZES, random_example, write_examples, write_record_file
 
 from albert.data import index as index_module
+from albert.data.batches import (
+    BatchOrder,
+    evaluation_batches,
+    expand_files,
+    prefetch,
+    training_batches,
+)
 from albert.data.dataset import RecordDataset, Shapes
 from albert.data.index import load_index
 from albert.data.packing import row_layout
-from albert.data.pipeline import BatchOrder, evaluation_batches, expand_files, training_batches
-from albert.data.prefetch import prefetch
 from albert.data.records import RecordError, decode_example, read_records
 from albert.system.errors import UsageError
 

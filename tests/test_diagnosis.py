@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from albert.diagnosis.data import measure
-from albert.diagnosis.diagnose import diagnose
-from albert.diagnosis.facts import Facts, Settings, state_of
-from albert.diagnosis.probe import Movement, OutputFacts, movement
+from albert.training.diagnosis.data import measure
+from albert.training.diagnosis.diagnose import diagnose
+from albert.training.diagnosis.facts import Facts, Settings, state_of
+from albert.training.diagnosis.probe import Movement, OutputFacts, movement
 
 SETTINGS = Settings(
     optimizer="adamw",

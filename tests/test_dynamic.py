@@ -5,8 +5,8 @@ import preprocess_corpus as corpus
 import pytest
 
 from albert.data import packing
+from albert.data.batches import BatchOrder, training_batches
 from albert.data.dataset import RecordDataset, Shapes
-from albert.data.pipeline import BatchOrder, training_batches
 from albert.data.records import RecordError, manifest_path, read_manifest
 from preprocess.options import Execution, RecordOptions
 from preprocess.pipeline import write_records

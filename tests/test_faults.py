@@ -11,8 +11,8 @@ from absl.testing import flagsaver
 from conftest import write_examples
 
 import multigpu_pretraining
-from albert.diagnosis.watch import FINDINGS_FILE
 from albert.training import towers
+from albert.training.diagnosis.watch import FINDINGS_FILE
 
 VOCABULARY, LENGTH, PREDICTIONS = 25, 16, 4
 CLS, SEP, MASK = 2, 3, 4

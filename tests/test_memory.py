@@ -13,9 +13,9 @@ from conftest import PREDICTIONS, SEQUENCE, SIZES, write_record_file
 import multigpu_pretraining
 from albert.model.config import ModelConfig
 from albert.system import memory as free_memory
-from albert.training.find_batch_size import search
-from albert.training.memory import _UPDATE_COPIES, StepShape, estimate_memory, step_shape
-from albert.training.memory_check import divisors
+from albert.training.memory.check import divisors
+from albert.training.memory.estimate import _UPDATE_COPIES, StepShape, estimate_memory, step_shape
+from albert.training.memory.find_batch_size import search
 from albert.training.step import StepOptions
 
 TINY = ModelConfig(
@@ -180,8 +180,8 @@ def limit_for(rows, towers=2, **options):
 @pytest.fixture
 def no_margin(monkeypatch):
     """Tiny steps differ by less than the tolerance of the check."""
-    monkeypatch.setattr("albert.training.memory_check._REFUSED_ABOVE", 1.0)
-    monkeypatch.setattr("albert.training.memory_check._WARNED_ABOVE", 1.0)
+    monkeypatch.setattr("albert.training.memory.check._REFUSED_ABOVE", 1.0)
+    monkeypatch.setattr("albert.training.memory.check._WARNED_ABOVE", 1.0)
 
 
 @pytest.mark.parametrize(

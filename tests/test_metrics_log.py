@@ -1,6 +1,6 @@
 """Metrics of steps that are done again."""
 
-from albert.training.metrics_log import MetricsLog, read_metrics
+from albert.training.log.metrics import MetricsLog, read_metrics
 
 
 def written(log, steps, loss):

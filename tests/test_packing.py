@@ -5,6 +5,7 @@ import pytest
 from conftest import PREDICTIONS, SEQUENCE, SIZES, random_batch
 
 from albert.compat import tf
+from albert.data.batches import fill_batch
 from albert.data.packing import (
     PackingLimits,
     assign_rows,
@@ -14,7 +15,6 @@ from albert.data.packing import (
     packing_limits,
     row_layout,
 )
-from albert.data.pipeline import fill_batch
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.system.errors import UsageError

@@ -10,12 +10,12 @@ import numpy as np
 from albert.bundle.checksums import SUMS_FILE, check_sums
 from albert.checkpoints.names import is_slot
 from albert.compat import tf
-from albert.evaluation import evaluate
 from albert.model.config import ModelConfig
 from albert.original_folder import find_prefix, read_original
 from albert.system.errors import UsageError
 from albert.text.tokenization import check_vocabulary
 from albert.text.vocabulary import count_pieces
+from albert.training.evaluation import evaluate
 from albert.training.objective import pretraining
 from albert.training.step import make_eval_step
 

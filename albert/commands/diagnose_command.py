@@ -26,9 +26,9 @@ def main(positional: List[str]) -> int:
             "Pass the folder of one run: python -m albert diagnose pretraining_output. Received "
             "{}.".format(" ".join(positional) or "none")
         )
-    from albert.diagnosis.diagnose import diagnose
-    from albert.diagnosis.facts import judged_line, state_of
-    from albert.diagnosis.folder import read_facts
+    from albert.training.diagnosis.diagnose import diagnose
+    from albert.training.diagnosis.facts import judged_line, state_of
+    from albert.training.diagnosis.folder import read_facts
 
     facts = read_facts(positional[0])
     state, findings = state_of(facts), diagnose(facts)

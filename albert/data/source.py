@@ -5,9 +5,9 @@ from typing import Optional
 import numpy as np
 from absl import logging
 
+from albert.data.batches import expand_files
 from albert.data.dataset import Batch, RecordDataset, Shapes
 from albert.data.packing import Layout, choose_padding, row_layout
-from albert.data.pipeline import expand_files
 from albert.data.records import PREDICTION_FEATURES, SENTENCE_LABEL, SEQUENCE_FEATURES
 from albert.model.config import ModelConfig
 from albert.system.errors import UsageError

@@ -11,8 +11,7 @@ from tqdm import tqdm
 from albert.batching import filled, shuffled_batches
 from albert.checkpoints.manager import CheckpointManager
 from albert.checkpoints.state import GLOBAL_STEP, create_state
-from albert.data.prefetch import prefetch
-from albert.evaluation import Totals
+from albert.data.batches import prefetch
 from albert.model.config import ModelConfig
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
@@ -21,7 +20,8 @@ from albert.tasks.model import fine_tuning, initial_weights
 from albert.tasks.predictor import Predictor, expected_and_predicted
 from albert.tasks.scores import score
 from albert.tasks.task import Task
-from albert.training.metrics_log import MetricsLog, draw_curves
+from albert.training.evaluation import Totals
+from albert.training.log.metrics import MetricsLog, draw_curves
 from albert.training.step import StepOptions, make_train_step
 
 # The field's 5e-5 for base (width 768, 12 layers) and 8e-4, the best of three for the tiny preset

@@ -8,15 +8,14 @@ from absl import logging
 from tqdm import tqdm
 
 from albert.checkpoints.manager import CheckpointManager, latest_checkpoint
+from albert.data.batches import BatchOrder, prefetch, training_batches
 from albert.data.dataset import Batch
 from albert.data.packing import Layout
-from albert.data.pipeline import BatchOrder, training_batches
-from albert.data.prefetch import prefetch
 from albert.data.source import Data, log_features
 from albert.model.precision import policy
 from albert.system.devices import matmul_peak
-from albert.training.held_out import HeldOut, forget_best_beyond
-from albert.training.memory_check import check_memory, machine_of
+from albert.training.evaluation import HeldOut, forget_best_beyond
+from albert.training.memory.check import check_memory, machine_of
 from albert.training.options import TrainingOptions
 from albert.training.reports import Reports
 from albert.training.rollback import Rollbacks

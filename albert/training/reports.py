@@ -9,10 +9,10 @@ from tqdm import tqdm
 
 from albert.checkpoints.state import TrainState
 from albert.data.source import Data
-from albert.diagnosis.facts import LEFT_PLATEAU
-from albert.diagnosis.watch import Watch
-from albert.training.interval import Interval
-from albert.training.metrics_log import MetricsLog, draw_curves, format_line
+from albert.training.diagnosis.facts import LEFT_PLATEAU
+from albert.training.diagnosis.watch import Watch
+from albert.training.log.interval import Interval
+from albert.training.log.metrics import MetricsLog, draw_curves, format_line
 from albert.training.options import TrainingOptions
 
 

@@ -6,8 +6,15 @@ Healthy runs show some of them for a while, so `symptoms` is for runs on the pla
 import statistics
 from typing import Any, Iterator, List, Mapping
 
-from albert.diagnosis.facts import LEFT_PLATEAU, Facts, Finding, judged_line, losses, state_of
-from albert.diagnosis.probe import TRUST_BAND
+from albert.training.diagnosis.facts import (
+    LEFT_PLATEAU,
+    Facts,
+    Finding,
+    judged_line,
+    losses,
+    state_of,
+)
+from albert.training.diagnosis.probe import TRUST_BAND
 
 _SPIKE = 20.0
 _SOP_PATIENCE = 20000

@@ -8,7 +8,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 from absl import logging
 
 from albert.system.pictures import new_figure, save_figure
-from albert.training.step_lines import append_line, cut_lines, read_lines
+from albert.training.log.step_lines import append_line, cut_lines, read_lines
 
 METRICS_FILE = "metrics.jsonl"
 CURVES_FILE = "learning_curves.png"

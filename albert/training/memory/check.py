@@ -8,7 +8,7 @@ from absl import logging
 
 from albert.system.errors import UsageError
 from albert.system.memory import available_bytes
-from albert.training.memory import Estimate, estimate_memory, step_shape
+from albert.training.memory.estimate import Estimate, estimate_memory, step_shape
 from albert.training.options import TrainingOptions
 from albert.training.step import StepOptions
 

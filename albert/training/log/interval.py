@@ -4,9 +4,9 @@ import time
 from typing import Dict
 
 from albert.data.dataset import Batch
-from albert.evaluation import Totals
 from albert.model.config import ModelConfig
 from albert.model.flops import training_flops
+from albert.training.evaluation import Totals
 from albert.training.step import StepResult
 
 

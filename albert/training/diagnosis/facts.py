@@ -2,8 +2,8 @@
 
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from albert.diagnosis.data import DataFacts
-from albert.diagnosis.probe import Movement, OutputFacts
+from albert.training.diagnosis.data import DataFacts
+from albert.training.diagnosis.probe import Movement, OutputFacts
 
 # Nats below the unigram entropy at which a model uses context beyond doubt; and how near to it the
 # loss is called a plateau.

@@ -2,9 +2,9 @@
 
 from typing import List
 
-from albert.diagnosis.causes import data_findings, movement_findings, settings_findings
-from albert.diagnosis.facts import Facts, Finding, state_of
-from albert.diagnosis.symptoms import run_findings, symptoms
+from albert.training.diagnosis.causes import data_findings, movement_findings, settings_findings
+from albert.training.diagnosis.facts import Facts, Finding, state_of
+from albert.training.diagnosis.symptoms import run_findings, symptoms
 
 
 def diagnose(facts: Facts) -> List[Finding]:

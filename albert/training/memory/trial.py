@@ -8,10 +8,10 @@ from typing import NamedTuple, Optional, Sequence
 from absl import logging
 
 from albert.compat import logical_devices, peak_bytes, tf
-from albert.data.pipeline import BatchOrder, training_batches
+from albert.data.batches import BatchOrder, training_batches
 from albert.system.errors import UsageError
 from albert.system.memory import resident_bytes
-from albert.training.memory_check import Machine
+from albert.training.memory.check import Machine
 from albert.training.options import TrainingOptions
 from albert.training.setup import build_step, open_records, prepare_state
 

@@ -5,11 +5,11 @@ from typing import Callable, Optional, Sequence
 
 from albert.data.source import Data
 from albert.system.errors import UsageError
-from albert.training.memory_check import Machine, divisors, estimate_of, machine_of
+from albert.training.memory.check import Machine, divisors, estimate_of, machine_of
+from albert.training.memory.trial import Trial, try_out
 from albert.training.options import TrainingOptions
 from albert.training.setup import open_records
 from albert.training.towers import check_batch_size
-from albert.training.trial import Trial, try_out
 
 
 def search(fits: Callable[[int], bool], start: int, most: int) -> int:

@@ -2,9 +2,9 @@
 
 from typing import Iterator
 
-from albert.diagnosis.data import DataFacts
-from albert.diagnosis.facts import Facts, Finding, state_of
-from albert.diagnosis.probe import Movement
+from albert.training.diagnosis.data import DataFacts
+from albert.training.diagnosis.facts import Facts, Finding, state_of
+from albert.training.diagnosis.probe import Movement
 
 # Of the movement of the weight that moved most: below this share one has got no gradient. And where
 # all movements are too small to compare.

@@ -9,16 +9,16 @@ from absl import logging
 
 from albert.checkpoints.state import TrainState
 from albert.data.source import Data
-from albert.diagnosis.data import data_facts
-from albert.diagnosis.diagnose import diagnose
-from albert.diagnosis.facts import LEFT_PLATEAU, Facts, Finding, Settings, state_of
-from albert.diagnosis.probe import EXAMPLES, movement, output_facts, trust_facts
 from albert.optim.optimizers import decayed_names
 from albert.optim.rates import suggested_rate
 from albert.system.files import atomic_write
-from albert.training.metrics_log import read_metrics
+from albert.training.diagnosis.data import data_facts
+from albert.training.diagnosis.diagnose import diagnose
+from albert.training.diagnosis.facts import LEFT_PLATEAU, Facts, Finding, Settings, state_of
+from albert.training.diagnosis.probe import EXAMPLES, movement, output_facts, trust_facts
+from albert.training.log.metrics import read_metrics
+from albert.training.log.step_lines import append_line, cut_lines, read_lines
 from albert.training.options import TrainingOptions
-from albert.training.step_lines import append_line, cut_lines, read_lines
 
 FINDINGS_FILE = "findings.jsonl"
 SETTINGS_FILE = "diagnosis_settings.json"

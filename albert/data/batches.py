@@ -1,7 +1,9 @@
 """Batches as a pure function of (files, seed, number): the same for any tower count or restart."""
 
 import os
-from typing import Iterator, List, Optional
+import queue
+import threading
+from typing import Iterable, Iterator, List, Optional, TypeVar
 
 import numpy as np
 
@@ -10,6 +12,8 @@ from albert.data.packing import Layout
 from albert.data.records import BESIDE_RECORDS, NO_SENTENCE_LABEL
 from albert.system.errors import UsageError
 from albert.system.files import matching
+
+T = TypeVar("T")
 
 
 def expand_files(patterns: str) -> List[str]:
@@ -114,3 +118,45 @@ def fill_batch(batch: Batch, batch_size: int) -> Batch:
         padding = [(0, missing)] + [(0, 0)] * (value.ndim - 1)
         filled[name] = np.pad(value, padding, mode="constant", constant_values=empty)
     return filled
+
+
+def prefetch(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+    """Yields the items of an iterable that a thread keeps `depth` ahead of the step.
+
+    An exception of the iterable is raised here, at the place of the item it stands for. Closing
+    the generator stops the thread.
+    """
+    ready = queue.Queue(maxsize=depth)  # type: queue.Queue
+    stop = threading.Event()
+
+    def put(entry) -> None:
+        while not stop.is_set():
+            try:
+                ready.put(entry, timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        try:
+            for item in items:
+                put((item, None))
+                if stop.is_set():
+                    return
+            put((None, StopIteration()))
+        except BaseException as error:  # handed over, not swallowed
+            put((None, error))
+
+    thread = threading.Thread(target=work, name="prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = ready.get()
+            if isinstance(error, StopIteration):
+                return
+            if error is not None:
+                raise error
+            yield item
+    finally:
+        stop.set()
+        thread.join()

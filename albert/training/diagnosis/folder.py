@@ -11,13 +11,13 @@ from albert.checkpoints.manager import PREFIX, saved_steps
 from albert.checkpoints.restore import load_model
 from albert.compat import tf
 from albert.data.source import Data, open_data
-from albert.diagnosis.data import DataFacts, data_facts
-from albert.diagnosis.facts import Facts, Settings
-from albert.diagnosis.probe import EXAMPLES, movement, output_facts
-from albert.diagnosis.watch import SETTINGS_FILE
 from albert.model.config import ModelConfig
 from albert.system.errors import UsageError
-from albert.training.metrics_log import read_metrics
+from albert.training.diagnosis.data import DataFacts, data_facts
+from albert.training.diagnosis.facts import Facts, Settings
+from albert.training.diagnosis.probe import EXAMPLES, movement, output_facts
+from albert.training.diagnosis.watch import SETTINGS_FILE
+from albert.training.log.metrics import read_metrics
 
 
 def read_facts(directory: str) -> Facts:

@@ -1,1 +1,0 @@
-"""Says whether a run learns more than word frequencies, and if not, why."""

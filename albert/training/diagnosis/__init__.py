@@ -1,0 +1,1 @@
+"""Whether a run learns, and if not, why and which flag to change."""

@@ -1,0 +1,1 @@
+"""Whether a step fits into memory: estimated, refused, or tried."""
