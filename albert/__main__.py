@@ -19,7 +19,7 @@ COMMANDS = {
 
 def run(argv: Sequence[str]) -> None:
     """Runs one command; `argv` starts with the program."""
-    command_line.dispatch("python -m albert", "albert.commands.{}_command", COMMANDS, argv)
+    command_line.dispatch("python -m albert", "albert.commands", COMMANDS, argv)
 
 
 if __name__ == "__main__":

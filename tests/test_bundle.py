@@ -17,9 +17,9 @@ from conftest import SIZES
 from malay import PIECES, model
 from test_import_export import LAYOUTS, PUBLISHED, albert, published, small_run
 
-from albert.bundle.extract import extract
-from albert.bundle.stream import Limits
 from albert.checkpoints.manager import latest_checkpoint, read_tensors, write_tensors
+from albert.formats.release.extract import extract
+from albert.formats.release.stream import Limits
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.system.errors import UsageError

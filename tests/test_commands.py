@@ -19,7 +19,6 @@ from oracles import goldens
 
 import multigpu_pretraining
 import validation
-from albert import flags as albert_flags
 from albert.checkpoints.manager import (
     CheckpointManager,
     latest_checkpoint,
@@ -27,6 +26,7 @@ from albert.checkpoints.manager import (
     saved_steps,
 )
 from albert.checkpoints.results import read_results
+from albert.commands import flags as albert_flags
 from albert.compat import tf
 from albert.model.config import CONFIG_DIRECTORY, ModelConfig
 from albert.model.parameters import initial_values

@@ -10,9 +10,9 @@ from malay import PIECES, model
 from oracles import goldens
 
 from albert.checkpoints.folder import Checkpoint
-from albert.huggingface import config as config_json
-from albert.huggingface import names, spiece, tokenizer
-from albert.huggingface.folder import is_folder, read_folder, write_folder, write_model
+from albert.formats.huggingface import config as config_json
+from albert.formats.huggingface import names, spiece, tokenizer
+from albert.formats.huggingface.folder import is_folder, read_folder, write_folder, write_model
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.system.errors import UsageError

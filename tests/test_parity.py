@@ -12,9 +12,14 @@ from preprocess_corpus import folder
 
 from albert.checkpoints.folder import Checkpoint
 from albert.compat import tf
-from albert.huggingface import config as config_json
-from albert.huggingface import names, spiece
-from albert.huggingface.folder import read_folder, write_folder, write_model, write_tokenizer
+from albert.formats.huggingface import config as config_json
+from albert.formats.huggingface import names, spiece
+from albert.formats.huggingface.folder import (
+    read_folder,
+    write_folder,
+    write_model,
+    write_tokenizer,
+)
 from albert.model.albert import pretraining_output
 from albert.model.config import ModelConfig
 from albert.model.parameters import HEAD_BIAS, initial_values

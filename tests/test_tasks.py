@@ -9,13 +9,13 @@ from conftest import SIZES
 from malay import PIECES, WORDS, model
 from test_import_export import albert, small_run
 
-from albert.batching import each_row, shuffled_batches
 from albert.checkpoints.state import create_state
 from albert.compat import tf
 from albert.model.config import ModelConfig
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.system.errors import UsageError
+from albert.tasks.batching import each_row, shuffled_batches
 from albert.tasks.examples import Sentence, Text, held_out, labels_of, read_sentences, read_texts
 from albert.tasks.features import features_of, make_batch
 from albert.tasks.finetune import class_weights

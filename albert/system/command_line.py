@@ -5,6 +5,7 @@ What all commands share: dispatch, flags, help, logging, one-sentence errors.
 
 import difflib
 import importlib
+import keyword
 import os
 import signal
 import sys
@@ -87,7 +88,8 @@ def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequenc
 
     Args:
       program: What the user typed, "python -m albert".
-      modules: Where a command's module is, with `{}` for its name: "albert.commands.{}".
+      modules: The package with a module for each command, "albert.commands"; that of a command
+        which is a word of Python ends in an underscore.
       commands: What each command does, by name.
       argv: Name of the program and its arguments.
     """
@@ -100,7 +102,8 @@ def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequenc
             lines.insert(0, "ERROR: There is no command {!r}.".format(command))
         print("\n".join(lines), file=sys.stdout if asked else sys.stderr)
         sys.exit(0 if asked else 2)
-    module = importlib.import_module(modules.format(command))
+    name = command + "_" if keyword.iskeyword(command) else command
+    module = importlib.import_module("{}.{}".format(modules, name))
     module.run(["{} {}".format(program, command)] + list(argv[2:]))
 
 

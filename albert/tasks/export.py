@@ -5,10 +5,10 @@ from typing import Mapping
 
 from albert.checkpoints.results import read_results
 from albert.compat import tf
-from albert.huggingface import config as config_json
-from albert.huggingface import names, spiece
-from albert.huggingface.folder import SPIECE_FILE, write_model, write_tokenizer
-from albert.saved_model import IDS, Signature, write_saved_model
+from albert.formats.huggingface import config as config_json
+from albert.formats.huggingface import names, spiece
+from albert.formats.huggingface.folder import SPIECE_FILE, write_model, write_tokenizer
+from albert.formats.saved_model import IDS, Signature, write_saved_model
 from albert.system.files import atomic_write
 from albert.tasks.folder import FineTuned
 from albert.tasks.model import task_logits

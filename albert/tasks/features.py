@@ -4,8 +4,8 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from albert.batching import bucket
 from albert.system.errors import UsageError
+from albert.tasks.batching import bucket
 from albert.tasks.examples import Example, Sentence
 from albert.tasks.task import Task
 from albert.text.encoder import Encoded, TextEncoder, padded

@@ -8,13 +8,13 @@ import numpy as np
 from absl import logging
 from tqdm import tqdm
 
-from albert.batching import filled, shuffled_batches
 from albert.checkpoints.manager import CheckpointManager
 from albert.checkpoints.state import GLOBAL_STEP, create_state
 from albert.data.batches import prefetch
 from albert.model.config import ModelConfig
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
+from albert.tasks.batching import filled, shuffled_batches
 from albert.tasks.features import Features, make_batch
 from albert.tasks.model import fine_tuning, initial_weights
 from albert.tasks.predictor import Predictor, expected_and_predicted

@@ -9,8 +9,8 @@ import numpy as np
 from albert.checkpoints.folder import CONFIG_FILE
 from albert.checkpoints.manager import latest_checkpoint, read_tensors
 from albert.checkpoints.state import GLOBAL_STEP
+from albert.formats.published import copy_tokenizer
 from albert.model.config import ModelConfig
-from albert.original_folder import copy_tokenizer
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write
 from albert.tasks.model import task_specs

@@ -4,10 +4,10 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from albert.batching import each_row
 from albert.compat import compiled, tf
 from albert.model.config import ModelConfig
 from albert.model.precision import policy
+from albert.tasks.batching import each_row
 from albert.tasks.features import Features, make_batch
 from albert.tasks.model import task_logits
 from albert.tasks.task import Task

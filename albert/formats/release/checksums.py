@@ -4,7 +4,7 @@ import os
 import re
 from typing import Dict, List, Optional
 
-from albert.bundle.names import shown
+from albert.formats.release.names import shown
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write, sha256_file
 

@@ -4,8 +4,8 @@ import contextlib
 import os
 import tarfile
 
-from albert.bundle.names import safe_parts, shown
-from albert.bundle.stream import BoundedStream, Limits
+from albert.formats.release.names import safe_parts, shown
+from albert.formats.release.stream import BoundedStream, Limits
 from albert.system.errors import UsageError
 
 _PIECE = 256 << 10

@@ -3,7 +3,7 @@
 from typing import Mapping
 
 from albert.checkpoints.folder import Checkpoint
-from albert.huggingface.card import numbers, title
+from albert.formats.huggingface.card import numbers, title
 from albert.text.tokenization import Tokenization
 
 _USE = """

@@ -4,11 +4,11 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
-from albert.batching import bucket, each_row
 from albert.compat import compiled, tf
+from albert.formats.saved_model import pretraining_signatures
 from albert.model.config import ModelConfig
-from albert.saved_model import pretraining_signatures
 from albert.system.errors import UsageError
+from albert.tasks.batching import bucket, each_row
 from albert.tasks.examples import Sentence, Text
 from albert.tasks.features import features_of
 from albert.tasks.folder import FineTuned

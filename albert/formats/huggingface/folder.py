@@ -9,9 +9,9 @@ import numpy as np
 from absl import logging
 
 from albert.checkpoints.folder import Checkpoint
-from albert.huggingface import config as config_json
-from albert.huggingface import names, spiece, tokenizer
-from albert.huggingface.card import model_card
+from albert.formats.huggingface import config as config_json
+from albert.formats.huggingface import names, spiece, tokenizer
+from albert.formats.huggingface.card import model_card
 from albert.model.config import ModelConfig
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write

@@ -36,7 +36,7 @@ def define_flags() -> None:
 
 def main(positional: List[str]) -> int:
     """Imports as the flags say."""
-    from albert.bundle.unpack import is_archive, unpacked
+    from albert.formats.release.unpack import is_archive, unpacked
     from albert.system.files import check_holds_nothing
 
     f = flags.FLAGS
@@ -61,9 +61,9 @@ def main(positional: List[str]) -> int:
 def _import(source: str) -> None:
     from albert.checkpoints.manager import PREFIX, write_tensors
     from albert.checkpoints.state import GLOBAL_STEP
-    from albert.huggingface.folder import is_folder, read_folder
+    from albert.formats.huggingface.folder import is_folder, read_folder
+    from albert.formats.published import copy_tokenizer, find_prefix, finish_folder, read_original
     from albert.optim.transforms import FIRST_MOMENT
-    from albert.original_folder import copy_tokenizer, find_prefix, finish_folder, read_original
     from albert.system.files import ensure_new_directory
     from albert.text.tokenization import read_text_options, write_text_options
 

@@ -7,12 +7,12 @@ import tarfile
 import tempfile
 from typing import IO, Mapping
 
-from albert.bundle.checksums import write_sums
-from albert.bundle.names import safe_parts
-from albert.bundle.readme import readme
 from albert.checkpoints.folder import Checkpoint
 from albert.checkpoints.results import write_results
-from albert.original_folder import copy_tokenizer, write_weights
+from albert.formats.published import copy_tokenizer, write_weights
+from albert.formats.release.checksums import write_sums
+from albert.formats.release.names import safe_parts
+from albert.formats.release.readme import readme
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write, ensure_writable_directory
 from albert.text.tokenization import Tokenization, check_vocabulary, write_text_options

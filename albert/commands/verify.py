@@ -26,8 +26,8 @@ def main(positional: List[str]) -> int:
     source = command_line.flag_or_word("archive", positional)
     if not source:
         raise UsageError("Pass what to verify: python -m albert verify --archive=my-albert.tar.gz")
-    from albert.bundle.unpack import unpacked
-    from albert.bundle.verify import verify_folder
+    from albert.formats.release.unpack import unpacked
+    from albert.formats.release.verify import verify_folder
     from albert.system.fetch import is_url
 
     if is_url(source):

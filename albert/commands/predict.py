@@ -7,11 +7,7 @@ from typing import Iterator, List, Sequence, Union
 
 from absl import flags
 
-from albert.commands.export_command import (
-    define_checkpoint_flags,
-    refuse_flags_of_runs,
-    tokenization_of,
-)
+from albert.commands.export import define_checkpoint_flags, refuse_flags_of_runs, tokenization_of
 from albert.system import command_line
 from albert.system.errors import UsageError
 
@@ -65,8 +61,8 @@ def main(positional: List[str]) -> int:
 
 def _predictor(device: str):
     from albert.checkpoints.folder import open_checkpoint
-    from albert.predict import PretrainedModel, TaskModel
     from albert.tasks.folder import open_fine_tuned
+    from albert.tasks.predict import PretrainedModel, TaskModel
     from albert.tasks.task import KINDS, read_task
 
     f = flags.FLAGS

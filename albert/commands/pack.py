@@ -5,7 +5,7 @@ from typing import List, Sequence
 
 from absl import flags, logging
 
-from albert.commands.export_command import define_checkpoint_flags, tokenization_of
+from albert.commands.export import define_checkpoint_flags, tokenization_of
 from albert.system import command_line
 from albert.system.errors import UsageError
 
@@ -32,8 +32,8 @@ def main(positional: List[str]) -> int:
             "Pass the run and where to write: python -m albert pack "
             "--output_dir=pretraining_output --archive=my-albert.tar.gz"
         )
-    from albert.bundle.pack import release_name, write_release
     from albert.checkpoints.folder import open_checkpoint, read_flags
+    from albert.formats.release.pack import release_name, write_release
     from albert.system.files import sha256_file
     from albert.tasks.task import read_task
 

@@ -6,7 +6,7 @@ from typing import List, Sequence
 
 from absl import flags
 
-from albert.commands.export_command import tokenization_of
+from albert.commands.export import tokenization_of
 from albert.system import command_line
 from albert.system.errors import UsageError
 from albert.tasks.examples import CONLLU_COLUMNS
@@ -108,7 +108,7 @@ def _examples():
 def _start():
     from albert.checkpoints.folder import open_checkpoint
     from albert.model.config import ModelConfig
-    from albert.tasks.trials import Start
+    from albert.tasks.search import Start
 
     f = flags.FLAGS
     if f.init_checkpoint:
@@ -144,8 +144,8 @@ def _options(devices: Sequence[str]):
 def _run(start, train, held_out, test, devices: Sequence[str]) -> None:
     from albert.tasks.examples import labels_of
     from albert.tasks.features import features_of
+    from albert.tasks.search import Data, run_trials
     from albert.tasks.task import Task
-    from albert.tasks.trials import Data, run_trials
     from albert.text.encoder import TextEncoder
 
     f, how = flags.FLAGS, start.tokenization

@@ -118,14 +118,14 @@ def _tokenizer_if_any(run: str):
 
 def _huggingface(checkpoint, run: str) -> None:
     from albert.checkpoints.folder import read_flags
-    from albert.huggingface.folder import write_folder
+    from albert.formats.huggingface.folder import write_folder
 
     write_folder(flags.FLAGS.export_dir, checkpoint, tokenization_of(run), read_flags(run))
 
 
 def _saved_model(checkpoint, run: str) -> None:
-    from albert.huggingface.folder import SPIECE_FILE
-    from albert.saved_model import write_pretraining_model
+    from albert.formats.huggingface.folder import SPIECE_FILE
+    from albert.formats.saved_model import write_pretraining_model
 
     how = _tokenizer_if_any(run)
     extra = {SPIECE_FILE: how.model_file} if how else {}
@@ -133,7 +133,7 @@ def _saved_model(checkpoint, run: str) -> None:
 
 
 def _weights(checkpoint, run: str) -> None:
-    from albert.original_folder import copy_tokenizer, write_weights
+    from albert.formats.published import copy_tokenizer, write_weights
     from albert.text.tokenization import write_text_options
 
     f = flags.FLAGS

@@ -8,8 +8,8 @@ from typing import Iterator, Optional
 
 from absl import logging
 
-from albert.bundle.checksums import check_sums
-from albert.bundle.extract import extract
+from albert.formats.release.checksums import check_sums
+from albert.formats.release.extract import extract
 from albert.system.errors import UsageError
 from albert.system.fetch import check_sha256, fetch, is_url
 from albert.system.files import atomic_directory, check_holds_nothing, nearest_directory

@@ -20,7 +20,7 @@ import sys
 import unicodedata
 from typing import Any, Dict, List
 
-from albert.huggingface.spiece import SentencePiece
+from albert.formats.huggingface.spiece import SentencePiece
 from albert.text.vocabulary import WORD_MARK
 
 

@@ -37,7 +37,7 @@ def main(positional: List[str]) -> int:
             "Pass what to unpack and where to: python -m albert unpack "
             "--archive=my-albert.tar.gz --output_dir=my-albert"
         )
-    from albert.bundle.unpack import unpack
+    from albert.formats.release.unpack import unpack
 
     progress = not f.tqdm_off and sys.stderr.isatty()
     checked = unpack(source, f.sha256, f.output_dir, progress)

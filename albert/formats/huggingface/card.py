@@ -3,7 +3,7 @@
 from typing import Dict, Mapping, Optional
 
 from albert.checkpoints.folder import Checkpoint
-from albert.huggingface.config import REMOTE_CODE_FILE
+from albert.formats.huggingface.config import REMOTE_CODE_FILE
 from albert.model.config import SIZE_FIELDS
 from albert.text.tokenization import Tokenization
 

@@ -7,11 +7,11 @@ from typing import Dict, Iterator, Mapping
 
 import numpy as np
 
-from albert.bundle.checksums import SUMS_FILE, check_sums
 from albert.checkpoints.names import is_slot
 from albert.compat import tf
+from albert.formats.published import find_prefix, read_original
+from albert.formats.release.checksums import SUMS_FILE, check_sums
 from albert.model.config import ModelConfig
-from albert.original_folder import find_prefix, read_original
 from albert.system.errors import UsageError
 from albert.text.tokenization import check_vocabulary
 from albert.text.vocabulary import count_pieces
