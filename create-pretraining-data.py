@@ -2,7 +2,7 @@
 
 import sys
 
-from preprocess import records_command
+from preprocess.commands.records import run
 
 if __name__ == "__main__":
-    records_command.run(sys.argv)
+    run(sys.argv)

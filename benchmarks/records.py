@@ -22,8 +22,9 @@ from absl import logging  # noqa: E402
 
 from albert.text import vocabulary  # noqa: E402
 from preprocess import engines, inputs, tokenizer  # noqa: E402
-from preprocess.options import Execution, RecordOptions  # noqa: E402
-from preprocess.pipeline import write_records  # noqa: E402
+from preprocess.engines import Execution  # noqa: E402
+from preprocess.records.build import write_records  # noqa: E402
+from preprocess.records.options import RecordOptions  # noqa: E402
 
 GOOGLE_MB_PER_S, GOOGLE_INSTANCES_PER_S = 0.035, 116.0
 

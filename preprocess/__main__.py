@@ -15,7 +15,7 @@ COMMANDS = {
 
 def run(argv: Sequence[str]) -> None:
     """Runs one command; `argv` starts with the program."""
-    command_line.dispatch("python -m preprocess", "preprocess.{}_command", COMMANDS, argv)
+    command_line.dispatch("python -m preprocess", "preprocess.commands", COMMANDS, argv)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ results are does not depend on the engine.
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import multiprocessing
 import os
 import threading
@@ -14,15 +15,41 @@ import time
 from concurrent.futures.process import BrokenProcessPool
 from typing import Callable, Iterable, Iterator, TypeVar
 
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, check_between, check_one_of
 from albert.system.processes import usable_cores
-from preprocess.options import Execution
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 Map = Callable[[Callable[[Job], Result], Iterable[Job]], Iterator[Result]]
 
+ENGINES = ("local", "ray")
 _JOBS_PER_WORKER = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Execution:
+    """How the work is carried out; nothing here changes a byte of the result.
+
+    Attributes:
+      num_workers: Processes; 0 means one for each core this process may use.
+      engine: "local" processes or a "ray" cluster.
+      ray_address: "" starts Ray here; "auto" or ray://host:port joins a cluster, whose machines
+        must see the same folders.
+      tqdm_off: Plain log lines instead of a progress bar.
+    """
+
+    num_workers: int = 0
+    engine: str = "local"
+    ray_address: str = ""
+    tqdm_off: bool = False
+
+    def __post_init__(self):
+        check_one_of("engine", self.engine, ENGINES)
+        check_between("num_workers", self.num_workers, 0, 4096)
+
+
+# One process for each core of this machine.
+LOCAL = Execution()
 
 
 def worker_count(execution: Execution) -> int:

@@ -8,8 +8,9 @@ from albert.data import packing
 from albert.data.batches import BatchOrder, training_batches
 from albert.data.dataset import RecordDataset, Shapes
 from albert.data.records import RecordError, manifest_path, read_manifest
-from preprocess.options import Execution, RecordOptions
-from preprocess.pipeline import write_records
+from preprocess.engines import Execution
+from preprocess.records.build import write_records
+from preprocess.records.options import RecordOptions
 
 LENGTH = 64
 

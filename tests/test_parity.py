@@ -33,8 +33,8 @@ from albert.tasks.task import Task
 from albert.text import vocabulary
 from albert.text.encoder import TextEncoder, split_words
 from albert.text.tokenization import Tokenization
-from preprocess import encoding
 from preprocess.inputs import TextBlock
+from preprocess.records import encoding
 
 # Nothing is downloaded, and the copies transformers makes of custom classes stay out of the home.
 os.environ.update(HF_HUB_OFFLINE="1", HF_MODULES_CACHE=os.path.join(folder(), "hf_modules"))

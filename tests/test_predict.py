@@ -15,8 +15,8 @@ from albert.model.parameters import initial_values
 from albert.text.encoder import TextEncoder, padded, split_words
 from albert.text.tokenization import Tokenization
 from albert.text.vocabulary import load
-from preprocess import encoding
 from preprocess.inputs import TextBlock
+from preprocess.records import encoding
 
 
 def predict(tmp_path, capsys, *arguments):

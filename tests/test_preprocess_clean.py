@@ -13,9 +13,9 @@ import preprocess_corpus as corpus
 import pytest
 
 from albert.system.errors import UsageError
-from preprocess import clean, decoding, dedup, extract, sentences, split, text
-from preprocess.clean import CleanOptions
-from preprocess.options import Execution
+from preprocess.clean import clean, decoding, dedup, extract, sentences, split, text
+from preprocess.clean.clean import CleanOptions
+from preprocess.engines import Execution
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 try:

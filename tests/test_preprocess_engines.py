@@ -7,10 +7,13 @@ import preprocess_corpus as corpus
 import pytest
 
 from albert.system.errors import UsageError
-from preprocess import clean, engines, inputs, pipeline
-from preprocess.clean import CleanOptions
-from preprocess.options import Execution, RecordOptions
-from preprocess.text import TextOptions
+from preprocess import engines, inputs
+from preprocess.clean import clean
+from preprocess.clean.clean import CleanOptions
+from preprocess.clean.text import TextOptions
+from preprocess.engines import Execution
+from preprocess.records import build as pipeline
+from preprocess.records.options import RecordOptions
 
 
 def double(job):

@@ -9,8 +9,9 @@ import preprocess_corpus as corpus
 import pytest
 
 from albert.data import records
-from preprocess.options import Execution, RecordOptions
-from preprocess.pipeline import write_records
+from preprocess.engines import Execution
+from preprocess.records.build import write_records
+from preprocess.records.options import RecordOptions
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 

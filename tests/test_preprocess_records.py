@@ -19,10 +19,13 @@ from albert.compat import tf
 from albert.data import records
 from albert.system.errors import UsageError
 from albert.text import vocabulary
-from preprocess import crc, encoding, inputs, jobs, pipeline, segments, serialize, shards, spill
-from preprocess.examples import select
-from preprocess.options import Execution, RecordOptions
-from preprocess.pipeline import write_records
+from preprocess import inputs
+from preprocess.engines import Execution
+from preprocess.records import build as pipeline
+from preprocess.records import crc, encoding, jobs, segments, serialize, shards, spill
+from preprocess.records.build import write_records
+from preprocess.records.examples import select
+from preprocess.records.options import RecordOptions
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SCRIPT = os.path.join(ROOT, "create-pretraining-data.py")
@@ -492,8 +495,8 @@ def test_help_is_quick_and_nothing_imports_tensorflow(text, tmp_path):
     assert result.returncode == 0 and "--masked_lm_prob" in result.stdout
     assert min(times) < 0.5
     code = (
-        "import sys, preprocess.pipeline, preprocess.clean, preprocess.tokenizer\n"
-        "import preprocess.inspect_command, preprocess.records_command\n"
+        "import sys, preprocess.records.build, preprocess.clean.clean, preprocess.tokenizer\n"
+        "import preprocess.commands.inspect, preprocess.commands.records\n"
         "assert 'tensorflow' not in sys.modules"
     )
     assert command("-c", code).returncode == 0

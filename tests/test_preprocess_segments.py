@@ -5,9 +5,9 @@ import random
 import numpy as np
 import pytest
 
-from preprocess.encoding import Documents, concatenate
-from preprocess.options import RecordOptions
-from preprocess.segments import segment
+from preprocess.records.encoding import Documents, concatenate
+from preprocess.records.options import RecordOptions
+from preprocess.records.segments import segment
 
 
 def options(**changes):

@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import sys
-from typing import Iterator
+from typing import Iterator, Sequence
 
 
 class UsageError(ValueError):
@@ -12,6 +12,22 @@ class UsageError(ValueError):
     The message is one sentence or two: what is wrong, what was received, how to fix it. The
     commands print it without a traceback and exit with code 2.
     """
+
+
+def check_one_of(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Raises a UsageError unless a flag has one of a few values."""
+    if value not in allowed:
+        raise UsageError(
+            "--{} must be one of: {}. Received {!r}.".format(name, ", ".join(allowed), value)
+        )
+
+
+def check_between(name: str, value: float, low: float, high: float) -> None:
+    """Raises a UsageError unless a flag is a number from `low` to `high`."""
+    if not low <= value <= high:
+        raise UsageError(
+            "--{} must be between {} and {}. Received {}.".format(name, low, high, value)
+        )
 
 
 _FULL = "The disk is full ({}). Free some space and run the same command again."

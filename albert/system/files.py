@@ -36,6 +36,18 @@ def atomic_write(path: str, mode: str = "w") -> Iterator[IO]:
 
 
 @contextlib.contextmanager
+def published(path: str) -> Iterator[IO[bytes]]:
+    """Writes a work file aside and renames it: `atomic_write` without the cost of syncing.
+
+    A killed process leaves no partial file under the final name.
+    """
+    aside = "{}.{}".format(path, os.getpid())
+    with open(aside, "wb") as handle:
+        yield handle
+    os.replace(aside, path)
+
+
+@contextlib.contextmanager
 def atomic_directory(path: str, flag: str) -> Iterator[str]:
     """Yields a new folder that becomes `path` when the block succeeds; else nothing is left.
 

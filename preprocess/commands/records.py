@@ -7,7 +7,8 @@ from absl import flags, logging
 
 from albert.system import command_line
 from albert.system.errors import UsageError
-from preprocess.options import COMPRESSIONS, ENGINES, MASKINGS, SENTENCE_TASKS
+from preprocess.engines import ENGINES
+from preprocess.records.options import COMPRESSIONS, MASKINGS, SENTENCE_TASKS
 
 USAGE = """Builds ALBERT pre-training records (TFRecords) from text.
 
@@ -67,7 +68,7 @@ def define_execution_flags() -> None:
 
 def execution_from_flags():
     """The `Execution` that the flags describe."""
-    from preprocess.options import Execution
+    from preprocess.engines import Execution
 
     f = flags.FLAGS
     return Execution(f.num_workers, f.engine, f.ray_address, f.tqdm_off)
@@ -80,7 +81,7 @@ def options_from_flags():
       UsageError: A flag is missing or wrong.
     """
     from albert.text.vocabulary import resolve_model
-    from preprocess.options import RecordOptions
+    from preprocess.records.options import RecordOptions
 
     f = flags.FLAGS
     bare = f.input_file is None and f.output_file is None
@@ -142,7 +143,7 @@ def main(positional: List[str]) -> int:
         )
     options = options_from_flags()
     execution = execution_from_flags()
-    from preprocess.pipeline import write_records
+    from preprocess.records.build import write_records
 
     write_records(options, execution)
     return 0

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import shutil
-from typing import IO, Iterator
+from typing import Iterator
 
 from absl import logging
 
@@ -91,15 +91,3 @@ def _empty(path: str) -> None:
     for name in os.listdir(path):
         if name != ".lock":
             os.remove(os.path.join(path, name))
-
-
-@contextlib.contextmanager
-def published(path: str) -> Iterator[IO[bytes]]:
-    """Writes a work file aside and renames it, without the cost of syncing it.
-
-    A killed process leaves no partial file under the final name.
-    """
-    aside = "{}.{}".format(path, os.getpid())
-    with open(aside, "wb") as handle:
-        yield handle
-    os.replace(aside, path)

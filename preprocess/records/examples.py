@@ -6,9 +6,9 @@ import numpy as np
 
 from albert.data.masking import MaskRule, mask_tokens
 from albert.text.vocabulary import Vocabulary
-from preprocess import serialize
-from preprocess.options import RecordOptions
-from preprocess.segments import Instances, take_ranges
+from preprocess.records import serialize
+from preprocess.records.options import RecordOptions
+from preprocess.records.segments import Instances, take_ranges
 
 BATCH = 2048
 

@@ -7,8 +7,9 @@ from typing import Iterator, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from albert.system.errors import UsageError
-from preprocess import decoding, dedup, extract, inputs, sentences, split, text
-from preprocess.workspace import published
+from albert.system.files import published
+from preprocess import inputs
+from preprocess.clean import decoding, dedup, extract, sentences, split, text
 
 _HEAD_BYTES = 1 << 16
 

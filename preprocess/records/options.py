@@ -1,15 +1,14 @@
-"""What a build of records is made from and how it is carried out."""
+"""What a build of records is made from."""
 
 import dataclasses
 import math
 from typing import Dict, List
 
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, check_between, check_one_of
 
 SENTENCE_TASKS = ("sop", "nsp", "none")
 MASKINGS = ("static", "dynamic")
 COMPRESSIONS = ("none", "gzip")
-ENGINES = ("local", "ray")
 MAX_SHARDS = 10000
 
 
@@ -56,17 +55,18 @@ class RecordOptions:
     min_pieces: int = 4
 
     def __post_init__(self):
-        _one_of("sentence_task", self.sentence_task, SENTENCE_TASKS)
-        _one_of("masking", self.masking, MASKINGS)
-        _one_of("compression", self.compression, COMPRESSIONS)
-        _between("max_seq_length", self.max_seq_length, 8, 65000)
-        _between("ngram", self.ngram, 1, 64)
-        _between("max_predictions_per_seq", self.max_predictions_per_seq, 0, self.max_seq_length)
-        _between("dupe_factor", self.dupe_factor, 1, 10000)
-        _between("masked_lm_prob", self.masked_lm_prob, 0, 1)
-        _between("short_seq_prob", self.short_seq_prob, 0, 1)
-        _between("num_shards", self.num_shards, 1, MAX_SHARDS)
-        _between("min_pieces", self.min_pieces, 1, self.max_seq_length)
+        check_one_of("sentence_task", self.sentence_task, SENTENCE_TASKS)
+        check_one_of("masking", self.masking, MASKINGS)
+        check_one_of("compression", self.compression, COMPRESSIONS)
+        check_between("max_seq_length", self.max_seq_length, 8, 65000)
+        check_between("ngram", self.ngram, 1, 64)
+        most = self.max_seq_length
+        check_between("max_predictions_per_seq", self.max_predictions_per_seq, 0, most)
+        check_between("dupe_factor", self.dupe_factor, 1, 10000)
+        check_between("masked_lm_prob", self.masked_lm_prob, 0, 1)
+        check_between("short_seq_prob", self.short_seq_prob, 0, 1)
+        check_between("num_shards", self.num_shards, 1, MAX_SHARDS)
+        check_between("min_pieces", self.min_pieces, 1, most)
         if len(set(self.output_files)) < max(1, len(self.output_files)):
             raise UsageError(
                 "--output_file={} must name files, each once.".format(self.output_file)
@@ -103,43 +103,3 @@ class RecordOptions:
     def as_dict(self) -> Dict[str, object]:
         """All options by name, for the manifest."""
         return dataclasses.asdict(self)
-
-
-@dataclasses.dataclass(frozen=True)
-class Execution:
-    """How the work is carried out; nothing here changes a byte of the result.
-
-    Attributes:
-      num_workers: Processes; 0 means one for each core this process may use.
-      engine: "local" processes or a "ray" cluster.
-      ray_address: "" starts Ray here; "auto" or ray://host:port joins a cluster, whose machines
-        must see the same folders.
-      tqdm_off: Plain log lines instead of a progress bar.
-    """
-
-    num_workers: int = 0
-    engine: str = "local"
-    ray_address: str = ""
-    tqdm_off: bool = False
-
-    def __post_init__(self):
-        _one_of("engine", self.engine, ENGINES)
-        _between("num_workers", self.num_workers, 0, 4096)
-
-
-def _one_of(name: str, value: str, allowed) -> None:
-    if value not in allowed:
-        raise UsageError(
-            "--{} must be one of: {}. Received {!r}.".format(name, ", ".join(allowed), value)
-        )
-
-
-def _between(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise UsageError(
-            "--{} must be between {} and {}. Received {}.".format(name, low, high, value)
-        )
-
-
-# One process for each core of this machine.
-LOCAL = Execution()

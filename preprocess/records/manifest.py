@@ -11,8 +11,8 @@ from albert.data import records
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write
 from albert.text.vocabulary import Vocabulary
-from preprocess import examples
-from preprocess.options import RecordOptions
+from preprocess.records import examples
+from preprocess.records.options import RecordOptions
 
 VERSION = 1
 LOGGED_EXAMPLES = 20

@@ -14,9 +14,10 @@ from absl import logging
 from albert.data.records import manifest_path
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write, ensure_writable_file
-from preprocess import dedup, engines, extract, inputs, sentences, text
-from preprocess.clean_units import Cleaned, CleanOptions, Outcome, clean_unit, units
-from preprocess.options import LOCAL, Execution
+from preprocess import engines, inputs
+from preprocess.clean import dedup, extract, sentences, text
+from preprocess.clean.units import Cleaned, CleanOptions, Outcome, clean_unit, units
+from preprocess.engines import LOCAL, Execution
 from preprocess.progress import Progress
 
 

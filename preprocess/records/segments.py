@@ -17,8 +17,8 @@ import numpy as np
 
 from albert.data import counter_rng
 from albert.data.records import NO_SENTENCE_LABEL
-from preprocess.encoding import Documents
-from preprocess.options import RecordOptions
+from preprocess.records.encoding import Documents
+from preprocess.records.options import RecordOptions
 
 IN_ORDER, OUT_OF_ORDER = 0, 1
 

@@ -16,11 +16,12 @@ import numpy as np
 
 from albert.data import counter_rng
 from albert.system.errors import UsageError
+from albert.system.files import published
 from albert.text import vocabulary
-from preprocess import encoding, examples, segments, spill
 from preprocess.inputs import TextBlock
-from preprocess.options import RecordOptions
-from preprocess.workspace import Workspace, published
+from preprocess.records import encoding, examples, segments, spill
+from preprocess.records.options import RecordOptions
+from preprocess.records.workspace import Workspace
 
 # Next-sentence examples draw their random B from this many further blocks.
 PARTNERS = 3

@@ -12,10 +12,12 @@ from albert.data.records import MANIFEST_SUFFIX, manifest_path
 from albert.system.errors import UsageError
 from albert.system.files import ensure_writable_file, sha256_file
 from albert.text import vocabulary
-from preprocess import engines, examples, inputs, jobs, manifest, spill, workspace
-from preprocess.options import LOCAL, Execution, RecordOptions
+from preprocess import engines, inputs
+from preprocess.engines import LOCAL, Execution
 from preprocess.progress import Progress, duration
-from preprocess.shards import Shards, rename_all
+from preprocess.records import examples, jobs, manifest, spill, workspace
+from preprocess.records.options import RecordOptions
+from preprocess.records.shards import Shards, rename_all
 
 # Pieces that one job masks; with the arrays made from them about 150 MB.
 PART_PIECES = 3 << 20

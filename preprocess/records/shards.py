@@ -8,8 +8,8 @@ import google_crc32c
 from absl import logging
 
 from albert.system.files import sync_directory
-from preprocess import crc, jobs
-from preprocess.workspace import Workspace
+from preprocess.records import crc, jobs
+from preprocess.records.workspace import Workspace
 
 _GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _GZIP_LAST_BLOCK = b"\x03\x00"

@@ -7,8 +7,8 @@ from absl import flags
 from albert.system import command_line
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write
-from preprocess import dedup, extract, sentences
-from preprocess.records_command import define_execution_flags, execution_from_flags
+from preprocess.clean import dedup, extract, sentences
+from preprocess.commands.records import define_execution_flags, execution_from_flags
 
 USAGE = """Cleans files of many formats into documents: a sentence a line, a blank line between.
 
@@ -61,7 +61,7 @@ def report(manifest: dict) -> str:
 
 def main(positional: List[str]) -> int:
     """Cleans as the flags say."""
-    from preprocess import clean, text
+    from preprocess.clean import clean, text
 
     f = flags.FLAGS
     if positional or not f.input_file or not f.output_file:

@@ -7,7 +7,7 @@ from absl import flags
 
 from albert.system import command_line
 from albert.system.errors import UsageError
-from preprocess.options import SENTENCE_TASKS
+from preprocess.records.options import SENTENCE_TASKS
 
 USAGE = """Validates record files, shows samples as text, exits with 1 if something is off.
 

@@ -200,7 +200,7 @@ def _richest_field(values: list) -> List[str]:
 
 
 def _html(text: str, layout: Layout) -> Iterator[Document]:
-    from preprocess.html_text import extract
+    from preprocess.clean.html_text import extract
 
     found = extract(text, layout.html_select)
     if layout.html_select and not found:

@@ -1,0 +1,1 @@
+"""Dirty files to clean documents."""
