@@ -81,7 +81,7 @@ def fused(function: Callable) -> Callable:
     return lambda *inputs: (function if _PLAIN else one_pass)(*inputs)
 
 
-_PLAIN = []  # type: List[bool]
+_PLAIN: List[bool] = []
 
 
 @contextlib.contextmanager

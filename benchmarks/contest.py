@@ -71,7 +71,7 @@ def compete(
       Seconds of each round, and the note, of each contender.
     """
     running = {name: Contender(*entry) for name, entry in table.items()}
-    times = {name: [] for name in running}  # type: Dict[str, List[float]]
+    times: Dict[str, List[float]] = {name: [] for name in running}
     for _ in range(rounds):
         for name, contender in running.items():
             times[name].append(contender.run())

@@ -55,9 +55,9 @@ class Inspection:
         """Starts with nothing seen."""
         self.expected = expected
         self.counts = collections.Counter()
-        self._reasons = collections.OrderedDict()  # type: Dict[str, List[str]]
+        self._reasons: Dict[str, List[str]] = collections.OrderedDict()
         self._texts = collections.Counter()
-        self._reversed = []  # type: List[bytes]
+        self._reversed: List[bytes] = []
         self._shape = None
 
     def add(self, path: str, offset: int, features: Dict[str, np.ndarray]) -> bool:

@@ -12,7 +12,7 @@ RESULTS_FILE = "eval_results.txt"
 
 def format_results(results: Mapping[str, float], global_step: int) -> str:
     """Sorted `key = value` lines; the sentence task under both names the field knows it by."""
-    values = dict(results, global_step=global_step)  # type: Dict[str, float]
+    values: Dict[str, float] = dict(results, global_step=global_step)
     for name in list(values):
         if name.startswith("sentence_order_"):
             values[name.replace("sentence_order_", "next_sentence_")] = values[name]

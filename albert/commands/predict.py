@@ -117,7 +117,7 @@ def _utf8_lines(file: Union[str, int], name: str) -> Iterator[str]:
 
 
 def _chunks(lines: Iterator[str]) -> Iterator[List[str]]:
-    chunk = []  # type: List[str]
+    chunk: List[str] = []
     for line in lines:
         chunk.append(line)
         if len(chunk) == _CHUNK:

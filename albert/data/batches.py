@@ -24,7 +24,7 @@ def expand_files(patterns: str) -> List[str]:
     Raises:
       UsageError: A part names nothing.
     """
-    files = []  # type: List[str]
+    files: List[str] = []
     for pattern in patterns.split(","):
         pattern = pattern.strip()
         found = [p for p in matching(pattern) if p == pattern or not p.endswith(BESIDE_RECORDS)]
@@ -126,7 +126,7 @@ def prefetch(items: Iterable[T], depth: int = 2) -> Iterator[T]:
     An exception of the iterable is raised here, at the place of the item it stands for. Closing
     the generator stops the thread.
     """
-    ready = queue.Queue(maxsize=depth)  # type: queue.Queue
+    ready: queue.Queue = queue.Queue(maxsize=depth)
     stop = threading.Event()
 
     def put(entry) -> None:

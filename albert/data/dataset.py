@@ -1,12 +1,12 @@
 """Random access to records: any of them at any moment, checked before it is used."""
 
-from typing import Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from albert.compat import tf
 from albert.data.dynamic import DynamicMasks
-from albert.data.index import load_index
+from albert.data.index import RecordIndex, load_index
 from albert.data.records import (
     FLOAT_FEATURES,
     NO_SENTENCE_LABEL,
@@ -47,7 +47,7 @@ class RecordDataset:
           RecordError: A file is missing, empty, cut off or damaged.
         """
         self.files = list(files)
-        self._indexes = [load_index(path, progress) for path in files]  # type: List[RecordIndex]
+        self._indexes: List[RecordIndex] = [load_index(path, progress) for path in files]
         self._starts = np.cumsum([0] + [len(index.offsets) for index in self._indexes])
         self._maps = [np.memmap(index.path, np.uint8, "r") for index in self._indexes]
         self.size = int(self._starts[-1])

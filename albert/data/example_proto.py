@@ -5,7 +5,7 @@ an example is a map from names to lists of bytes (field 1), floats (2) or intege
 """
 
 import functools
-from typing import Dict, Iterator, Tuple
+from typing import Dict, Iterator, List, Tuple
 
 import numpy as np
 
@@ -159,7 +159,8 @@ def _fields(data: bytes) -> Iterator[Tuple[int, int, bytes]]:
 
 
 def _decode_feature(data: bytes) -> np.ndarray:
-    kind, chunks = INT64_LIST, []  # type: int, List[bytes]
+    kind = INT64_LIST
+    chunks: List[bytes] = []
     for field, _, content in _fields(data):
         kind, chunks = field, [value for _, _, value in _fields(content)]
     if kind == _BYTES_LIST:

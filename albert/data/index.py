@@ -8,7 +8,7 @@ import gzip
 import os
 import shutil
 import zipfile
-from typing import NamedTuple, Optional
+from typing import List, NamedTuple, Optional
 
 import numpy as np
 from absl import logging
@@ -102,7 +102,8 @@ def _unzip(path: str, plain: str) -> None:
 
 
 def _build(path: str, progress: bool) -> RecordIndex:
-    offsets, lengths = [], []  # type: List[int], List[int]
+    offsets: List[int] = []
+    lengths: List[int] = []
     total = os.path.getsize(path)
     bar = tqdm(
         total=total,

@@ -67,9 +67,9 @@ def assign_rows(
     Returns:
       Example numbers by row.
     """
-    rows = []  # type: List[List[int]]
-    masks_left = []  # type: List[int]
-    by_space = [[] for _ in range(capacity + 1)]  # type: List[List[int]]
+    rows: List[List[int]] = []
+    masks_left: List[int] = []
+    by_space: List[List[int]] = [[] for _ in range(capacity + 1)]
     for example in np.argsort(-lengths, kind="stable"):
         length, needed = int(lengths[example]), int(masks[example])
         if not length:

@@ -26,7 +26,7 @@ class Data:
     def __init__(self, dataset: RecordDataset, shapes: Shapes) -> None:
         """Puts them together; the sample is read when it is first wanted."""
         self.dataset, self.shapes = dataset, shapes
-        self._sample = None  # type: Optional[Batch]
+        self._sample: Optional[Batch] = None
 
     @property
     def sample(self) -> Batch:

@@ -1,7 +1,7 @@
 """Scaled dot-product attention (Vaswani et al., 2017, https://arxiv.org/abs/1706.03762)."""
 
 import math
-from typing import List, NamedTuple, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from albert.compat import fused, tf
 from albert.model.layers import DropoutFunction, dense, gather_positions, sizes
@@ -30,7 +30,7 @@ def join_projections(blocks: Sequence[Block], num_heads: int) -> List[JoinedBloc
     The query is divided by the root of the head size here, once a step, rather than the logits of
     every layer.
     """
-    made = {}  # type: Dict[int, Dense]
+    made: Dict[int, Dense] = {}
     for block in blocks:
         if id(block.query.kernel) not in made:
             scale = 1.0 / math.sqrt(block.query.kernel.shape[-1] // num_heads)

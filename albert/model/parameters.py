@@ -7,7 +7,7 @@ each other only in this file and at three marked places of the computation.
 
 import dataclasses
 import zlib
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -139,7 +139,7 @@ def parameter_specs(config: ModelConfig) -> Dict[str, ParameterSpec]:
 
 def specs_of(tree: Parameters) -> Dict[str, ParameterSpec]:
     """Every weight of a tree once, by name, in the order of the computation."""
-    specs = {}  # type: Dict[str, ParameterSpec]
+    specs: Dict[str, ParameterSpec] = {}
     _map_leaves(lambda spec: specs.setdefault(spec.name, spec), tree)
     return specs
 
@@ -237,7 +237,7 @@ def _embeddings(config: ModelConfig, width: int) -> Embeddings:
 
 
 def _google_blocks(config: ModelConfig) -> Tuple[Block, ...]:
-    blocks = []  # type: List[Block]
+    blocks: List[Block] = []
     for layer in range(config.num_hidden_layers):
         # Integer arithmetic: the original's float index misplaces layers for some sizes.
         group = layer * config.num_hidden_groups // config.num_hidden_layers
@@ -258,7 +258,7 @@ def _google_blocks(config: ModelConfig) -> Tuple[Block, ...]:
 
 def _brightmart_blocks(config: ModelConfig) -> Tuple[Block, ...]:
     shared = config.shared_type
-    blocks = []  # type: List[Block]
+    blocks: List[Block] = []
     for layer in range(config.num_hidden_layers):
         suffix = "_{}".format(layer)
         scope = "bert/encoder/layer{}/".format(suffix if shared == "none" else "_shared")

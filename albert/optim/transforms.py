@@ -9,7 +9,7 @@ one pass over the weights; norms are TensorFlow's own sums, which a fused pass d
 their speed on a CPU.
 """
 
-from typing import AbstractSet, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import AbstractSet, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from albert.compat import fused, tf
 from albert.optim.schedules import Schedule
@@ -59,7 +59,7 @@ def _stateless(rule: Callable[..., Tensors], scales=None) -> GradientTransformat
 
 def chain(*transformations: GradientTransformation) -> Optimizer:
     """Applies transformations in turn; their slots are joined."""
-    groups = []  # type: List[List[GradientTransformation]]
+    groups: List[List[GradientTransformation]] = []
     for transformation in transformations:
         if transformation.scales or not groups:  # norms of updates: they must be there
             groups.append([])

@@ -30,14 +30,14 @@ def tfidf_logistic_regression(
 
 def most_frequent_tag(train: Sequence[Sentence], test: Sequence[Sentence]) -> Dict[str, float]:
     """Scores of giving each word its commonest tag, and unseen words the commonest of all."""
-    by_word = collections.defaultdict(collections.Counter)  # type: Dict[str, collections.Counter]
+    by_word: Dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
     for sentence in train:
         for word, tag in zip(*sentence):
             by_word[word].update([tag])
     counts = labels_of(train)
     commonest = max(counts, key=lambda tag: counts[tag])
     known = {word: tags.most_common(1)[0][0] for word, tags in by_word.items()}
-    pairs = [(tag, known.get(word, commonest)) for sentence in test for word, tag in zip(*sentence)]  # type: List[Tuple[str, str]]
+    pairs = [(tag, known.get(word, commonest)) for sentence in test for word, tag in zip(*sentence)]
     return _scores(*zip(*pairs))
 
 

@@ -52,7 +52,7 @@ def each_row(
       lengths: Pieces of each example.
       batch_size: Rows of every batch.
     """
-    found = [None] * len(lengths)  # type: List[Optional[np.ndarray]]
+    found: List[Optional[np.ndarray]] = [None] * len(lengths)
     for numbers in sorted_batches(lengths, batch_size):
         output = function(filled(numbers, batch_size))
         for number, row in zip(numbers, output):

@@ -46,7 +46,7 @@ def compare(
     Raises:
       UsageError: A run failed; it has said why.
     """
-    results = {}  # type: Results
+    results: Results = {}
     for name, more in contenders.items():
         reports = []
         for seed in seeds:

@@ -113,8 +113,9 @@ def read_sentences(path: str, tag_column: str = "upos") -> List[Sentence]:
       UsageError: The file cannot be read, or a line is not of CoNLL-U.
     """
     column = CONLLU_COLUMNS[tag_column]
-    sentences = []  # type: List[Sentence]
-    words, tags = [], []  # type: List[str], List[str]
+    sentences: List[Sentence] = []
+    words: List[str] = []
+    tags: List[str] = []
     for number, line in enumerate(_lines(path), 1):
         line = line.rstrip("\n")
         if not line.strip():
@@ -152,7 +153,7 @@ def _not_empty(examples: List, path: str) -> List:
 
 def labels_of(examples: Sequence[Example]) -> Dict[str, int]:
     """How often each label or tag occurs, sorted by name."""
-    counts = collections.Counter()  # type: collections.Counter
+    counts: collections.Counter = collections.Counter()
     for example in examples:
         counts.update([example.label] if isinstance(example, Text) else example.tags)
     return {label: counts[label] for label in sorted(counts)}

@@ -57,7 +57,7 @@ def features_of(
             )
         return numbers[label]
 
-    rows = []  # type: List[Features]
+    rows: List[Features] = []
     for at, example in enumerate(examples):
         if isinstance(example, Sentence):
             rows += _sentence(task, encoder, example, [number(tag) for tag in example.tags], at)
@@ -71,7 +71,8 @@ def _sentence(
     task: Task, encoder: TextEncoder, sentence: Sentence, tags: Sequence[int], at: int
 ) -> Iterator[Features]:
     room = task.max_seq_length - 2
-    ids, labels = [], []  # type: List[int], List[int]
+    ids: List[int] = []
+    labels: List[int] = []
     for spelled, tag in zip(sentence.words, tags):
         # A word that spells nothing the tokenizer knows still needs a place for its tag.
         pieces = (encoder.pieces(spelled) or [encoder.vocabulary.unk])[:room]

@@ -173,7 +173,7 @@ class TaskModel:
         words = [tuple(split_words(text)) for text in texts]
         sentences = [Sentence(found, ("",) * len(found)) for found in words]
         rows = features_of(self._task, self._encoder, sentences, labelled=False)
-        tags = [[] for _ in texts]  # type: List[List[str]]
+        tags: List[List[str]] = [[] for _ in texts]
         for row, numbers in zip(rows, self._predictor.labels(rows)):
             tags[row.example] += [self._task.labels[number] for number in numbers]
         return [

@@ -35,8 +35,8 @@ class Totals:
 
     def __init__(self) -> None:
         """Starts empty."""
-        self._totals = {}  # type: Dict[str, float]
-        self._weights = {}  # type: Dict[str, float]
+        self._totals: Dict[str, float] = {}
+        self._weights: Dict[str, float] = {}
 
     def add(self, sums: Mapping[str, WeightedSum]) -> None:
         """Adds the sums of one batch."""

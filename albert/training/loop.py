@@ -2,7 +2,7 @@
 
 import sys
 import time
-from typing import Optional, Sequence, Tuple
+from typing import Optional, Sequence, Set, Tuple
 
 from absl import logging
 from tqdm import tqdm
@@ -85,7 +85,7 @@ class _Run:
             else None
         )
         resumed = options.output_dir and latest_checkpoint(options.output_dir)
-        self._saved_step = self._global_step() if resumed else None  # type: Optional[int]
+        self._saved_step: Optional[int] = self._global_step() if resumed else None
         peak = matmul_peak(devices, policy(options.step.precision).compute_dtype)
         self._reports = Reports(options, data, state, peak)
         self._stuck = False
@@ -94,7 +94,7 @@ class _Run:
     def _build_step(self) -> None:
         factor = self._rollbacks.rate_factor()
         self._step = build_step(self._options, self._state, self._devices, factor)
-        self._shapes_seen = set()  # type: Set[Tuple[int, ...]]
+        self._shapes_seen: Set[Tuple[int, ...]] = set()
 
     def _announce(self, peak: float) -> None:
         options, examples = self._options, self._order.epoch_size

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
-from typing import Callable, Iterator, Optional, Sequence
+from typing import Callable, Iterator, List, Optional, Sequence
 
 from absl import logging
 
@@ -106,7 +106,7 @@ def prepare_state(options: TrainingOptions, device: str) -> TrainState:
     logging.info(describe(options.optimizer, values))
     state = create_state(values, optimizer, device, options.step.precision)
     current = latest_checkpoint(options.output_dir) if options.output_dir else None
-    loaded = []  # type: List[str]
+    loaded: List[str] = []
     if current:
         resume(options.model, state, current)
         loaded = list(state.parameters)

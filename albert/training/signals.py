@@ -2,7 +2,7 @@
 
 import contextlib
 import signal
-from typing import Iterator
+from typing import Iterator, Optional
 
 
 class StopRequest:
@@ -10,7 +10,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         """Nothing asked for yet."""
-        self.signal = None  # type: Optional[int]
+        self.signal: Optional[int] = None
 
     @property
     def exit_code(self) -> int:

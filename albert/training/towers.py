@@ -5,7 +5,7 @@ the whole batch, so the sum over towers *is* the gradient of the undivided batch
 masked words fall. (Averaging per-tower means, as the field's code does, is not.)
 """
 
-from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from albert.compat import tf
 from albert.model.albert import Batch
@@ -36,7 +36,7 @@ def check_batch_size(batch_size: int, num_towers: int, flag: str) -> None:
 
 def split_batch(batch: Batch, num_towers: int) -> List[Batch]:
     """Cuts every feature along axis 0 into equal shards."""
-    shards = [{} for _ in range(num_towers)]  # type: List[Dict[str, tf.Tensor]]
+    shards: List[Dict[str, tf.Tensor]] = [{} for _ in range(num_towers)]
     for name, value in batch.items():
         for shard, part in zip(shards, tf.split(value, num_towers)):
             shard[name] = part

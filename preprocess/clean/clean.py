@@ -30,7 +30,7 @@ def clean(options: CleanOptions, execution: Execution = LOCAL) -> dict:
     _check(options)
     paths = inputs.expand(options.input_file)
     counts = collections.Counter()
-    files = collections.OrderedDict()  # type: Dict[str, dict]
+    files: Dict[str, dict] = collections.OrderedDict()
     total = sum(os.path.getsize(path) for path in paths)
     work = tempfile.mkdtemp(prefix=".clean-", dir=os.path.dirname(options.output_file) or ".")
     try:

@@ -100,7 +100,7 @@ def _plain(text: str, layout: Layout) -> Iterator[Document]:
         for line in lines:
             yield [line] if line else []
     else:
-        paragraphs = []  # type: Document
+        paragraphs: Document = []
         for line in lines + [""]:
             if line:
                 paragraphs.append(line)
@@ -209,7 +209,8 @@ def _html(text: str, layout: Layout) -> Iterator[Document]:
 
 
 def _subtitles(text: str, unused_layout: Layout) -> Iterator[Document]:
-    cues, cue = [], []  # type: List[Document], Document
+    cues: List[Document] = []
+    cue: Document = []
     for line in text.splitlines():
         line = line.strip()
         if _CUE_TIME.search(line):
@@ -233,7 +234,8 @@ def _timed_text(text: str, unused_layout: Layout) -> Iterator[Document]:
 
 def _joined_cues(cues: List[Document]) -> Document:
     """One film: cues joined until a sentence ends, without sounds and speaker dashes."""
-    paragraphs, open_lines = [], []  # type: Document, Document
+    paragraphs: Document = []
+    open_lines: Document = []
     for cue in cues:
         for line in cue:
             line = re.sub(r"<[^<>]*>|\{\\[^{}]*\}", "", line).strip()

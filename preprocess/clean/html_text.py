@@ -22,10 +22,10 @@ class _Reader(HTMLParser):
         super().__init__(convert_charrefs=True)
         self._tag, _, self._class = select.partition(".")
         self._everything = not select
-        self._open = []  # type: List[tuple]
-        self._words = []  # type: List[str]
-        self._paragraphs = []  # type: List[str]
-        self.documents = []  # type: List[List[str]]
+        self._open: List[tuple] = []
+        self._words: List[str] = []
+        self._paragraphs: List[str] = []
+        self.documents: List[List[str]] = []
 
     def _selected(self) -> bool:
         return self._everything or any(chosen for _, chosen, _ in self._open)

@@ -87,7 +87,7 @@ def gradients(function: Callable[[Dict[str, Traced]], Traced], parameters: Array
     inputs = {name: Traced(np.asarray(v, np.float64)) for name, v in parameters.items()}
     result = function(inputs)
     pending = {result.order: result}
-    totals = {result.order: np.ones(())}  # type: Dict[int, np.ndarray]
+    totals: Dict[int, np.ndarray] = {result.order: np.ones(())}
     while pending:
         node = pending.pop(max(pending))
         for parent, pullback in node.parents:
@@ -126,7 +126,7 @@ def _swap(x: np.ndarray) -> np.ndarray:
 
 
 # For each input x, y of a function with result z: the gradient g of z to the gradient of the input.
-_PULLBACKS = {
+_PULLBACKS: Dict[Any, Tuple[Callable[..., np.ndarray], ...]] = {
     np.add: (lambda g, z, x, y: g, lambda g, z, x, y: g),
     np.subtract: (lambda g, z, x, y: g, lambda g, z, x, y: -g),
     np.multiply: (lambda g, z, x, y: g * y, lambda g, z, x, y: g * x),
@@ -138,4 +138,4 @@ _PULLBACKS = {
     np.sqrt: (lambda g, z, x: g * 0.5 / z,),
     np.exp: (lambda g, z, x: g * z,),
     np.log: (lambda g, z, x: g / x,),
-}  # type: Dict[Any, Tuple[Callable[..., np.ndarray], ...]]
+}

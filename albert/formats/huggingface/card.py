@@ -1,6 +1,6 @@
 """The model card: what the model is, how it was trained and how good it is, in its own numbers."""
 
-from typing import Dict, Mapping, Optional
+from typing import Dict, List, Mapping, Optional
 
 from albert.checkpoints.folder import Checkpoint
 from albert.formats.huggingface.config import REMOTE_CODE_FILE
@@ -102,7 +102,7 @@ def _data(manifest: Optional[dict]) -> Dict[str, object]:
 def _table(title: str, values: Mapping[str, object]) -> str:
     if not values:
         return ""
-    lines = ["", "## " + title, "", "| | |", "|---|---|"]  # type: List[str]
+    lines: List[str] = ["", "## " + title, "", "| | |", "|---|---|"]
     for name, value in values.items():
         shown = "{:.4f}".format(value) if isinstance(value, float) else value
         lines.append("| {} | {} |".format(name, shown))

@@ -35,7 +35,7 @@ class Key(NamedTuple):
 def encoder_keys(config: ModelConfig) -> Dict[str, Key]:
     """The keys of embeddings, blocks and pooler, by our names."""
     tree = parameter_tree(config)
-    keys = {}  # type: Dict[str, Key]
+    keys: Dict[str, Key] = {}
     tables, prefix = tree.embeddings, "albert.embeddings."
     _table(keys, prefix + "word_embeddings.weight", tables.word)
     _table(keys, prefix + "token_type_embeddings.weight", tables.token_type)

@@ -101,7 +101,7 @@ def _replace(pattern: str, content: str) -> Dict[str, Any]:
 
 def _class(belongs) -> str:
     """The ranges of characters with a property, as inside the brackets of a regular expression."""
-    ranges = []  # type: List[List[int]]
+    ranges: List[List[int]] = []
     for code in range(sys.maxunicode + 1):
         if belongs(chr(code)):
             if ranges and ranges[-1][1] == code - 1:

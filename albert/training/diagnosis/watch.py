@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import numpy as np
 from absl import logging
@@ -15,7 +15,7 @@ from albert.system.files import atomic_write
 from albert.training.diagnosis.data import data_facts
 from albert.training.diagnosis.diagnose import diagnose
 from albert.training.diagnosis.facts import LEFT_PLATEAU, Facts, Finding, Settings, state_of
-from albert.training.diagnosis.probe import EXAMPLES, movement, output_facts, trust_facts
+from albert.training.diagnosis.probe import EXAMPLES, Movement, movement, output_facts, trust_facts
 from albert.training.log.metrics import read_metrics
 from albert.training.log.step_lines import append_line, cut_lines, read_lines
 from albert.training.options import TrainingOptions
@@ -61,7 +61,8 @@ class Watch:
         self._settings = settings_of(options, state.parameters)
         self._data = data_facts(data)
         self._probe = data.rows(min(EXAMPLES, data.dataset.size))
-        self._lines, self._entries = [], []  # type: List[Dict], List[Dict]
+        self._lines: List[Dict] = []
+        self._entries: List[Dict] = []
         if options.output_dir:
             self._lines = read_metrics(options.output_dir)
             self._entries = read_lines(os.path.join(options.output_dir, FINDINGS_FILE))
@@ -99,7 +100,8 @@ class Watch:
             cut_lines(os.path.join(self._options.output_dir, FINDINGS_FILE), step)
         last = {entry["name"]: entry["state"] for entry in self._entries}
         self._names = {name for name, state in last.items() if state == "appeared"}
-        self._weights, self._step = self._snapshot(), None  # type: Optional[Dict], Optional[int]
+        self._weights = self._snapshot()
+        self._step: Optional[int] = None
 
     def _snapshot(self) -> Dict[str, np.ndarray]:
         return {name: variable.numpy() for name, variable in self._state.parameters.items()}
@@ -107,7 +109,7 @@ class Watch:
     def look(self, line: Dict) -> List[Finding]:
         """Takes in a line of the metrics; logs and keeps what is newly wrong, or no longer."""
         self._lines.append(line)
-        moved = None  # type: Optional[Movement]
+        moved: Optional[Movement] = None
         if line["kind"] == "train":
             weights = self._snapshot()
             if self._step is not None:

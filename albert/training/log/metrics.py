@@ -90,7 +90,7 @@ def _add_scalars(writer, kind: str, step: int, values: Mapping[str, float]) -> N
 
 def format_line(step: int, total: int, values: Dict[str, float], seconds_left: float) -> str:
     """One log line: step, losses with accuracies, rate, gradient norm, speed, time left."""
-    parts = ["step {}/{}".format(step, total), "loss {:.4f}".format(values["loss"])]  # type: List[str]
+    parts: List[str] = ["step {}/{}".format(step, total), "loss {:.4f}".format(values["loss"])]
     for task, label in (("masked_lm", "mlm"), ("sentence_order", "sop")):
         if task + "_loss" in values:
             parts.append(

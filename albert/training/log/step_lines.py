@@ -9,7 +9,7 @@ from albert.system.files import atomic_write
 
 def read_lines(path: str) -> List[Dict]:
     """The lines of a file, none where there is no file; one cut off by a crash ends the list."""
-    lines = []  # type: List[Dict]
+    lines: List[Dict] = []
     if not os.path.isfile(path):
         return lines
     with open(path, encoding="utf-8") as handle:
