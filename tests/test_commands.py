@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,17 +28,19 @@ from albert.checkpoints.manager import (
 )
 from albert.checkpoints.results import read_results
 from albert.commands import flags as albert_flags
+from albert.commands import pretrain
 from albert.compat import tf
 from albert.model.config import CONFIG_DIRECTORY, ModelConfig
+from albert.model.losses import WeightedSum
 from albert.model.parameters import initial_values
 from albert.optim.rates import rate_warning, suggested_rate
 from albert.system.command_line import parse
 from albert.system.errors import exit_on_usage_error
 from albert.system.files import held
-from albert.training import evaluation as held_out
-from albert.training import loop
+from albert.training import evaluation, learner
 from albert.training.log.metrics import read_metrics
 from albert.training.step import StepResult
+from albert.training.totals import Totals
 
 TRAIN, VALIDATE = "multigpu_pretraining.py", "validation.py"
 
@@ -359,10 +362,10 @@ def mistakes(work):
         (dict(export_dir=other), "--export_dir=.* is not empty"),
         (dict(reduction="nccl"), "needs a GPU of its own"),
         (dict(do_eval=True, no_save=True), "--do_eval takes .* leave out --no_save"),
-        (dict(log_steps=0), "--log_steps=0: must be above 0"),
-        (dict(random_seed=-1), "--random_seed=-1: must not be negative"),
-        (dict(adam_beta1=1.5), "--adam_beta1=1.5: must be in 0 <= decay < 1"),
-        (dict(small=2), "--small=2.0: must be in 0 < share <= 1"),
+        (dict(log_steps=0), "--log_steps must be above 0. Received 0"),
+        (dict(random_seed=-1), "--random_seed must not be negative. Received -1"),
+        (dict(adam_beta1=1.5), "--adam_beta1 must be in 0 <= decay < 1. Received 1.5"),
+        (dict(small=2), "--small must be in 0 < share <= 1. Received 2.0"),
         (dict(checkpoint="model.ckpt-7"), "To train from it: --init_checkpoint=model.ckpt-7"),
     ]
 
@@ -403,7 +406,7 @@ def test_a_finished_run_can_be_exported_by_the_same_command(work, capsys, monkey
         os.remove(path)
     export = "--export_dir={}".format(work / "served" / "1")
     with monkeypatch.context() as patched:
-        patched.setattr(multigpu_pretraining, "write_pretraining_model", lambda *_: 1 / 0)
+        patched.setattr(pretrain, "write_pretraining_model", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             main(export)
     assert not (work / "served").exists()
@@ -428,9 +431,74 @@ def test_validation_writes_its_results_into_a_new_folder(work):
     assert read_results(str(work / "new"))["global_step"] == 2
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"hidden_act": "relu"}, {"num_attention_heads": 7}, {"num_hidden_layers": 2}],
+    ids=lambda change: "-".join(change),
+)
+def test_a_run_is_evaluated_as_the_model_it_is(work, capsys, change):
+    """A config that computes something else gives no number, and none is needed."""
+    with flagsaver.flagsaver():
+        assert multigpu_pretraining.main([TRAIN] + training_flags(work, 2)) == 0
+    flags = ["--input_file={}".format(work / "held_out.tfrecord"), "--use_gpu=False"]
+    flags.append("--output_dir={}".format(work / "out"))
+    with flagsaver.flagsaver():
+        assert validation.main([VALIDATE] + flags) == 0
+    first = (work / "out" / "eval_results.txt").read_text()
+    with flagsaver.flagsaver():
+        same = "--albert_config_file={}".format(work / "small.json")
+        assert validation.main([VALIDATE] + flags + [same]) == 0
+    assert (work / "out" / "eval_results.txt").read_text() == first
+    (work / "other.json").write_text(json.dumps(dict(SIZES, layout="google", **change)))
+    other = "--albert_config_file={}".format(work / "other.json")
+    with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
+        validation.main([VALIDATE] + flags + [other])
+    assert ended.value.code == 2
+    assert "says that {} is".format(*change) in capsys.readouterr().err
+
+
+def test_an_evaluation_that_a_break_took_is_made_up_for(work):
+    """Killed between the checkpoint of a step and its evaluation, also of the last step."""
+    flags = training_flags(work, 10, eval_file=work / "held_out.tfrecord", eval_steps=5)
+    with flagsaver.flagsaver():
+        assert multigpu_pretraining.main([TRAIN] + flags) == 0
+    whole = [line for line in read_metrics(str(work / "out")) if line["kind"] == "eval"]
+    path = work / "out" / "metrics.jsonl"
+    kept = [
+        line for line in path.read_text().splitlines() if '"kind": "eval", "step": 10' not in line
+    ]
+    path.write_text("\n".join(kept) + "\n")
+    shutil.rmtree(str(work / "out" / "best"))
+    with flagsaver.flagsaver():
+        assert multigpu_pretraining.main([TRAIN] + flags) == 0
+    again = [line for line in read_metrics(str(work / "out")) if line["kind"] == "eval"]
+    assert [(line["step"], line["loss"]) for line in again] == [
+        (line["step"], line["loss"]) for line in whole
+    ]
+    assert read_results(str(work / "out" / "best"))["global_step"] == 10
+
+
+def test_optimizer_and_step_are_built_once(work, monkeypatch):
+    built = []
+    for name in ("make_optimizer", "make_train_step"):
+        plain = getattr(learner, name)
+        count = lambda *how, name=name, plain=plain: built.append(name) or plain(*how)  # noqa: E731
+        monkeypatch.setattr(learner, name, count)
+    with flagsaver.flagsaver():
+        assert multigpu_pretraining.main([TRAIN] + training_flags(work, 2)) == 0
+    assert built == ["make_optimizer", "make_train_step"]
+
+
+def test_means_of_nothing_are_no_loss():
+    assert Totals().means() == {}
+    totals = Totals()
+    totals.add({"masked_lm_loss": WeightedSum(0.0, 0.0)})
+    assert totals.means() == {}
+
+
 def test_an_evaluation_that_is_no_number_is_never_the_best(work, monkeypatch):
     losses = iter([5.0, float("nan"), 6.0])
-    monkeypatch.setattr(held_out, "evaluate", lambda *_: {"loss": next(losses)})
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_: {"loss": next(losses)})
     flags = training_flags(work, 3, eval_file=work / "held_out.tfrecord", eval_steps=1)
     with flagsaver.flagsaver():
         assert multigpu_pretraining.main([TRAIN] + flags) == 0
@@ -520,12 +588,12 @@ def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(
     work, monkeypatch, capsys, bad, restored
 ):
     """From step `bad` on: two returns to the last checkpoint or the start, then exit code 2."""
-    factors, bests, plain = [], [], loop.build_step
+    rates, bests, plain = [], [], learner.make_train_step
 
-    def failing(options, state, devices, rate_factor):
-        factors.append(rate_factor)
+    def failing(objective, state, optimizer, schedule, *how):
+        rates.append(float(schedule(tf.constant(2))))  # where warm-up ends
         bests.append(latest_checkpoint(str(work / "out" / "best")))
-        step = plain(options, state, devices, rate_factor)
+        step = plain(objective, state, optimizer, schedule, *how)
 
         def run_step(batch):
             if int(state.global_step.numpy()) < bad:
@@ -535,7 +603,7 @@ def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(
 
         return run_step
 
-    monkeypatch.setattr(loop, "build_step", failing)
+    monkeypatch.setattr(learner, "make_train_step", failing)
     flags = training_flags(
         work, 60, log_steps=1, eval_file=work / "held_out.tfrecord", eval_steps=11
     )
@@ -549,7 +617,7 @@ def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(
         "undone": 2 * (bad - restored),
         "learning_rate": 1e-3,
     }
-    assert factors == [1.0, 0.5, 0.25]
+    assert rates == pytest.approx([rates[0], rates[0] / 2, rates[0] / 4])
     assert bests == [None] * 3  # that of step 11 was undone
     tensors = read_tensors(latest_checkpoint(str(work / "out")))
     assert int(tensors["global_step"]) == restored

@@ -132,3 +132,12 @@ def test_preprocessing_never_loads_tensorflow():
         [sys.executable, "-c", "\n".join(lines)], cwd=ROOT, stdout=subprocess.PIPE, check=True
     )
     assert done.stdout.decode().strip() == "False"
+
+
+@pytest.mark.parametrize("path", PRODUCT)
+def test_only_commands_read_flags(path):
+    """What a function does follows from its arguments, so that it can be called from Python."""
+    names = imports(path)
+    allowed = ("albert/commands/", "preprocess/commands/", "albert/system/command_line.py")
+    if not path.replace(os.sep, "/").startswith(allowed):
+        assert not {name for name in names if name.startswith("absl.flags")}, path

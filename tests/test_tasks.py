@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -25,7 +27,9 @@ from albert.tasks.predictor import Predictor
 from albert.tasks.task import Task
 from albert.text.encoder import TextEncoder
 from albert.text.tokenization import Tokenization
-from albert.training.step import StepOptions, make_train_step
+from albert.training import learner
+from albert.training.setup import claimed
+from albert.training.step import StepOptions, StepResult, make_train_step
 
 GOOD, BAD = ["makan", "minum", "lemak", "buah"], ["hujan", "panas", "pejabat", "menteri"]
 TAGS = {"makan": "VERB", "minum": "VERB", "di": "ADP", "ke": "ADP"}
@@ -183,7 +187,7 @@ def task_and_rows(kind, count=6):
 def test_towers_and_micro_batches_train_the_same_model(kind, layout, devices):
     config = ModelConfig.from_dict(dict(SIZES, layout=layout, vocab_size=PIECES))
     task, rows = task_and_rows(kind)
-    balance = class_weights(task, rows, True)
+    balance = class_weights(task, rows, "balanced")
     batch = make_batch(task, rows, 32)
     schedule = polynomial_with_warmup(1e-3, 100)
     final = []
@@ -213,8 +217,8 @@ def test_rare_labels_weigh_as_much_as_frequent_ones():
     task = Task("classification", ("a", "b"), 16, False, True)
     examples = [Text("saya", "a")] * 3 + [Text("awak", "b")]
     rows = features_of(task, encoder(), examples)
-    assert class_weights(task, rows, False) == [1.0, 1.0]
-    assert class_weights(task, rows, True) == pytest.approx([4 / 6.0, 2.0])
+    assert class_weights(task, rows, "none") == [1.0, 1.0]
+    assert class_weights(task, rows, "balanced") == pytest.approx([4 / 6.0, 2.0])
     config = ModelConfig.from_dict(dict(SIZES, layout="google", vocab_size=PIECES))
     weights = initial_weights(config, task, {}, seed=1)
     tensors = {name: tf.constant(value) for name, value in weights.items()}
@@ -340,6 +344,94 @@ def test_the_best_of_several_settings_is_kept(tmp_path):
     assert report["learning_rate"] == best["learning_rate"]
     assert open_fine_tuned(str(tuned)).config.hidden_dropout_prob == best["dropout"]
     assert not [name for name in tuned.iterdir() if name.is_dir()]
+
+
+def bad_gradients(monkeypatch, from_step):
+    """Every gradient is no number from a step on, as after an overflow."""
+    plain = learner.make_train_step
+
+    def failing(objective, state, *how):
+        step = plain(objective, state, *how)
+
+        def run(batch):
+            if int(state.global_step.numpy()) < from_step:
+                return step(batch)
+            state.skipped_steps.assign_add(1)
+            return StepResult({}, tf.constant(np.nan), tf.constant(0.0), tf.constant(False))
+
+        return run
+
+    monkeypatch.setattr(learner, "make_train_step", failing)
+
+
+@pytest.mark.parametrize("from_step", [0, 25])
+def test_gradients_that_stay_bad_end_it_with_a_sentence(tmp_path, monkeypatch, capsys, from_step):
+    small_run(tmp_path / "run", "google")
+    bad_gradients(monkeypatch, from_step)
+    assert finetune(tmp_path, "classification", "--num_train_epochs=2") == 2
+    said = capsys.readouterr().err
+    assert "The gradient stays without a finite value" in said and "Traceback" not in said
+    assert not (tmp_path / "tuned" / "report.json").exists()
+
+
+def interrupt_at(monkeypatch, step):
+    """Ctrl-C while a step is computed."""
+    plain = learner.make_train_step
+
+    def interrupting(objective, state, *how):
+        compute = plain(objective, state, *how)
+
+        def run(batch):
+            if int(state.global_step.numpy()) == step:
+                os.kill(os.getpid(), signal.SIGINT)
+            return compute(batch)
+
+        return run
+
+    monkeypatch.setattr(learner, "make_train_step", interrupting)
+
+
+@pytest.mark.parametrize("step,more", [(7, []), (27, []), (7, ["--trials=2"])])
+def test_interrupted_and_repeated_equals_unbroken(tmp_path, monkeypatch, capsys, step, more):
+    small_run(tmp_path / "run", "google")
+    flags = ["--num_train_epochs=2", "--num_gpu_cores=1"] + more
+    assert finetune(tmp_path, "classification", *flags) == 0
+    os.rename(str(tmp_path / "tuned"), str(tmp_path / "unbroken"))
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, step)
+        assert finetune(tmp_path, "classification", *flags) == 128 + signal.SIGINT
+    assert not (tmp_path / "tuned" / "report.json").exists()
+    assert finetune(tmp_path, "classification", *(flags + ["--dropout=0.2"])) == 2
+    assert "unfinished fine-tuning with other flags (--dropout=0.1 --dropout=0.2)" in (
+        capsys.readouterr().err
+    )
+    assert finetune(tmp_path, "classification", *flags) == 0
+    reports = [
+        json.loads((tmp_path / name / "report.json").read_text()) for name in ("tuned", "unbroken")
+    ]
+    assert reports[0] == reports[1]
+    ours, theirs = [open_fine_tuned(str(tmp_path / name)) for name in ("tuned", "unbroken")]
+    for name, value in theirs.weights.items():
+        np.testing.assert_array_equal(ours.weights[name], value)
+    assert finetune(tmp_path, "classification", *flags) == 2
+    assert "is not empty" in capsys.readouterr().err
+
+
+def test_pre_training_into_a_fine_tuned_folder_changes_nothing_there(tmp_path, capsys):
+    small_run(tmp_path / "run", "google")
+    assert finetune(tmp_path, "classification", "--num_train_epochs=1", count=16) == 0
+    before = {path.name: path.read_bytes() for path in (tmp_path / "tuned").iterdir()}
+    config = ModelConfig.from_json_file(str(tmp_path / "tuned" / "albert_config.json"))
+    with pytest.raises(UsageError, match="holds a fine-tuned model"):
+        with claimed(str(tmp_path / "tuned"), config, "--small=1.0\n"):
+            pass
+    assert {path.name: path.read_bytes() for path in (tmp_path / "tuned").iterdir()} == before
+
+
+def test_what_will_not_fit_is_refused_with_a_flag_of_the_command(tmp_path, capsys):
+    small_run(tmp_path / "run", "google")
+    assert finetune(tmp_path, "classification", "--memory_limit_gb=0.01") == 2
+    assert "A step of this run takes about" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

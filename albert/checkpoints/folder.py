@@ -1,5 +1,6 @@
 """What a run folder tells about one of its checkpoints: config, weights, numbers, flags."""
 
+import json
 import os
 from typing import Dict, NamedTuple, Optional
 
@@ -18,6 +19,7 @@ from albert.system.errors import UsageError
 CONFIG_FILE = "albert_config.json"
 FLAGS_FILE = "flags.txt"
 BEST_DIRECTORY = "best"
+TASK_FILE = "task.json"  # only in the folder of a fine-tuned model
 
 
 class Checkpoint(NamedTuple):
@@ -66,6 +68,50 @@ def find_checkpoint(name: Optional[str], directory: Optional[str]) -> str:
             "checkpoint.".format(directory)
         )
     return prefix
+
+
+def config_of_run(
+    directory: Optional[str], prefix: str, given: Optional[ModelConfig] = None
+) -> ModelConfig:
+    """The model of a checkpoint, as the folder it lies in says.
+
+    Args:
+      directory: The run's, if it is known.
+      prefix: The checkpoint.
+      given: What the user says it is; used where no folder says anything.
+
+    Raises:
+      UsageError: The user's is another model, or nobody says which it is.
+    """
+    beside = os.path.dirname(prefix)
+    for folder in (beside, os.path.dirname(os.path.abspath(beside)), directory):
+        # A run keeps its best checkpoint in a folder of its own, which has no config.
+        above = folder not in (beside, directory)
+        if folder is None or above and os.path.basename(beside) != BEST_DIRECTORY:
+            continue
+        path = os.path.join(folder, CONFIG_FILE)
+        if os.path.isfile(path):
+            own = ModelConfig.from_json_file(path)
+            _check_same_model(own, given, path)
+            return own
+    if given is None:
+        raise UsageError(
+            "No {} beside {}. Pass the model it holds: --albert_config_file or --model.".format(
+                CONFIG_FILE, prefix
+            )
+        )
+    return given
+
+
+def _check_same_model(own: ModelConfig, given: Optional[ModelConfig], path: str) -> None:
+    field = own.difference(given) if given else None
+    if field:
+        raise UsageError(
+            "{} says that {} is {}, but the config given says {}. Leave out --model and "
+            "--albert_config_file: the run's own config is used.".format(
+                path, field, json.dumps(getattr(own, field)), json.dumps(getattr(given, field))
+            )
+        )
 
 
 def open_checkpoint(

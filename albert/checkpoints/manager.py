@@ -1,6 +1,7 @@
 """Checkpoints of a run: written aside, made current when complete, the oldest removed."""
 
 import contextlib
+import dataclasses
 import glob
 import os
 import re
@@ -10,12 +11,31 @@ from typing import Dict, Iterator, List, Mapping, Optional, Set
 import numpy as np
 
 from albert.compat import tf
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, check_above_0, check_not_negative
 from albert.system.files import atomic_write, sync_directory
 
 PREFIX = "model.ckpt-"
 _STATE_FILE = "checkpoint"
 _ASIDE = ".saving"
+
+
+@dataclasses.dataclass(frozen=True)
+class SavingOptions:
+    """Where a run is kept, and how often it is saved.
+
+    Attributes:
+      output_dir: Its folder, or None to write nothing.
+      save_checkpoints_steps: Updates between checkpoints.
+      keep_checkpoint_max: Rolling checkpoints kept; 0 keeps all.
+    """
+
+    output_dir: Optional[str] = None
+    save_checkpoints_steps: int = 1000
+    keep_checkpoint_max: int = 5
+
+    def __post_init__(self) -> None:
+        check_above_0("save_checkpoints_steps", self.save_checkpoints_steps)
+        check_not_negative("keep_checkpoint_max", self.keep_checkpoint_max)
 
 
 def write_tensors(prefix: str, tensors: Mapping[str, tf.Tensor]) -> None:
@@ -106,6 +126,10 @@ class CheckpointManager:
         """Writes into `directory`, keeping `keep` rolling checkpoints (0 keeps all)."""
         self._directory = directory
         self._keep = keep
+
+    def latest(self) -> Optional[str]:
+        """The prefix of the current checkpoint; None if there is none."""
+        return latest_checkpoint(self._directory)
 
     def save(self, variables: Mapping[str, tf.Variable], step: int) -> str:
         """Saves all variables as the current checkpoint and returns its prefix."""

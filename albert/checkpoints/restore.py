@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from typing import Dict, List, Mapping, NamedTuple
+from typing import Dict, List, Mapping, NamedTuple, Tuple
 
 import numpy as np
 from absl import logging
@@ -26,17 +26,22 @@ class Comparison(NamedTuple):
 
 def compare(config: ModelConfig, tensors: Mapping[str, np.ndarray]) -> Comparison:
     """Compares a checkpoint's weights with a model's; slots and counters are left out."""
-    specs = parameter_specs(config)
+    return _compare({name: spec.shape for name, spec in parameter_specs(config).items()}, tensors)
+
+
+def _compare(
+    shapes: Mapping[str, Tuple[int, ...]], tensors: Mapping[str, np.ndarray]
+) -> Comparison:
     counters = (GLOBAL_STEP, SKIPPED_STEPS, "loss_scale", "loss_scale_good_steps")
     return Comparison(
-        [name for name in specs if name not in tensors],
-        sorted(n for n in tensors if n not in specs and n not in counters and not is_slot(n)),
+        [name for name in shapes if name not in tensors],
+        sorted(n for n in tensors if n not in shapes and n not in counters and not is_slot(n)),
         [
             "{}: {} in the checkpoint, {} in the config".format(
-                name, list(tensors[name].shape), list(spec.shape)
+                name, list(tensors[name].shape), list(shape)
             )
-            for name, spec in specs.items()
-            if name in tensors and tuple(tensors[name].shape) != spec.shape
+            for name, shape in shapes.items()
+            if name in tensors and tuple(tensors[name].shape) != shape
         ],
     )
 
@@ -55,7 +60,7 @@ def load_model(config: ModelConfig, prefix: str) -> SavedModel:
       UsageError: The checkpoint is of another layout, or a weight is missing or has another shape.
     """
     tensors = read_tensors(prefix)
-    _check_complete(config, tensors, prefix)
+    _check_complete(config, compare(config, tensors), tensors, prefix)
     weights = {name: tensors[name].astype(np.float32) for name in parameter_specs(config)}
     return SavedModel(weights, int(tensors.get(GLOBAL_STEP, 0)))
 
@@ -67,7 +72,8 @@ def resume(config: ModelConfig, state: TrainState, prefix: str) -> None:
       UsageError: The checkpoint is of another model, or lacks the optimizer's slots.
     """
     tensors = read_tensors(prefix)
-    _check_complete(config, tensors, prefix)
+    shapes = {name: tuple(value.shape.as_list()) for name, value in state.parameters.items()}
+    _check_complete(config, _compare(shapes, tensors), tensors, prefix)
     for name, variable in state.parameters.items():
         variable.assign(tensors[name])
     for slot, variable in state.slots.items():
@@ -139,9 +145,10 @@ def without_absent_final_norm(config: ModelConfig, prefix: str) -> ModelConfig:
     return dataclasses.replace(config, final_layer_norm=False)
 
 
-def _check_complete(config: ModelConfig, tensors: Mapping[str, np.ndarray], prefix: str) -> None:
+def _check_complete(
+    config: ModelConfig, found: Comparison, tensors: Mapping[str, np.ndarray], prefix: str
+) -> None:
     check_layout(config, tensors, prefix)
-    found = compare(config, tensors)
     if found.mismatched:
         raise UsageError(_mismatch(prefix, found))
     if found.missing:

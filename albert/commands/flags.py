@@ -1,19 +1,20 @@
 """The flags of the training and validation commands, under the field's names."""
 
-import dataclasses
-from typing import List, Sequence
+import functools
+from typing import Any, Dict, Optional, Sequence
 
 from absl import flags, logging
 
-from albert.data.batches import expand_files
 from albert.data.packing import PADDINGS
-from albert.data.records import read_manifest
 from albert.model.config import ModelConfig
 from albert.model.precision import POLICIES
 from albert.optim.optimizers import OPTIMIZERS, TRUST_RATIOS
-from albert.system.command_line import describe, parse
+from albert.system.command_line import define_option, own_flags, parse
 from albert.system.devices import XLA_MODES
 from albert.system.errors import UsageError
+from albert.system.options import flag_lines
+from albert.training.options import FIELDS
+from albert.training.setup import preset
 from albert.training.step import REDUCTIONS
 
 FLAGS = flags.FLAGS
@@ -29,33 +30,7 @@ _INERT = (
     "iterations_per_loop",
     "masked_lm_budget",
 )
-_NOT_HERE = ("masked_lm_prob",)  # chosen when records are built
-
-# Numbers that are divided by, counted with or asked for one at a time.
-_ABOVE_0 = (
-    "clip_norm",
-    "eval_batch_size",
-    "eval_steps",
-    "gradient_accumulation_steps",
-    "log_steps",
-    "max_eval_steps",
-    "max_predictions_per_seq",
-    "max_seq_length",
-    "memory_limit_gb",
-    "num_train_steps",
-    "save_checkpoints_steps",
-    "train_batch_size",
-)
-_NOT_BELOW_0 = (
-    "adam_epsilon",
-    "keep_checkpoint_max",
-    "max_rollbacks",
-    "random_seed",
-    "start_warmup_step",
-    "stop_on_plateau",
-    "weight_decay",
-)
-_MOMENT_DECAYS = ("adam_beta1", "adam_beta2")
+_UNKEPT = _INERT + ("masked_lm_prob",)  # chosen when records are built
 
 
 class _RateParser(flags.FloatParser):
@@ -66,74 +41,74 @@ class _RateParser(flags.FloatParser):
         return argument if argument == "auto" else super().convert(argument)
 
 
+_option = functools.partial(define_option, FIELDS)
+
 # The model.
 flags.DEFINE_string("albert_config_file", None, "Model config, JSON; also by bare name.")
 flags.DEFINE_alias("bert_config_file", "albert_config_file")
 flags.DEFINE_string("model", None, "Preset of albert_config/; its vocab_size is the records'.")
-flags.DEFINE_string("init_checkpoint", None, "Start from the weights of this checkpoint.")
-flags.DEFINE_bool("init_from_group0", False, "Copy group 0 of the checkpoint to new groups.")
+_option("init_checkpoint", "Start from the weights of this checkpoint.")
+_option("init_from_group0", "Copy group 0 of the checkpoint to new groups.")
 
 # The records.
-flags.DEFINE_string("input_file", None, "Record files: comma list and globs, plain or GZIP.")
-flags.DEFINE_string("eval_file", None, "Held-out record files.")
-flags.DEFINE_integer("max_seq_length", None, "Length of the records; default: as they are.")
-flags.DEFINE_integer(
-    "max_predictions_per_seq", None, "Predictions of the records; default: as they are."
-)
-flags.DEFINE_float("small", 1.0, "Share of the records to train on, for a quick look.")
+_option("input_file", "Record files: comma list and globs, plain or GZIP.")
+_option("eval_file", "Held-out record files.")
+_option("max_seq_length", "Length of the records; default: as they are.")
+_option("max_predictions_per_seq", "Predictions of the records; default: as they are.")
+_option("small", "Share of the records to train on, for a quick look.")
 
 # The run.
-flags.DEFINE_string("output_dir", None, "Run directory; default runs/pretrain-DATE_TIME.")
+_option("output_dir", "Run directory; default runs/pretrain-DATE_TIME.")
 flags.DEFINE_bool("do_train", True, "Train.")
 flags.DEFINE_bool("do_eval", False, "Evaluate at the end.")
-flags.DEFINE_integer("train_batch_size", 32, "Global batch: all towers together.")
-flags.DEFINE_integer("eval_batch_size", None, "Global batch of evaluation; default: 8 a tower.")
-flags.DEFINE_integer("num_train_steps", 100000, "Updates in the whole run.")
-flags.DEFINE_integer("save_checkpoints_steps", 1000, "Updates between checkpoints.")
-flags.DEFINE_integer("keep_checkpoint_max", 5, "Rolling checkpoints kept; 0 keeps all.")
-flags.DEFINE_integer("eval_steps", 1000, "Updates between evaluations of --eval_file.")
-flags.DEFINE_integer("max_eval_steps", None, "Batches an evaluation reads at most.")
-flags.DEFINE_integer("log_steps", 100, "Updates between log lines.")
+_option("train_batch_size", "Global batch: all towers together.")
+_option("eval_batch_size", "Global batch of evaluation; default: 8 a tower.")
+_option("num_train_steps", "Updates in the whole run.")
+_option("save_checkpoints_steps", "Updates between checkpoints.")
+_option("keep_checkpoint_max", "Rolling checkpoints kept; 0 keeps all.")
+_option("eval_steps", "Updates between evaluations of --eval_file.")
+_option("max_eval_steps", "Batches an evaluation reads at most.")
+_option("log_steps", "Updates between log lines.")
 flags.DEFINE_bool("use_gpu", None, "GPUs or the CPU; default: GPUs where there are any.")
 flags.DEFINE_integer("num_gpu_cores", 0, "Towers; 0: all GPUs, or one for each core of the CPU.")
-flags.DEFINE_enum("precision", "float32", sorted(POLICIES), "In which type towers compute.")
-flags.DEFINE_enum("xla", "auto", XLA_MODES, "Whether XLA compiles the towers.")
-flags.DEFINE_enum("padding", "auto", PADDINGS, "What to do about padding: nothing, cut, or pack.")
-flags.DEFINE_integer("gradient_accumulation_steps", 1, "Micro-batches of a tower's share.")
-flags.DEFINE_bool("recompute", False, "Compute activations twice to save their memory.")
-flags.DEFINE_float("memory_limit_gb", None, "GB a device's towers may take; default: what is free.")
+_option("precision", "In which type towers compute.", sorted(POLICIES))
+_option("xla", "Whether XLA compiles the towers.", XLA_MODES)
+_option("padding", "What to do about padding: nothing, cut, or pack.", PADDINGS)
+_option("gradient_accumulation_steps", "Micro-batches of a tower's share.")
+_option("recompute", "Compute activations twice to save their memory.")
+_option("memory_limit_gb", "GB a device's towers may take; default: what is free.")
 flags.DEFINE_bool("find_batch_size", False, "Try micro-batches, print the largest that fits, end.")
-flags.DEFINE_enum("reduction", "tree", REDUCTIONS, "How gradients of towers are added.")
-flags.DEFINE_integer("random_seed", 12345, "Of weights, data order and dropout.")
-flags.DEFINE_float("stop_on_plateau", 0.0, "Minutes after which a run that learns nothing ends.")
-flags.DEFINE_integer(
-    "max_rollbacks", 2, "Returns to the last checkpoint or the start, at half the rate."
-)
+_option("reduction", "How gradients of towers are added.", REDUCTIONS)
+_option("random_seed", "Of weights, data order and dropout.")
+_option("stop_on_plateau", "Minutes after which a run that learns nothing ends.")
+_option("max_rollbacks", "Returns to the last checkpoint or the start, at half the rate.")
 flags.DEFINE_bool("no_save", False, "Write nothing at all.")
 flags.DEFINE_string("export_dir", None, "Write a SavedModel here after the training.")
-flags.DEFINE_bool("tqdm_off", False, "No progress bars.")
+_option("tqdm_off", "No progress bars.")
 flags.DEFINE_string("checkpoint", None, "Validation: a checkpoint; default: the latest.")
 
 # The optimizer.
-flags.DEFINE_enum("optimizer", "lamb", sorted(OPTIMIZERS), "Optimizer.")
+_option("optimizer", "Optimizer.", sorted(OPTIMIZERS))
 flags.DEFINE(
     _RateParser(),
     "learning_rate",
-    "auto",
+    FIELDS["learning_rate"].default,
     "Peak rate; auto: from optimizer, model, batch size and number of updates.",
     serializer=flags.ArgumentSerializer(),
 )
-flags.DEFINE_float("poly_power", 1.0, "Power of the polynomial decay.")
-flags.DEFINE_integer("num_warmup_steps", None, "Updates of warm-up; default: a tenth of all.")
-flags.DEFINE_integer("start_warmup_step", 0, "Update at which warm-up begins.")
-flags.DEFINE_float("weight_decay", 0.01, "Decoupled weight decay.")
-flags.DEFINE_float("adam_beta1", 0.9, "Decay of the first moment.")
-flags.DEFINE_float("adam_beta2", 0.999, "Decay of the second moment.")
-flags.DEFINE_float("adam_epsilon", 1e-6, "Added to the root of the second moment.")
-flags.DEFINE_float("clip_norm", 1.0, "Largest global norm of the gradient.")
-flags.DEFINE_bool("bias_correction", False, "Adam's correction of young moments.")
+_option("poly_power", "Power of the polynomial decay.")
+_option("num_warmup_steps", "Updates of warm-up; default: a tenth of all.")
+_option("start_warmup_step", "Update at which warm-up begins.")
+_option("weight_decay", "Decoupled weight decay.")
+_option("adam_beta1", "Decay of the first moment.")
+_option("adam_beta2", "Decay of the second moment.")
+_option("adam_epsilon", "Added to the root of the second moment.")
+_option("clip_norm", "Largest global norm of the gradient.")
+_option("bias_correction", "Adam's correction of young moments.")
 flags.DEFINE_list(
-    "exclude_from_weight_decay", ["LayerNorm", "bias"], "Patterns of parameters without decay."
+    "exclude_from_weight_decay",
+    list(FIELDS["exclude_from_weight_decay"].default),
+    "Patterns of parameters without decay.",
 )
 flags.DEFINE_enum(
     "trust_ratio",
@@ -146,27 +121,15 @@ for _name in _INERT:
     flags.DEFINE_string(_name, None, "Accepted for old commands; does nothing here.")
 flags.DEFINE_string("masked_lm_prob", None, "Accepted for old commands: records carry masks.")
 
-for _name in _ABOVE_0:
-    flags.register_validator(_name, lambda value: value is None or value > 0, "must be above 0")
-for _name in _NOT_BELOW_0:
-    flags.register_validator(_name, lambda value: value >= 0, "must not be negative")
-for _name in _MOMENT_DECAYS:
-    flags.register_validator(_name, lambda value: 0 <= value < 1, "must be in 0 <= decay < 1")
-flags.register_validator("small", lambda value: 0 < value <= 1, "must be in 0 < share <= 1")
-
-
-def own_flags() -> List[str]:
-    """Names of the flags defined here, without absl's own."""
-    names = set()
-    for module, found in FLAGS.flags_by_module_dict().items():
-        if module == __name__:
-            names.update(flag.name for flag in found)
-    return sorted(names - {"bert_config_file"})
-
 
 def flags_text() -> str:
     """Every flag of this run as a flagfile."""
-    return describe([name for name in own_flags() if name not in _INERT + _NOT_HERE])
+    return flag_lines({name: value for name, value in flag_values().items() if name not in _UNKEPT})
+
+
+def flag_values() -> Dict[str, Any]:
+    """The values of all flags defined here, by name."""
+    return {name: FLAGS[name].value for name in own_flags(__name__)}
 
 
 def parse_command_line(argv: Sequence[str]) -> None:
@@ -192,12 +155,17 @@ def _warn_about_inert_flags() -> None:
         logging.info("--masked_lm_prob is a choice of the records; training uses their masks")
 
 
-def model_config() -> ModelConfig:
+def model_config(required: bool = True) -> Optional[ModelConfig]:
     """The config named by --albert_config_file or --model.
+
+    Args:
+      required: Whether one must be named; else None stands for that of the run.
 
     Raises:
       UsageError: Neither or both were given, or the config is refused.
     """
+    if not (required or FLAGS.albert_config_file or FLAGS.model):
+        return None
     if bool(FLAGS.albert_config_file) == bool(FLAGS.model):
         raise UsageError(
             "Pass one of --albert_config_file=albert_config/base.json and --model=base. Received "
@@ -205,14 +173,4 @@ def model_config() -> ModelConfig:
         )
     if FLAGS.albert_config_file:
         return ModelConfig.from_json_file(FLAGS.albert_config_file)
-    return _with_vocabulary_of_records(ModelConfig.from_json_file(FLAGS.model))
-
-
-def _with_vocabulary_of_records(preset: ModelConfig) -> ModelConfig:
-    """A preset is sizes; how many pieces there are is a fact about the records."""
-    records = FLAGS.input_file or FLAGS.eval_file
-    manifest = read_manifest(expand_files(records)[0]) if records else None
-    size = (manifest or {}).get("vocab_size", preset.vocab_size)
-    if size != preset.vocab_size:
-        logging.info("vocab_size = %d as in the records, instead of the preset's", size)
-    return dataclasses.replace(preset, vocab_size=size)
+    return preset(FLAGS.model, FLAGS.input_file or FLAGS.eval_file)

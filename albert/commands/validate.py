@@ -1,25 +1,35 @@
 """Evaluates a checkpoint on held-out records and writes eval_results.txt.
 
-python3 validation.py --input_file=valid.tfrecord --output_dir=pretraining_output --model=base
+python3 validation.py --input_file=valid.tfrecord --output_dir=pretraining_output
 """
+
+from typing import Sequence
 
 from albert.commands import flags as albert_flags
 from albert.system.command_line import help_printed
 from albert.system.devices import choose_devices
 from albert.system.errors import exit_on_usage_error
-from albert.training.evaluation import validate
+from albert.system.options import options_of
+from albert.training.evaluation import ValidationOptions, validate
 
 FLAGS = albert_flags.FLAGS
 
 
-def main(argv) -> int:
+def validate_as_told(argv: Sequence[str]) -> None:
+    """Evaluates what the flags name, on devices of its own."""
+    options = options_of(ValidationOptions, albert_flags.flag_values())
+    model = albert_flags.model_config(required=False)
+    batches = [FLAGS.eval_batch_size] if FLAGS.eval_batch_size else []
+    devices = choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv, batches, FLAGS.xla)
+    validate(options, devices, model)
+
+
+def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
     FLAGS.set_default("do_train", False)
     if help_printed(argv, __doc__):
         return 0
     with exit_on_usage_error():
         albert_flags.parse_command_line(argv)
-        batches = [FLAGS.eval_batch_size] if FLAGS.eval_batch_size else []
-        devices = choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv, batches, FLAGS.xla)
-        validate(albert_flags.model_config(), devices)
+        validate_as_told(argv)
     return 0

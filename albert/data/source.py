@@ -1,5 +1,6 @@
 """Opens the record files of a command and fixes what every record must look like."""
 
+import dataclasses
 from typing import Optional
 
 import numpy as np
@@ -7,12 +8,57 @@ from absl import logging
 
 from albert.data.batches import expand_files
 from albert.data.dataset import Batch, RecordDataset, Shapes
-from albert.data.packing import Layout, choose_padding, row_layout
+from albert.data.packing import PADDINGS, Layout, choose_padding, row_layout
 from albert.data.records import PREDICTION_FEATURES, SENTENCE_LABEL, SEQUENCE_FEATURES
 from albert.model.config import ModelConfig
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, check_above_0, check_one_of
 
 _SAMPLE = 2048
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions:
+    """Which records a run reads, and how it lays them out.
+
+    Attributes:
+      input_file: Record files to train on, comma list and globs.
+      eval_file: Held-out record files, or None.
+      max_seq_length: S, or None for that of the records.
+      max_predictions_per_seq: P, or None for that of the records.
+      small: Share of the records to train on.
+      padding: What to do about padding; one of `packing.PADDINGS`.
+    """
+
+    input_file: Optional[str] = None
+    eval_file: Optional[str] = None
+    max_seq_length: Optional[int] = None
+    max_predictions_per_seq: Optional[int] = None
+    small: float = 1.0
+    padding: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_above_0("max_seq_length", self.max_seq_length)
+        check_above_0("max_predictions_per_seq", self.max_predictions_per_seq)
+        check_one_of("padding", self.padding, PADDINGS)
+        if not 0 < self.small <= 1:
+            raise UsageError("--small must be in 0 < share <= 1. Received {}.".format(self.small))
+
+    def open(self, flag: str, config: ModelConfig, progress: bool) -> "Data":
+        """Opens the records that one of the flags names; see `open_data`.
+
+        Args:
+          flag: "input_file" or "eval_file".
+          config: The model.
+          progress: Whether to show bars.
+        """
+        return open_data(
+            getattr(self, flag),
+            flag,
+            config,
+            self.max_seq_length,
+            self.max_predictions_per_seq,
+            progress,
+        )
 
 
 class Data:

@@ -4,7 +4,7 @@ import dataclasses
 import difflib
 import json
 import os
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import albert
 from albert.system.errors import UsageError
@@ -47,6 +47,15 @@ _BRIGHTMART_FIELDS = (
 _GOOGLE_FIELDS = ("num_hidden_groups", "inner_group_num")
 _GOOGLE_KEYS = _DEAD_GOOGLE_KEYS + _GOOGLE_FIELDS
 _BRIGHTMART_KEYS = _DEAD_BRIGHTMART_KEYS + _BRIGHTMART_FIELDS
+
+
+# Fields that decide how new weights are made and trained, not what they compute.
+_TRAINING_FIELDS = (
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "initializer_range",
+    "projection_initializer_range",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,6 +158,14 @@ class ModelConfig:
     def norm_placement(self) -> str:
         """Where blocks normalise: google after the residual, brightmart as configured."""
         return "postln" if self.layout == "google" else self.ln_type
+
+    def difference(self, other: "ModelConfig") -> Optional[str]:
+        """The first field in which two configs are different models; None if they are the same."""
+        for field in dataclasses.fields(self):
+            same = getattr(self, field.name) == getattr(other, field.name)
+            if not same and field.name not in _TRAINING_FIELDS:
+                return field.name
+        return None
 
     def to_json(self) -> str:
         """The config as JSON text, only with the keys of its layout."""

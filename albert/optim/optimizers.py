@@ -20,7 +20,7 @@ from albert.optim.transforms import (
     scale_by_trust_ratio,
     trust_ratio,
 )
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, check_above_0, check_not_negative
 
 TRUST_RATIOS = ("all", "decayed")
 
@@ -41,6 +41,9 @@ class OptimizerConfig:
         in has no weight decay.
       trust_ratio: LAMB: "all" parameters are rescaled (brightmart), or only "decayed" ones
         (google).
+
+    Raises:
+      UsageError: The optimizer or trust ratio is unknown, or a number is out of range.
     """
 
     name: str = "lamb"
@@ -52,6 +55,29 @@ class OptimizerConfig:
     bias_correction: bool = False
     exclude_from_weight_decay: Tuple[str, ...] = ("LayerNorm", "bias")
     trust_ratio: str = "decayed"
+
+    def __post_init__(self) -> None:
+        for kind, value, known in (
+            ("optimizer", self.name, OPTIMIZERS),
+            ("trust_ratio", self.trust_ratio, TRUST_RATIOS),
+        ):
+            if value not in known:
+                raise UsageError(
+                    "Unknown {} '{}'; must be one of: {}.".format(
+                        kind, value, ", ".join(sorted(known))
+                    )
+                )
+        check_above_0("clip_norm", self.clip_norm)
+        check_not_negative("adam_epsilon", self.epsilon)
+        check_not_negative("weight_decay", self.weight_decay)
+        for flag, decay in (("adam_beta1", self.b1), ("adam_beta2", self.b2)):
+            if not 0 <= decay < 1:
+                raise UsageError("--{} must be in 0 <= decay < 1. Received {}.".format(flag, decay))
+
+
+def original_trust_ratio(layout: str) -> str:
+    """Which parameters the layout's original rescales."""
+    return "all" if layout == "brightmart" else "decayed"
 
 
 def lamb(
@@ -131,21 +157,9 @@ def make_optimizer(config: OptimizerConfig, schedule: Schedule, names: Iterable[
     """Builds the optimizer that was asked for, and no other.
 
     Raises:
-      UsageError: The optimizer or trust ratio is unknown, or an exclusion matches nothing.
+      UsageError: An exclusion matches nothing.
     """
     names = list(names)
-    if config.name not in OPTIMIZERS:
-        raise UsageError(
-            "Unknown optimizer '{}'; must be one of: {}.".format(
-                config.name, ", ".join(sorted(OPTIMIZERS))
-            )
-        )
-    if config.trust_ratio not in TRUST_RATIOS:
-        raise UsageError(
-            "Unknown trust_ratio '{}'; must be one of: {}.".format(
-                config.trust_ratio, ", ".join(TRUST_RATIOS)
-            )
-        )
     decayed = decayed_names(names, config.exclude_from_weight_decay)
     adapted = frozenset(names) if config.trust_ratio == "all" else decayed
     return OPTIMIZERS[config.name](config, schedule, decayed, adapted)

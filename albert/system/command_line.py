@@ -9,11 +9,14 @@ import keyword
 import os
 import signal
 import sys
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from absl import flags, logging
 
 from albert.system.errors import UsageError, exit_on_usage_error
+from albert.system.options import Field, alternatives
+
+flags.disclaim_key_flags()  # a flag belongs to the module that asks `define_option` for it
 
 _MORE_HELP = """
 
@@ -71,14 +74,36 @@ def _warn_unknown(argument: str) -> None:
     logging.warning("Flag --%s is not known and does nothing%s", name, hint)
 
 
-def describe(names: Sequence[str]) -> str:
-    """The values of some flags as `--name=value` lines, readable again by `--flagfile`."""
-    lines = []
-    for name in sorted(names):
-        flag = flags.FLAGS[name]
-        if flag.value is not None:
-            lines.append(flag.serialize())
-    return "".join(line + "\n" for line in lines)
+def own_flags(module: str) -> List[str]:
+    """Names of the flags that a module defined, without aliases and absl's own."""
+    found = flags.FLAGS.flags_by_module_dict().get(module, [])
+    return sorted({flag.name for flag in found} - {"bert_config_file"})
+
+
+def define_option(
+    fields: Mapping[str, Field], name: str, what: str, choices: Optional[Sequence[str]] = None
+) -> None:
+    """Defines the flag of an option, with the type and the default it has there.
+
+    Args:
+      fields: As `options.fields_of` returns.
+      name: The flag.
+      what: Its help.
+      choices: The values it may have, if they are few.
+    """
+    kind, default = fields[name]
+    if choices:
+        flags.DEFINE_enum(name, default, choices, what)
+    else:
+        _DEFINE[alternatives(kind)[0]](name, default, what)
+
+
+_DEFINE: Dict[Any, Callable] = {
+    bool: flags.DEFINE_bool,
+    float: flags.DEFINE_float,
+    int: flags.DEFINE_integer,
+    str: flags.DEFINE_string,
+}
 
 
 def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequence[str]) -> None:

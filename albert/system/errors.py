@@ -3,7 +3,7 @@
 import contextlib
 import errno
 import sys
-from typing import Iterator, Sequence
+from typing import Iterator, Optional, Sequence
 
 
 class UsageError(ValueError):
@@ -12,6 +12,18 @@ class UsageError(ValueError):
     The message is one sentence or two: what is wrong, what was received, how to fix it. The
     commands print it without a traceback and exit with code 2.
     """
+
+
+def check_above_0(name: str, value: Optional[float]) -> None:
+    """Raises a UsageError unless a flag is not set or above 0."""
+    if value is not None and not value > 0:
+        raise UsageError("--{} must be above 0. Received {}.".format(name, value))
+
+
+def check_not_negative(name: str, value: Optional[float]) -> None:
+    """Raises a UsageError unless a flag is not set or at least 0."""
+    if value is not None and not value >= 0:
+        raise UsageError("--{} must not be negative. Received {}.".format(name, value))
 
 
 def check_one_of(name: str, value: str, allowed: Sequence[str]) -> None:

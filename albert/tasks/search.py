@@ -1,34 +1,49 @@
-"""A fine-tuning as a whole: one training or a small search, then the report of the best."""
+"""A fine-tuning as a whole: one training or a small search, then the report of the best.
 
+A folder is worked on until its report is written. Each setting trains in a folder of its own, from
+which a broken run goes on; what is kept of it is copied before that folder goes.
+"""
+
+import contextlib
 import dataclasses
-import json
+import glob
 import os
 import shutil
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 from absl import logging
 
+from albert.checkpoints.folder import BEST_DIRECTORY, FLAGS_FILE
+from albert.checkpoints.manager import PREFIX, read_tensors
 from albert.checkpoints.results import write_results
+from albert.checkpoints.state import GLOBAL_STEP
 from albert.model.config import ModelConfig
-from albert.tasks.features import Features
+from albert.system.errors import UsageError
+from albert.system.files import atomic_write, check_holds_nothing, ensure_writable_directory, held
 from albert.tasks.finetune import (
     FinetuneOptions,
     Outcome,
-    finetune,
+    Rows,
+    finetune_rows,
     main_score,
     suggested_rate,
     with_dropout,
 )
 from albert.tasks.folder import begin_folder
 from albert.tasks.predictor import Predictor, expected_and_predicted
-from albert.tasks.scores import format_report, write_report
+from albert.tasks.scores import REPORT_FILE, format_report, score, write_report
 from albert.tasks.task import Task
 from albert.text.tokenization import Tokenization
+from albert.training.log.metrics import CURVES_FILE, METRICS_FILE
+from albert.training.log.step_lines import append_line, read_lines
 
 TRIALS_FILE = "trials.jsonl"
 _RATE_RANGE = 4.0  # the default is tried first; rates up to this many times lower and higher
 _DROPOUTS = (0.0, 0.1, 0.2)
+_SCORES = ("accuracy", "macro_f1", "weighted_f1")
+# Flags that change nothing about the result.
+_HOW = ("memory_limit_gb", "num_gpu_cores", "tqdm_off", "use_gpu")
 
 
 class Start(NamedTuple):
@@ -45,18 +60,47 @@ class Start(NamedTuple):
     tokenization: Tokenization
 
 
-class Data(NamedTuple):
-    """Rows of a task; `test` is None where the held-out rows stand in for it."""
+@contextlib.contextmanager
+def claimed(directory: str, flags_text: str) -> Iterator[None]:
+    """Makes a folder ours that is new, or holds an unfinished fine-tuning of the same flags.
 
-    train: Sequence[Features]
-    held_out: Sequence[Features]
-    test: Optional[Sequence[Features]]
+    Raises:
+      UsageError: It holds something else, cannot be written, or another process is at work.
+    """
+    kept = os.path.join(directory, FLAGS_FILE)
+    unfinished = not os.path.exists(os.path.join(directory, REPORT_FILE)) and os.path.isfile(kept)
+    if not unfinished:
+        check_holds_nothing(directory, "--output_dir")
+    ensure_writable_directory(directory, "--output_dir")
+    with held(directory, "--output_dir"):
+        if unfinished:
+            with open(kept, encoding="utf-8") as handle:
+                _check_same_flags(directory, handle.read(), flags_text)
+            logging.info("Going on with the unfinished fine-tuning in %s", directory)
+        with atomic_write(kept) as handle:
+            handle.write(flags_text)
+        yield
+
+
+def _check_same_flags(directory: str, old: str, new: str) -> None:
+    before, now = _telling(old), _telling(new)
+    changed = sorted(before ^ now)
+    if changed:
+        raise UsageError(
+            "--output_dir={} holds an unfinished fine-tuning with other flags ({}). Repeat its "
+            "command to go on, or choose another folder.".format(directory, " ".join(changed))
+        )
+
+
+def _telling(text: str) -> set:
+    names = tuple("--" + name for name in _HOW) + tuple("--no" + name for name in _HOW)
+    return {line for line in text.splitlines() if line.split("=")[0] not in names}
 
 
 def run_trials(
     start: Start,
     task: Task,
-    data: Data,
+    rows: Rows,
     options: FinetuneOptions,
     devices: Sequence[str],
     directory: str,
@@ -69,99 +113,126 @@ def run_trials(
     Args:
       start: Model and tokenizer.
       task: Its labels.
-      data: Rows to train on, to choose by, and to report on.
+      rows: Rows to train on, to choose by, and to report on.
       options: How to train.
       devices: One tower runs on each.
-      directory: Where to write; exists.
+      directory: Where to write; exists, and may hold the beginning of the same search.
       count: Settings to try.
 
     Returns:
       The report, as written to `report.json`.
+
+    Raises:
+      UsageError: It will not fit into memory, or gradients stay without a finite value.
+      Interrupted: A signal ended it; the same call goes on.
     """
     rate = options.learning_rate or suggested_rate(start.config)
-    settings = _settings(dataclasses.replace(options, learning_rate=rate), count)
-    best, chosen = None, settings[0]
+    settings = _settings(options, rate, count)
+    noted = {line["trial"]: line for line in read_lines(os.path.join(directory, TRIALS_FILE))}
+    best: Optional[Outcome] = None
+    chosen = settings[0]
     for number, setting in enumerate(settings):
-        folder = directory if count == 1 else os.path.join(directory, "trial-{}".format(number))
-        os.makedirs(folder, exist_ok=True)
+        folder = os.path.join(directory, "trial-{}".format(number))
         config = with_dropout(start.config, setting.dropout)
-        outcome = finetune(
-            config, task, start.weights, data.train, data.held_out, setting, devices, folder
-        )
-        better = best is None or main_score(task, outcome.scores) > main_score(task, best.scores)
-        if better:
+        if number in noted:
+            outcome = _noted_outcome(noted[number])
+        else:
+            os.makedirs(folder, exist_ok=True)
+            outcome = finetune_rows(config, task, start.weights, rows, setting, devices, folder)
+            _note_trial(directory, number, setting, outcome, count)
+        if best is None or main_score(task, outcome.scores) > main_score(task, best.scores):
             best, chosen = outcome, setting
-        if count > 1:
-            _note_trial(directory, number, setting, outcome)
-            _keep(folder, directory, better)
+            _adopt(folder, directory, outcome.step)
+        _discard(folder)
     config = with_dropout(start.config, chosen.dropout)
     begin_folder(directory, config, task, start.tokenization)
-    return _report(config, task, data, best, chosen, devices[0], directory)
+    assert best is not None, "there is at least one setting"
+    return _report(config, task, rows, best, chosen, devices[0], directory)
 
 
-def _settings(first: FinetuneOptions, count: int) -> List[FinetuneOptions]:
-    random = np.random.RandomState(first.random_seed)
-    settings = [first]
+def _settings(options: FinetuneOptions, rate: float, count: int) -> List[FinetuneOptions]:
+    random = np.random.RandomState(options.random_seed)
+    settings = [dataclasses.replace(options, learning_rate=rate)]
     while len(settings) < count:
         factor = _RATE_RANGE ** random.uniform(-1.0, 1.0)
         dropout = _DROPOUTS[random.randint(len(_DROPOUTS))]
-        settings.append(
-            dataclasses.replace(first, learning_rate=first.learning_rate * factor, dropout=dropout)
-        )
+        settings.append(dataclasses.replace(options, learning_rate=rate * factor, dropout=dropout))
     return settings
 
 
-def _note_trial(directory: str, number: int, setting: FinetuneOptions, outcome: Outcome) -> None:
-    line = dict(outcome.scores, trial=number, epoch=outcome.epoch)
-    line.update(learning_rate=setting.learning_rate, dropout=setting.dropout)
-    with open(os.path.join(directory, TRIALS_FILE), "a", encoding="utf-8") as handle:
-        handle.write(json.dumps(line) + "\n")
-    logging.info(
-        "Trial %d: learning rate %.3g, dropout %.1f: accuracy %.4f, macro F1 %.4f",
-        number,
-        setting.learning_rate,
-        setting.dropout,
-        outcome.scores["accuracy"],
-        outcome.scores["macro_f1"],
-    )
+def _note_trial(
+    directory: str, number: int, setting: FinetuneOptions, outcome: Outcome, count: int
+) -> None:
+    line: Dict[str, Any] = dict(outcome.scores, trial=number, epoch=outcome.epoch)
+    line.update(step=outcome.step, learning_rate=setting.learning_rate, dropout=setting.dropout)
+    append_line(os.path.join(directory, TRIALS_FILE), line)
+    if count > 1:
+        logging.info(
+            "Trial %d: learning rate %.3g, dropout %.1f: accuracy %.4f, macro F1 %.4f",
+            number,
+            setting.learning_rate,
+            setting.dropout,
+            outcome.scores["accuracy"],
+            outcome.scores["macro_f1"],
+        )
 
 
-def _keep(folder: str, directory: str, better: bool) -> None:
-    """Moves a trial's files up if it is the best so far; the folder goes in any case."""
-    if better:
-        for name in os.listdir(directory):
-            if name.startswith("model.ckpt-"):
-                os.remove(os.path.join(directory, name))
-        for name in sorted(os.listdir(folder)):
-            os.replace(os.path.join(folder, name), os.path.join(directory, name))
-    shutil.rmtree(folder)
+def _noted_outcome(line: Mapping[str, Any]) -> Outcome:
+    return Outcome(line["epoch"], line["step"], {name: line[name] for name in _SCORES})
+
+
+def _adopt(folder: str, directory: str, step: int) -> None:
+    """Copies what is kept of a trial that is the best so far; may be repeated after a break."""
+    if not os.path.isdir(folder):
+        return  # it was copied whole before its folder went
+    for name in os.listdir(directory):
+        if name.startswith(PREFIX) and not name.startswith("{}{}.".format(PREFIX, step)):
+            os.remove(os.path.join(directory, name))
+    best = os.path.join(folder, BEST_DIRECTORY)
+    kept = [os.path.join(best, name) for name in sorted(os.listdir(best))]
+    kept += [os.path.join(folder, name) for name in (METRICS_FILE, CURVES_FILE)]
+    kept += sorted(glob.glob(os.path.join(glob.escape(folder), "events.out.tfevents.*")))
+    for path in filter(os.path.isfile, kept):
+        with open(path, "rb") as source:
+            with atomic_write(os.path.join(directory, os.path.basename(path)), "wb") as target:
+                shutil.copyfileobj(source, target)
+
+
+def _discard(folder: str) -> None:
+    """Removes a trial's folder, which is either whole or gone under its name."""
+    aside = folder + ".done"
+    if os.path.isdir(folder):
+        shutil.rmtree(aside, ignore_errors=True)
+        os.rename(folder, aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _report(
     config: ModelConfig,
     task: Task,
-    data: Data,
+    rows: Rows,
     best: Outcome,
     setting: FinetuneOptions,
     device: str,
     directory: str,
 ) -> Dict[str, Any]:
-    predictor = Predictor(config, task, best.weights, device, setting.step.precision)
-    rows = data.held_out if data.test is None else data.test
-    expected, predicted = expected_and_predicted(rows, predictor.labels(rows))
-    report = write_report(
+    prefix = os.path.join(directory, "{}{}".format(PREFIX, best.step))
+    weights = {n: value for n, value in read_tensors(prefix).items() if n != GLOBAL_STEP}
+    predictor = Predictor(config, task, weights, device, setting.step.precision)
+    judged = rows.held_out if rows.test is None else rows.test
+    expected, predicted = expected_and_predicted(judged, predictor.labels(judged))
+    write_results(score(expected, predicted), best.step, directory)
+    report = write_report(  # the last file: with it a folder is finished
         directory,
         task,
         expected,
         predicted,
-        examples="test" if data.test else "evaluation",
+        examples="test" if rows.test else "evaluation",
         epoch=best.epoch,
         updates=best.step,
         learning_rate=setting.learning_rate,
         dropout=setting.dropout,
     )
-    names = ("accuracy", "macro_f1", "weighted_f1")
-    write_results({name: report[name] for name in names}, best.step, directory)
     for line in format_report(report):
         logging.info(line)
     logging.info("Wrote %s", directory)

@@ -4,10 +4,10 @@ import json
 import os
 from typing import NamedTuple, Optional, Tuple
 
+from albert.checkpoints.folder import TASK_FILE
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write, read_json_object
 
-TASK_FILE = "task.json"
 KINDS = ("classification", "tagging")
 
 

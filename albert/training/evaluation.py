@@ -1,62 +1,34 @@
 """Evaluation: sums over whole files, divided once; while a run trains, and of a checkpoint."""
 
+import dataclasses
 import math
 import os
 import shutil
 import sys
-from typing import Callable, Dict, Iterable, Mapping, Sequence
+from typing import Callable, Dict, Iterable, Mapping, Optional, Sequence
 
-from absl import flags, logging
+from absl import logging
 from tqdm import tqdm
 
-from albert.checkpoints.folder import BEST_DIRECTORY, find_checkpoint
+from albert.checkpoints.folder import BEST_DIRECTORY, config_of_run, find_checkpoint
 from albert.checkpoints.manager import CheckpointManager
 from albert.checkpoints.restore import load_model
 from albert.checkpoints.results import log_results, read_result, write_results
 from albert.checkpoints.state import TrainState
 from albert.compat import tf
 from albert.data.batches import evaluation_batches, prefetch
-from albert.data.source import Data, log_features, open_data
+from albert.data.source import Data, DataOptions, log_features
 from albert.model.albert import Batch
 from albert.model.config import ModelConfig
 from albert.model.losses import WeightedSum
 from albert.system.devices import choose_xla
+from albert.system.errors import UsageError
 from albert.system.files import ensure_writable_directory
 from albert.training.objective import pretraining
-from albert.training.options import TrainingOptions
+from albert.training.options import EvaluationOptions, TrainingOptions
 from albert.training.step import make_eval_step
+from albert.training.totals import Totals
 from albert.training.towers import check_batch_size
-
-FLAGS = flags.FLAGS
-
-
-class Totals:
-    """Adds up weighted sums in double precision."""
-
-    def __init__(self) -> None:
-        """Starts empty."""
-        self._totals: Dict[str, float] = {}
-        self._weights: Dict[str, float] = {}
-
-    def add(self, sums: Mapping[str, WeightedSum]) -> None:
-        """Adds the sums of one batch."""
-        for name, (total, weight) in sums.items():
-            self._totals[name] = self._totals.get(name, 0.0) + float(total)
-            self._weights[name] = self._weights.get(name, 0.0) + float(weight)
-
-    def means(self) -> Dict[str, float]:
-        """Each total over its weight; a task without any label is left out.
-
-        `loss`, where there is no such sum, is that of both pre-training tasks.
-        """
-        means = {
-            name: total / self._weights[name]
-            for name, total in self._totals.items()
-            if self._weights[name] > 0.0
-        }
-        both = means.get("masked_lm_loss", 0.0) + means.get("sentence_order_loss", 0.0)
-        means.setdefault("loss", both)
-        return means
 
 
 def evaluate(
@@ -66,7 +38,7 @@ def evaluate(
 
     Args:
       step: As `training.step.make_eval_step` returns.
-      batches: As `data.pipeline.evaluation_batches` yields.
+      batches: As `data.batches.evaluation_batches` yields.
     """
     totals = Totals()
     for batch in batches:
@@ -88,8 +60,11 @@ class HeldOut:
           state: Of the run; its weights are evaluated.
           devices: One tower runs on each.
         """
-        self._options, self._data, self._state = options, data, state
-        self._layout = data.layout(options.padding, options.eval_batch_size, len(devices))
+        self._data, self._state = data, state
+        self._batch_size = options.evaluation.batch_size(len(devices))
+        self._most = options.evaluation.max_eval_steps
+        self._directory = best_directory(options.saving.output_dir)
+        self._layout = data.layout(options.data.padding, self._batch_size, len(devices))
         self._step = make_eval_step(
             pretraining(options.model),
             state.parameters,
@@ -101,67 +76,88 @@ class HeldOut:
     def evaluate(self, step: int) -> Dict[str, float]:
         """Logs and returns the losses and accuracies at a step; saves the best so far."""
         batches = evaluation_batches(
-            self._data.dataset,
-            self._data.shapes,
-            self._layout,
-            self._options.eval_batch_size,
-            self._options.max_eval_steps,
+            self._data.dataset, self._data.shapes, self._layout, self._batch_size, self._most
         )
         logging.info("***** Running evaluation *****")
         results = evaluate(self._step, prefetch(batches))
         with tqdm.external_write_mode(file=sys.stderr):
             log_results(results, step)
-        if self._options.output_dir:
-            self._keep_best(results, step)
+        if self._directory:
+            self._keep_best(self._directory, results, step)
         return results
 
-    def _keep_best(self, results: Dict[str, float], step: int) -> None:
-        directory = best_directory(self._options)
-        best = read_result(directory, "loss")
-        if not results["loss"] < (math.inf if best is None else best):  # no number is not better
+    def _keep_best(self, directory: str, results: Dict[str, float], step: int) -> None:
+        best, now = read_result(directory, "loss"), results.get("loss", math.nan)
+        if not now < (math.inf if best is None else best):  # no number is not better
             return
         os.makedirs(directory, exist_ok=True)
         path = CheckpointManager(directory, keep=1).save(self._state.variables(), step)
         write_results(results, step, directory)
         logging.info("Best so far: %s", path)
 
-
-def best_directory(options: TrainingOptions) -> str:
-    """Where a run keeps its best checkpoint."""
-    return os.path.join(options.output_dir, BEST_DIRECTORY)
-
-
-def forget_best_beyond(options: TrainingOptions, step: int) -> None:
-    """Removes the best checkpoint if it is of an update that a run has taken back."""
-    if options.output_dir and (read_result(best_directory(options), "global_step") or 0) > step:
-        shutil.rmtree(best_directory(options))
+    def forget_best_beyond(self, step: int) -> None:
+        """Removes the best checkpoint if it is of an update that the run has taken back."""
+        if self._directory and (read_result(self._directory, "global_step") or 0) > step:
+            shutil.rmtree(self._directory)
 
 
-def validate(config: ModelConfig, devices: Sequence[str]) -> Dict[str, float]:
-    """Evaluates a checkpoint on --eval_file, else --input_file, each record exactly once.
+def best_directory(directory: Optional[str]) -> Optional[str]:
+    """Where a run keeps its best checkpoint; None if it writes nothing."""
+    return os.path.join(directory, BEST_DIRECTORY) if directory else None
 
-    Logs the results and writes them to `eval_results.txt` in --output_dir.
+
+@dataclasses.dataclass(frozen=True)
+class ValidationOptions:
+    """What is validated, and how.
+
+    Attributes:
+      data: The records: its `eval_file`, else its `input_file`.
+      evaluation: How they are evaluated.
+      output_dir: The folder of the run; that of the checkpoint if None.
+      checkpoint: A prefix, also relative to the folder; None for the latest.
+      precision: In which type towers compute.
+      xla: One of `devices.XLA_MODES`.
+      no_save: Whether the results are only logged.
+      tqdm_off: Whether progress bars stay off.
+    """
+
+    data: DataOptions = DataOptions()
+    evaluation: EvaluationOptions = EvaluationOptions()
+    output_dir: Optional[str] = None
+    checkpoint: Optional[str] = None
+    precision: str = "float32"
+    xla: str = "auto"
+    no_save: bool = False
+    tqdm_off: bool = False
+
+
+def validate(
+    options: ValidationOptions, devices: Sequence[str], model: Optional[ModelConfig] = None
+) -> Dict[str, float]:
+    """Evaluates a checkpoint on records, each exactly once.
+
+    Logs the results and writes them to `eval_results.txt` of the run's folder.
+
+    Args:
+      options: What and how.
+      devices: One tower runs on each.
+      model: What the user says the model is; None for what the run says.
+
+    Returns:
+      Losses in nats, accuracies.
 
     Raises:
-      UsageError: Records or checkpoint are missing or do not fit.
+      UsageError: Records or checkpoint are missing or do not fit, or the model is another one.
     """
-    prefix = find_checkpoint(FLAGS.checkpoint, FLAGS.output_dir)
-    directory = FLAGS.output_dir or os.path.dirname(prefix) or "."
-    if not FLAGS.no_save:
+    prefix = find_checkpoint(options.checkpoint, options.output_dir)
+    directory = options.output_dir or os.path.dirname(prefix) or "."
+    config = config_of_run(options.output_dir, prefix, model)
+    if not options.no_save:
         ensure_writable_directory(directory, "--output_dir")
-    if FLAGS.do_train and not FLAGS.eval_file:
-        logging.warning("Evaluating on the training files; pass held-out ones by --eval_file")
-    flag = "eval_file" if FLAGS.eval_file else "input_file"
-    batch_size = FLAGS.eval_batch_size or 8 * len(devices)
+    batch_size = options.evaluation.batch_size(len(devices))
     check_batch_size(batch_size, len(devices), "eval_batch_size")
-    data = open_data(
-        FLAGS[flag].value,
-        flag,
-        config,
-        FLAGS.max_seq_length,
-        FLAGS.max_predictions_per_seq,
-        not FLAGS.tqdm_off,
-    )
+    flag = "eval_file" if options.data.eval_file else "input_file"
+    data = options.data.open(flag, config, not options.tqdm_off)
     log_features(data.shapes, batch_size)
     saved = load_model(config, prefix)
     with tf.device(devices[0]):
@@ -169,14 +165,19 @@ def validate(config: ModelConfig, devices: Sequence[str]) -> Dict[str, float]:
     logging.info("***** Running evaluation *****")
     logging.info("  Checkpoint = %s", prefix)
     logging.info("  Batch size = %d", batch_size)
-    layout = data.layout(FLAGS.padding, batch_size, len(devices))
+    layout = data.layout(options.data.padding, batch_size, len(devices))
     batches = evaluation_batches(
-        data.dataset, data.shapes, layout, batch_size, FLAGS.max_eval_steps
+        data.dataset, data.shapes, layout, batch_size, options.evaluation.max_eval_steps
     )
-    xla = choose_xla(FLAGS.xla, devices, FLAGS.precision)
-    eval_step = make_eval_step(pretraining(config), weights, devices, FLAGS.precision, xla)
+    xla = choose_xla(options.xla, devices, options.precision)
+    eval_step = make_eval_step(pretraining(config), weights, devices, options.precision, xla)
     results = evaluate(eval_step, prefetch(batches))
+    if not results:
+        raise UsageError(
+            "{} holds no masked word and no sentence label to evaluate. Build the records "
+            "again.".format(getattr(options.data, flag))
+        )
     log_results(results, saved.global_step)
-    if not FLAGS.no_save:
+    if not options.no_save:
         write_results(results, saved.global_step, directory)
     return results

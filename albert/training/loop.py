@@ -1,213 +1,202 @@
-"""The training run: steps, one after the other, with what is due between them."""
+"""The loop of every training: updates, one after the other, with what is due between them."""
 
-import sys
 import time
-from typing import Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Iterator, NamedTuple, Optional, Set, Tuple
 
 from absl import logging
 from tqdm import tqdm
 
-from albert.checkpoints.manager import CheckpointManager, latest_checkpoint
-from albert.data.batches import BatchOrder, prefetch, training_batches
+from albert.checkpoints.manager import CheckpointManager
+from albert.data.batches import prefetch
 from albert.data.dataset import Batch
-from albert.data.packing import Layout
-from albert.data.source import Data, log_features
-from albert.model.precision import policy
-from albert.system.devices import matmul_peak
-from albert.training.evaluation import HeldOut, forget_best_beyond
-from albert.training.memory.check import check_memory, machine_of
-from albert.training.options import TrainingOptions
-from albert.training.reports import Reports
+from albert.training.learner import Learner
+from albert.training.log.interval import Interval
 from albert.training.rollback import Rollbacks
-from albert.training.setup import build_step, claimed, open_records, prepare_state
-from albert.training.signals import stop_on_signal
+from albert.training.signals import StopRequest, stop_on_signal
 from albert.training.step import StepResult
-from albert.training.towers import check_batch_size
 
-PLATEAU_EXIT_CODE = 3
 _MAX_SKIPPED_IN_A_ROW = 20
 
 
-def train(options: TrainingOptions, devices: Sequence[str], flags_text: str) -> int:
-    """Trains until `num_train_steps`, resuming what `output_dir` holds.
+class Due(NamedTuple):
+    """After how many updates something is due.
 
-    Args:
-      options: The run.
-      devices: One tower runs on each.
-      flags_text: The flags of the run, kept in its directory.
-
-    Returns:
-      The exit code: 0 when done, 128 + signal when a signal ended the run after saving, 3 when
-      --stop_on_plateau did.
-
-    Raises:
-      UsageError: The run cannot be done as asked; the message says why.
+    Attributes:
+      end: The end of the run.
+      line: A line of the log.
+      save: A checkpoint.
+      evaluation: An evaluation; also due at the end.
     """
-    micro_batches = len(devices) * options.step.accumulation
-    check_batch_size(options.train_batch_size, micro_batches, "train_batch_size")
-    check_batch_size(options.eval_batch_size, len(devices), "eval_batch_size")
-    options.schedule()  # refuses impossible numbers before anything is read
-    progress = not options.tqdm_off and sys.stderr.isatty()
-    data = open_records(options, "input_file", progress)
-    held_out = open_records(options, "eval_file", progress) if options.eval_file else None
-    layout = data.layout(options.padding, options.train_batch_size, micro_batches)
-    batch = layout(data.rows(options.train_batch_size))
-    check_memory(options, batch, machine_of(devices, options.memory_limit_gb))
-    with claimed(options.output_dir, options.model, flags_text):
-        log_features(data.shapes, options.train_batch_size)
-        return _Run(options, devices, data, layout, held_out, progress).go()
+
+    end: int
+    line: int
+    save: int
+    evaluation: int
 
 
-class _Run:
-    """One run in progress: its state, its checkpoints and the step that moves it on."""
+class Follower:
+    """What goes along with a run: its reports, its evaluations, its reasons to end early.
+
+    Attributes:
+      interval: Averages and rates since the last line.
+    """
+
+    interval: Interval
+
+    def line(self, step: int, undone: int) -> None:
+        """Reports the interval that ends at a step, and begins another.
+
+        Args:
+          step: Updates done.
+          undone: Updates lost to rollbacks, which `skipped_steps` counts too.
+        """
+        raise NotImplementedError
+
+    def evaluate(self, step: int) -> None:
+        """Evaluates the weights of a step."""
+
+    def resumed(self, step: int) -> None:
+        """The run goes on from a step; makes up for what a break has kept from it."""
+
+    def exit_code(self) -> Optional[int]:
+        """What the run should end with now; None to go on."""
+        return None
+
+    def go_back(self, step: int) -> None:
+        """Takes back what was reported beyond a step: the run has gone back there."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """The run has come to its end, not to a signal."""
+
+    def close(self) -> None:
+        """Flushes what is open; called in any case."""
+
+
+class Loop:
+    """One run in progress."""
 
     def __init__(
         self,
-        options: TrainingOptions,
-        devices: Sequence[str],
-        data: Data,
-        layout: Layout,
-        held_out: Optional[Data],
+        learner: Learner,
+        batches: Callable[[int], Iterator[Batch]],
+        due: Due,
+        follower: Follower,
+        manager: Optional[CheckpointManager],
+        rollbacks: Rollbacks,
         progress: bool,
     ) -> None:
-        self._options, self._devices, self._progress = options, devices, progress
-        self._data, self._layout = data, layout
-        self._state = state = prepare_state(options, devices[0])
-        self._rollbacks = Rollbacks(options)
-        self._build_step()
-        self._held_out = HeldOut(options, held_out, state, devices) if held_out else None
-        self._order = BatchOrder(
-            data.dataset.size, options.train_batch_size, options.random_seed, options.small
-        )
-        self._manager = (
-            CheckpointManager(options.output_dir, options.keep_checkpoint_max)
-            if options.output_dir
-            else None
-        )
-        resumed = options.output_dir and latest_checkpoint(options.output_dir)
-        self._saved_step: Optional[int] = self._global_step() if resumed else None
-        peak = matmul_peak(devices, policy(options.step.precision).compute_dtype)
-        self._reports = Reports(options, data, state, peak)
-        self._stuck = False
-        self._announce(peak)
+        """Puts a run together; nothing is computed yet.
 
-    def _build_step(self) -> None:
-        factor = self._rollbacks.rate_factor()
-        self._step = build_step(self._options, self._state, self._devices, factor)
+        Args:
+          learner: Where the run stands, and the step.
+          batches: The batches of the run from a number on.
+          due: When to do what.
+          follower: What goes along.
+          manager: Where checkpoints go; None saves nothing.
+          rollbacks: How often the run has gone back.
+          progress: Whether to show a bar.
+        """
+        self._learner, self._batches, self._due = learner, batches, due
+        self._follower, self._manager, self._rollbacks = follower, manager, rollbacks
+        self._progress = progress
+        saved = manager is not None and manager.latest() is not None
+        self._saved_step: Optional[int] = learner.global_step if saved else None
         self._shapes_seen: Set[Tuple[int, ...]] = set()
 
-    def _announce(self, peak: float) -> None:
-        options, examples = self._options, self._order.epoch_size
-        logging.info("***** Running training *****")
-        logging.info("  Batch size = %d", options.train_batch_size)
-        logging.info("  Num steps = %d", options.num_train_steps)
-        logging.info(
-            "  Examples = %d: %.1f updates an epoch, %.2f epochs in all",
-            examples,
-            examples / options.train_batch_size,
-            options.num_train_steps * options.train_batch_size / examples,
-        )
-        logging.info(
-            "  Precision = %s; matrix products run at %.0f GFLOP/s here",
-            options.step.precision,
-            peak / 1e9,
-        )
-
-    def _global_step(self) -> int:
-        return int(self._state.global_step.numpy())
-
     def go(self) -> int:
-        """Runs to the end or to a signal; returns the exit code."""
-        batches = prefetch(
-            training_batches(
-                self._data.dataset,
-                self._order,
-                self._data.shapes,
-                self._layout,
-                self._state.next_batch(),
-            )
-        )
-        total = self._options.num_train_steps
+        """Runs to the end, to a signal or to where the follower ends it.
+
+        Returns:
+          The exit code: 0 when done, 128 + signal when a signal ended the run after saving, or
+          what the follower says.
+
+        Raises:
+          UsageError: Gradients stay without a finite value.
+        """
+        learner, due = self._learner, self._due
+        batches = prefetch(self._batches(learner.state.next_batch()))
         bar = tqdm(
-            total=total, initial=self._global_step(), unit="step", disable=not self._progress
+            total=due.end, initial=learner.global_step, unit="step", disable=not self._progress
         )
         try:
             with stop_on_signal() as stop, bar:
-                self._loop(batches, bar, stop)
-            self._save(self._global_step())
+                if self._saved_step is not None:
+                    self._follower.resumed(self._saved_step)
+                self._run(batches, bar, stop)
+            self._save(learner.global_step)
             if stop.signal is not None:
-                logging.info("Stopped by signal %d at step %d", stop.signal, self._global_step())
+                logging.info("Stopped by signal %d at step %d", stop.signal, learner.global_step)
                 return stop.exit_code
-            self._reports.draw()
-            return PLATEAU_EXIT_CODE if self._stuck else 0
+            self._follower.finish()
+            return self._follower.exit_code() or 0
         finally:
             batches.close()
-            self._reports.close()
+            self._follower.close()
 
-    def _loop(self, batches, bar, stop) -> None:
-        options = self._options
-        step = self._global_step()
-        if step >= options.num_train_steps:
-            logging.info("Already at step %d of %d", step, options.num_train_steps)
+    def _run(self, batches: Iterator[Batch], bar: Any, stop: StopRequest) -> None:
+        step, end = self._learner.global_step, self._due.end
+        if step >= end:
+            logging.info("Already at step %d of %d", step, end)
         skipped = 0
-        while step < options.num_train_steps and stop.signal is None and not self._stuck:
+        while step < end and stop.signal is None and self._follower.exit_code() is None:
             waiting = time.perf_counter()
             batch = next(batches)
-            self._reports.interval.waited += time.perf_counter() - waiting
+            self._follower.interval.waited += time.perf_counter() - waiting
             result, timed = self._compute(batch)
             if not bool(result.applied):
                 skipped = self._skipped(skipped + 1)
-                bar.n = step = self._global_step()  # a rollback went back
+                bar.n = step = self._learner.global_step  # a rollback went back
                 continue
             step, skipped = step + 1, 0
             bar.update()
-            self._reports.interval.add(batch, result, timed)
-            self._report_due(step)
+            self._follower.interval.add(batch, result, timed)
+            self._do_what_is_due(step)
 
     def _compute(self, batch: Batch) -> Tuple[StepResult, bool]:
         """Runs the step; also says whether its time means anything: building one does not."""
         shape = batch["input_ids"].shape
         if shape in self._shapes_seen:
-            return self._step(batch), True
+            return self._learner.step(batch), True
         self._shapes_seen.add(shape)
         logging.info("Building the step for %d rows of %d tokens; this takes longer", *shape)
         start = time.perf_counter()
-        result = self._step(batch)
+        result = self._learner.step(batch)
         seconds = time.perf_counter() - start
-        self._reports.interval.pause(seconds)
+        self._follower.interval.pause(seconds)
         logging.info("  Built after %.1f s; %d program(s) so far", seconds, len(self._shapes_seen))
         return result, False
 
     def _skipped(self, in_a_row: int) -> int:
         logging.warning(
             "Gradient not finite: step skipped on all towers (%d in all)",
-            int(self._state.skipped_steps.numpy()),
+            int(self._learner.state.skipped_steps.numpy()),
         )
         if in_a_row < _MAX_SKIPPED_IN_A_ROW:
             return in_a_row
-        self._rollbacks.take(self._state)
-        self._reports.go_back(self._global_step())
-        forget_best_beyond(self._options, self._global_step())
+        self._rollbacks.take(self._learner)
+        step = self._learner.global_step
+        self._follower.go_back(step)
         self._saved_step = None  # the same weights again, with the batches that are left behind
-        self._save(self._global_step())
-        self._build_step()
+        self._save(step)
+        self._shapes_seen = set()
+        self._learner.lower_rate(self._rollbacks.rate_share())
         return 0
 
-    def _report_due(self, step: int) -> None:
-        options = self._options
-        last = step == options.num_train_steps
-        if step % options.log_steps == 0 or last:
-            self._reports.line(step, self._rollbacks.undone)
-            self._stuck = self._reports.stuck(step)
+    def _do_what_is_due(self, step: int) -> None:
+        due = self._due
+        last = step == due.end
+        if step % due.line == 0 or last:
+            self._follower.line(step, self._rollbacks.undone)
         start = time.perf_counter()
-        if step % options.save_checkpoints_steps == 0:
+        if step % due.save == 0:
             self._save(step)
-        if self._held_out and (step % options.eval_steps == 0 or last):
-            self._reports.record("eval", step, self._held_out.evaluate(step))
-        self._reports.interval.pause(time.perf_counter() - start)
+        if step % due.evaluation == 0 or last:
+            self._follower.evaluate(step)
+        self._follower.interval.pause(time.perf_counter() - start)
 
     def _save(self, step: int) -> None:
         if self._manager and self._saved_step != step:
-            path = self._manager.save(self._state.variables(), step)
+            path = self._manager.save(self._learner.state.variables(), step)
             self._saved_step = step
             logging.info("Saved %s", path)

@@ -1,12 +1,87 @@
-"""What one training run is told to do."""
+"""What one training run is told to do: the options of each of its parts, together."""
 
 import dataclasses
-from typing import Optional
+from typing import Any, List, Mapping, Optional, Sequence
 
+from absl import logging
+
+from albert.checkpoints.manager import SavingOptions
+from albert.data.source import DataOptions
 from albert.model.config import ModelConfig
-from albert.optim.optimizers import OptimizerConfig
-from albert.optim.schedules import Schedule, polynomial_with_warmup
-from albert.training.step import StepOptions
+from albert.model.precision import POLICIES
+from albert.optim.optimizers import OptimizerConfig, original_trust_ratio
+from albert.optim.rates import rate_warning, suggested_rate
+from albert.optim.schedules import Schedule, ScheduleOptions
+from albert.system.devices import XLA_MODES, choose_xla
+from albert.system.errors import check_above_0, check_not_negative, check_one_of
+from albert.system.options import Flags, field_names, fields_of, options_of
+from albert.training.step import FLAGS_OF_STEP, REDUCTIONS, StepOptions
+
+_ROWS_OF_AN_EVALUATION = 8  # for each tower
+
+# Fields whose flags have another name.
+_FLAGS: Flags = {
+    OptimizerConfig: {
+        "name": "optimizer",
+        "b1": "adam_beta1",
+        "b2": "adam_beta2",
+        "epsilon": "adam_epsilon",
+    },
+    **FLAGS_OF_STEP,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class StartOptions:
+    """What new weights begin as.
+
+    Attributes:
+      init_checkpoint: Weights to start from, or None.
+      init_from_group0: Whether new groups start as copies of the checkpoint's group 0.
+    """
+
+    init_checkpoint: Optional[str] = None
+    init_from_group0: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationOptions:
+    """How held-out records are evaluated.
+
+    Attributes:
+      eval_batch_size: B over all towers; None for 8 a tower.
+      eval_steps: Updates between evaluations.
+      max_eval_steps: Batches an evaluation reads at most, or None.
+    """
+
+    eval_batch_size: Optional[int] = None
+    eval_steps: int = 1000
+    max_eval_steps: Optional[int] = None
+
+    def __post_init__(self) -> None:
+        for name in field_names(EvaluationOptions):
+            check_above_0(name, getattr(self, name))
+
+    def batch_size(self, towers: int) -> int:
+        """B, as asked for or by default."""
+        return self.eval_batch_size or _ROWS_OF_AN_EVALUATION * towers
+
+
+@dataclasses.dataclass(frozen=True)
+class GuardOptions:
+    """When a run that goes wrong goes back, or ends.
+
+    Attributes:
+      stop_on_plateau: Minutes after which a run still on the plateau ends; 0 for never.
+      max_rollbacks: Returns to the last checkpoint, or the start, from gradients that stay bad.
+    """
+
+    stop_on_plateau: float = 0.0
+    max_rollbacks: int = 2
+
+    def __post_init__(self) -> None:
+        check_not_negative("stop_on_plateau", self.stop_on_plateau)
+        check_not_negative("max_rollbacks", self.max_rollbacks)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,71 +89,104 @@ class TrainingOptions:
     """Options of a run; sizes are global, over all towers.
 
     Attributes:
-      input_file: Record files, comma list and globs.
-      eval_file: Held-out record files, or None.
-      output_dir: Run directory, or None to write nothing.
-      init_checkpoint: Weights to start from, or None.
-      init_from_group0: Whether new groups start as copies of the checkpoint's group 0.
-      max_seq_length: S, or None for that of the records.
-      max_predictions_per_seq: P, or None for that of the records.
-      small: Share of the records to train on.
-      train_batch_size: B.
-      eval_batch_size: B of evaluation.
-      num_train_steps: Updates in the whole run.
-      num_warmup_steps: Updates of warm-up.
-      start_warmup_step: Update at which warm-up begins.
-      learning_rate: Peak rate.
-      poly_power: Power of the decay.
-      save_checkpoints_steps: Updates between checkpoints.
-      keep_checkpoint_max: Rolling checkpoints kept.
-      eval_steps: Updates between evaluations.
-      max_eval_steps: Batches an evaluation reads at most, or None.
-      log_steps: Updates between log lines.
-      random_seed: Of weights, data order and dropout.
-      stop_on_plateau: Minutes after which a run still on the plateau ends; 0 for never.
-      max_rollbacks: Returns to the last checkpoint, or the start, from gradients that stay bad.
-      padding: What to do about padding: "none", "bucket" or "pack".
-      tqdm_off: Whether progress bars stay off.
-      memory_limit_gb: Memory that the towers of one device may take, or None for what is free.
+      model: The model.
+      data: What it reads.
+      schedule: Its learning rate.
+      optimizer: Its update rule.
       step: How a step is computed.
+      start: What its weights begin as.
+      saving: What it writes.
+      evaluation: How it is evaluated.
+      guards: When it ends early.
+      train_batch_size: B.
+      random_seed: Of weights, data order and dropout.
+      log_steps: Updates between log lines.
+      xla: Whether XLA compiles the towers; one of `devices.XLA_MODES`.
+      memory_limit_gb: Memory that the towers of one device may take, or None for what is free.
+      tqdm_off: Whether progress bars stay off.
     """
 
-    input_file: str
-    eval_file: Optional[str]
-    output_dir: Optional[str]
-    init_checkpoint: Optional[str]
-    init_from_group0: bool
-    max_seq_length: Optional[int]
-    max_predictions_per_seq: Optional[int]
-    small: float
-    train_batch_size: int
-    eval_batch_size: int
-    num_train_steps: int
-    num_warmup_steps: int
-    start_warmup_step: int
-    learning_rate: float
-    poly_power: float
-    save_checkpoints_steps: int
-    keep_checkpoint_max: int
-    eval_steps: int
-    max_eval_steps: Optional[int]
-    log_steps: int
-    random_seed: int
-    stop_on_plateau: float
-    max_rollbacks: int
-    padding: str
-    tqdm_off: bool
-    memory_limit_gb: Optional[float]
-    step: StepOptions
-    optimizer: OptimizerConfig
     model: ModelConfig
+    data: DataOptions = DataOptions()
+    schedule: ScheduleOptions = ScheduleOptions()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    step: StepOptions = StepOptions()
+    start: StartOptions = StartOptions()
+    saving: SavingOptions = SavingOptions()
+    evaluation: EvaluationOptions = EvaluationOptions()
+    guards: GuardOptions = GuardOptions()
+    train_batch_size: int = 32
+    random_seed: int = 12345
+    log_steps: int = 100
+    xla: str = "auto"
+    memory_limit_gb: Optional[float] = None
+    tqdm_off: bool = False
 
-    def schedule(self) -> Schedule:
-        """The learning rate of this run."""
-        return polynomial_with_warmup(
-            self.learning_rate,
-            self.num_train_steps,
-            self.num_warmup_steps,
-            self.poly_power,
-            self.start_warmup_step,
+    def __post_init__(self) -> None:
+        check_above_0("train_batch_size", self.train_batch_size)
+        check_above_0("log_steps", self.log_steps)
+        check_above_0("memory_limit_gb", self.memory_limit_gb)
+        check_not_negative("random_seed", self.random_seed)
+        check_one_of("xla", self.xla, XLA_MODES)
+        check_one_of("precision", self.step.precision, sorted(POLICIES))
+        check_one_of("reduction", self.step.reduction, REDUCTIONS)
+        check_above_0("gradient_accumulation_steps", self.step.accumulation)
+
+    @property
+    def suggested_rate(self) -> float:
+        """The peak rate that suits this run."""
+        return suggested_rate(
+            self.optimizer.name, self.model, self.train_batch_size, self.schedule.num_train_steps
         )
+
+    @property
+    def learning_rate(self) -> float:
+        """The peak rate: as asked for, or the one that suits."""
+        asked = self.schedule.learning_rate
+        return self.suggested_rate if asked == "auto" else float(asked)
+
+    def learning_rates(self, factor: float = 1.0) -> Schedule:
+        """The rate of each update, a share of what was asked for."""
+        return self.schedule.schedule(self.learning_rate * factor)
+
+    def log_rate(self) -> None:
+        """Says which rate the run takes, or that it is far from what suits."""
+        if self.schedule.learning_rate == "auto":
+            logging.info("Learning rate %.3g (--learning_rate=auto)", self.learning_rate)
+            return
+        warning = rate_warning(self.learning_rate, self.suggested_rate)
+        if warning:
+            logging.warning(warning)
+
+    @property
+    def tower_batches(self) -> List[int]:
+        """Batches that towers divide, as far as their sizes are known before the towers are."""
+        evaluation = self.evaluation.eval_batch_size
+        return [self.train_batch_size // self.step.accumulation] + (
+            [evaluation] if evaluation else []
+        )
+
+    def on(self, devices: Sequence[str]) -> "TrainingOptions":
+        """The options of a run on these devices, where it is known whether XLA compiles."""
+        xla = choose_xla(self.xla, devices, self.step.precision)
+        return dataclasses.replace(self, step=self.step._replace(xla=xla))
+
+
+# What the options of a run take, by flag.
+FIELDS = fields_of(TrainingOptions, _FLAGS)
+
+
+def training_options(model: ModelConfig, values: Mapping[str, Any]) -> TrainingOptions:
+    """The options of a run from flat values.
+
+    Args:
+      model: The model.
+      values: By name of the flag; those that are missing keep their defaults, others are left
+        alone.
+
+    Raises:
+      UsageError: A value is refused.
+    """
+    flat = dict(values, model=model)
+    flat["trust_ratio"] = flat.get("trust_ratio") or original_trust_ratio(model.layout)
+    return options_of(TrainingOptions, flat, _FLAGS)

@@ -2,70 +2,82 @@
 
 import json
 import os
+from typing import Callable, Optional
 
 from absl import logging
 
-from albert.checkpoints.state import TrainState
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write
-from albert.training.options import TrainingOptions
-from albert.training.setup import go_back
+from albert.training.learner import Learner
 
 _FILE = "rollbacks.json"
 _SHARE = 0.5  # of the rate that is left after each
 
 
 class Rollbacks:
-    """How often a run has gone back; kept in its directory, so that a resume goes on from there."""
+    """How often a run has gone back; kept in its directory, so that a resume goes on from there.
 
-    def __init__(self, options: TrainingOptions) -> None:
-        """Reads the count of the run, which another learning rate starts anew."""
-        self._options = options
-        self._path = os.path.join(options.output_dir, _FILE) if options.output_dir else None
+    Attributes:
+      undone: Updates that were good and are lost. `skipped_steps` counts them, too, because the
+        number of the next batch is its sum with `global_step`.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        learning_rate: float,
+        directory: Optional[str],
+        go_back: Callable[[Learner], str],
+    ) -> None:
+        """Reads the count of the run, which another learning rate starts anew.
+
+        Args:
+          most: How often a run may go back.
+          learning_rate: The peak rate that was asked for.
+          directory: The run's; None keeps nothing.
+          go_back: Puts a learner back and returns where that is, for messages.
+        """
+        self._most, self._rate, self._go_back = most, learning_rate, go_back
+        self._path = os.path.join(directory, _FILE) if directory else None
         self._count, self.undone = 0, 0
         if self._path and os.path.isfile(self._path):
             with open(self._path, encoding="utf-8") as handle:
                 kept = json.load(handle)
             self.undone = kept["undone"]
-            if kept["learning_rate"] == options.learning_rate:
+            if kept["learning_rate"] == learning_rate:
                 self._count = kept["count"]
                 logging.info("After %d rollbacks the rate is %.3g", self._count, self._now())
 
-    def rate_factor(self) -> float:
-        """What the learning rate is multiplied by from now on."""
+    def rate_share(self) -> float:
+        """Share of the learning rate that is left."""
         return _SHARE**self._count
 
     def _now(self) -> float:
-        return self._options.learning_rate * self.rate_factor()
+        return self._rate * self.rate_share()
 
-    def take(self, state: TrainState) -> None:
+    def take(self, learner: Learner) -> None:
         """Goes back; the batches since then are not read again.
 
-        `undone` then counts the updates that were good and are lost; `skipped_steps` has them too,
-        because the number of the next batch is its sum with `global_step`.
-
         Args:
-          state: To be put back.
+          learner: To be put back.
 
         Raises:
           UsageError: It was done too often.
         """
-        most = self._options.max_rollbacks
-        if self._count >= most:
+        if self._count >= self._most:
             raise UsageError(
                 "The gradient stays without a finite value at a rate of {:.3g}, after {} rollbacks "
                 "(--max_rollbacks). Lower --learning_rate, or give more --num_warmup_steps, and "
                 "start again.".format(self._now(), self._count)
             )
-        position, step = state.next_batch(), int(state.global_step.numpy())
-        where = go_back(self._options, state)
-        restored = int(state.global_step.numpy())
-        state.skipped_steps.assign(position - restored)
+        position, step = learner.state.next_batch(), learner.global_step
+        where = self._go_back(learner)
+        restored = learner.global_step
+        learner.state.skipped_steps.assign(position - restored)
         self.undone += step - restored
         self._count += 1
         if self._path:
-            rate = self._options.learning_rate
-            kept = {"count": self._count, "undone": self.undone, "learning_rate": rate}
+            kept = {"count": self._count, "undone": self.undone, "learning_rate": self._rate}
             with atomic_write(self._path) as handle:
                 handle.write(json.dumps(kept) + "\n")
         logging.warning(
@@ -73,5 +85,5 @@ class Rollbacks:
             where,
             self._now(),
             self._count,
-            most,
+            self._most,
         )

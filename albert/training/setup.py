@@ -1,51 +1,67 @@
-"""What comes before the first step: records opened, directory claimed, weights made or restored."""
+"""What comes before the first step: the directory claimed, weights made or restored."""
 
 import contextlib
 import dataclasses
 import json
 import os
-from typing import Callable, Iterator, List, Optional, Sequence
+from typing import Iterator, List, Optional, Sequence
 
 from absl import logging
 
-from albert.checkpoints.folder import CONFIG_FILE, FLAGS_FILE
+from albert.checkpoints.folder import CONFIG_FILE, FLAGS_FILE, TASK_FILE
 from albert.checkpoints.manager import latest_checkpoint
-from albert.checkpoints.restore import initialise_from, resume
-from albert.checkpoints.state import TrainState, create_state
-from albert.data.source import Data, open_data
-from albert.model.albert import Batch
+from albert.checkpoints.restore import (
+    initialise_from,
+    resume,
+    without_absent_final_norm,
+)
+from albert.data.batches import expand_files
+from albert.data.records import read_manifest
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
-from albert.optim.optimizers import describe, make_optimizer
+from albert.optim.optimizers import describe
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write, ensure_writable_directory, held
+from albert.training.learner import Learner, Method, Problem
 from albert.training.objective import pretraining
-from albert.training.options import TrainingOptions
-from albert.training.step import StepResult, make_train_step
-
-# Fields that do not change which model it is.
-_TRAINING_FIELDS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "initializer_range")
+from albert.training.options import StartOptions, TrainingOptions
 
 
-def open_records(options: TrainingOptions, flag: str, progress: bool) -> Data:
-    """Opens the records of a run.
+def preset(name: str, records: Optional[str]) -> ModelConfig:
+    """A config of `albert_config/` with the vocabulary of some records.
+
+    A preset is sizes; how many pieces there are is a fact about the records.
 
     Args:
-      options: The run.
-      flag: Which: "input_file" or "eval_file".
-      progress: Whether to show bars.
+      name: Of the preset.
+      records: Comma list of paths and globs; None keeps the vocabulary of the preset.
 
     Raises:
-      UsageError: There are none, or the model cannot take them.
+      UsageError: There is no such preset, or no such file.
     """
-    return open_data(
-        getattr(options, flag),
-        flag,
-        options.model,
-        options.max_seq_length,
-        options.max_predictions_per_seq,
-        progress,
-    )
+    config = ModelConfig.from_json_file(name)
+    manifest = read_manifest(expand_files(records)[0]) if records else None
+    size = (manifest or {}).get("vocab_size", config.vocab_size)
+    if size != config.vocab_size:
+        logging.info("vocab_size = %d as in the records, instead of the preset's", size)
+    return dataclasses.replace(config, vocab_size=size)
+
+
+def model_to_train(
+    config: ModelConfig, start: StartOptions, directory: Optional[str]
+) -> ModelConfig:
+    """The model a run trains: that of the config, but for what its beginning never had.
+
+    Args:
+      config: As asked for.
+      start: What new weights begin as.
+      directory: The run's, or None.
+    """
+    if not start.init_checkpoint:
+        return config
+    # A run that has begun no longer needs what it began from.
+    begun = latest_checkpoint(directory) if directory else None
+    return without_absent_final_norm(config, begun or start.init_checkpoint)
 
 
 @contextlib.contextmanager
@@ -59,6 +75,11 @@ def claimed(directory: Optional[str], config: ModelConfig, flags_text: str) -> I
         logging.warning("--no_save: nothing of this run will be written")
         yield
         return
+    if os.path.exists(os.path.join(directory, TASK_FILE)):
+        raise UsageError(
+            "--output_dir={} holds a fine-tuned model. Choose another folder; to pre-train on from "
+            "its encoder, pass it as --init_checkpoint.".format(directory)
+        )
     ensure_writable_directory(directory, "--output_dir")
     with held(directory, "--output_dir"):
         _write_facts(directory, config, flags_text)
@@ -83,47 +104,68 @@ def _write_facts(directory: str, config: ModelConfig, flags_text: str) -> None:
 
 
 def _check_same_model(directory: str, old: ModelConfig, new: ModelConfig) -> None:
-    for field in dataclasses.fields(ModelConfig):
-        before, now = getattr(old, field.name), getattr(new, field.name)
-        if field.name not in _TRAINING_FIELDS and before != now:
-            raise UsageError(
-                "--output_dir={} holds a run of another model: {} is {} there and {} now. Choose "
-                "another --output_dir, or the config in it.".format(
-                    directory, field.name, json.dumps(before), json.dumps(now)
-                )
+    field = old.difference(new)
+    if field:
+        raise UsageError(
+            "--output_dir={} holds a run of another model: {} is {} there and {} now. Choose "
+            "another --output_dir, or the config in it.".format(
+                directory, field, json.dumps(getattr(old, field)), json.dumps(getattr(new, field))
             )
+        )
 
 
-def prepare_state(options: TrainingOptions, device: str) -> TrainState:
-    """Creates the state of a run: resumed from its directory, from a checkpoint, or new.
+def make_learner(
+    options: TrainingOptions, devices: Sequence[str], rate_share: float = 1.0
+) -> Learner:
+    """The state of a run, resumed from its directory, from a checkpoint, or new; and its step.
+
+    Args:
+      options: The run.
+      devices: One tower runs on each.
+      rate_share: Share of the learning rate that is left.
 
     Raises:
       UsageError: A checkpoint does not fit, or an option is refused.
     """
-    schedule = options.schedule()
-    values = initial_values(options.model, options.random_seed)
-    optimizer = make_optimizer(options.optimizer, schedule, values)
-    logging.info(describe(options.optimizer, values))
-    state = create_state(values, optimizer, device, options.step.precision)
-    current = latest_checkpoint(options.output_dir) if options.output_dir else None
-    loaded: List[str] = []
-    if current:
-        resume(options.model, state, current)
-        loaded = list(state.parameters)
-        logging.info("Resuming %s at step %d", current, int(state.global_step.numpy()))
-    elif options.init_checkpoint:
-        loaded = initialise_from(
-            options.model, state.parameters, options.init_checkpoint, options.init_from_group0
-        )
+    problem = Problem(
+        pretraining(options.model),
+        lambda: initial_values(options.model, options.random_seed),
+        options.random_seed,
+    )
+    method = Method(options.optimizer, options.learning_rates, options.step)
+    learner = Learner(problem, method, devices, rate_share)
+    logging.info(describe(options.optimizer, learner.state.parameters))
+    loaded = _load(options, learner)
     logging.info("**** Trainable Variables ****")
-    for name, variable in state.parameters.items():
+    for name, variable in learner.state.parameters.items():
         origin = ", *INIT_FROM_CKPT*" if name in loaded else ""
         logging.info("  name = %s, shape = %s%s", name, tuple(variable.shape.as_list()), origin)
-    return state
+    return learner
 
 
-def go_back(options: TrainingOptions, state: TrainState) -> str:
-    """Puts a state back to the last checkpoint of its run, or to the start where there is none.
+def _load(options: TrainingOptions, learner: Learner) -> List[str]:
+    """Loads what the run goes on or starts from; returns the names of the weights it had."""
+    current = _current(options)
+    if current:
+        resume(options.model, learner.state, current)
+        logging.info("Resuming %s at step %d", current, learner.global_step)
+        return list(learner.state.parameters)
+    if options.start.init_checkpoint:
+        return initialise_from(
+            options.model,
+            learner.state.parameters,
+            options.start.init_checkpoint,
+            options.start.init_from_group0,
+        )
+    return []
+
+
+def _current(options: TrainingOptions) -> Optional[str]:
+    return latest_checkpoint(options.saving.output_dir) if options.saving.output_dir else None
+
+
+def go_back(options: TrainingOptions, learner: Learner) -> str:
+    """Puts a learner back to the last checkpoint of its run, or to the start where there is none.
 
     Returns:
       Where that is, for messages.
@@ -131,31 +173,8 @@ def go_back(options: TrainingOptions, state: TrainState) -> str:
     Raises:
       UsageError: The checkpoint is gone or of another model.
     """
-    current = latest_checkpoint(options.output_dir) if options.output_dir else None
-    if current:
-        resume(options.model, state, current)
-        return current
-    state.reset(initial_values(options.model, options.random_seed), options.step.precision)
-    if options.init_checkpoint:
-        initialise_from(
-            options.model, state.parameters, options.init_checkpoint, options.init_from_group0
-        )
-    return "the start"
-
-
-def build_step(
-    options: TrainingOptions, state: TrainState, devices: Sequence[str], rate_factor: float = 1.0
-) -> Callable[[Batch], StepResult]:
-    """The training step of a run; `rate_factor` lowers the rate it was told to take."""
-    rate = options.learning_rate * rate_factor
-    schedule = dataclasses.replace(options, learning_rate=rate).schedule()
-    optimizer = make_optimizer(options.optimizer, schedule, state.parameters)
-    return make_train_step(
-        pretraining(options.model),
-        state,
-        optimizer,
-        schedule,
-        devices,
-        options.random_seed,
-        options.step,
-    )
+    current = _current(options)
+    if not current:
+        learner.reset()
+    _load(options, learner)
+    return current or "the start"

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 from typing import Iterator, Optional
 
 
@@ -18,10 +19,29 @@ class StopRequest:
         return 128 + (self.signal or 0)
 
 
+class Interrupted(Exception):
+    """A signal ended a training after it was saved; the same call goes on.
+
+    Attributes:
+      exit_code: The shell's code for a program ended by that signal.
+    """
+
+    def __init__(self, exit_code: int) -> None:
+        """Keeps the code."""
+        super().__init__("Stopped by signal {}; the same call goes on.".format(exit_code - 128))
+        self.exit_code = exit_code
+
+
 @contextlib.contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
-    """Turns the first SIGTERM or SIGINT into a request; a second one acts at once."""
+    """Turns the first SIGTERM or SIGINT into a request; a second one acts at once.
+
+    Python hands signals to its main thread alone; in another one nothing is handled here.
+    """
     request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
     handled = (signal.SIGTERM, signal.SIGINT)
     previous = {number: signal.getsignal(number) for number in handled}
 

@@ -11,6 +11,7 @@ from albert.model.precision import LossScale, policy
 from albert.optim.schedules import Schedule
 from albert.optim.transforms import Optimizer, global_norm
 from albert.system.errors import UsageError
+from albert.system.options import Flags
 from albert.training.objective import Objective, Sums, Tensors
 from albert.training.towers import (
     accumulate,
@@ -40,6 +41,10 @@ class StepOptions(NamedTuple):
     accumulation: int = 1
     recompute: bool = False
     reduction: str = "tree"
+
+
+# Fields whose flags have other names; whether XLA compiles is known when the devices are.
+FLAGS_OF_STEP: Flags = {StepOptions: {"accumulation": "gradient_accumulation_steps", "xla": None}}
 
 
 class StepResult(NamedTuple):
@@ -119,11 +124,11 @@ def make_train_step(
 
     def step(batch: Batch) -> StepResult:
         results = run_towers(batch)
-        gradients = [gradient for gradient, _ in results]
+        parts = [gradient for gradient, _ in results]
         if options.reduction == "nccl":
-            gradients = nccl_sum_gradients(gradients, devices)
+            gradients = nccl_sum_gradients(parts, devices)
         else:
-            gradients = sum_gradients(gradients, parameter_device)
+            gradients = sum_gradients(parts, parameter_device)
         rate = schedule(state.global_step)
         with tf.device(parameter_device):
             if state.loss_scale:

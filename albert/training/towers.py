@@ -34,7 +34,7 @@ def check_batch_size(batch_size: int, num_towers: int, flag: str) -> None:
     )
 
 
-def split_batch(batch: Batch, num_towers: int) -> List[Batch]:
+def split_batch(batch: Batch, num_towers: int) -> Sequence[Batch]:
     """Cuts every feature along axis 0 into equal shards."""
     shards: List[Dict[str, tf.Tensor]] = [{} for _ in range(num_towers)]
     for name, value in batch.items():

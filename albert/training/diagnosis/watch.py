@@ -10,7 +10,6 @@ from absl import logging
 from albert.checkpoints.state import TrainState
 from albert.data.source import Data
 from albert.optim.optimizers import decayed_names
-from albert.optim.rates import suggested_rate
 from albert.system.files import atomic_write
 from albert.training.diagnosis.data import data_facts
 from albert.training.diagnosis.diagnose import diagnose
@@ -35,11 +34,9 @@ def settings_of(options: TrainingOptions, names) -> Settings:
     return Settings(
         optimizer=options.optimizer.name,
         learning_rate=options.learning_rate,
-        suggested_rate=suggested_rate(
-            options.optimizer.name, options.model, options.train_batch_size, options.num_train_steps
-        ),
-        num_train_steps=options.num_train_steps,
-        num_warmup_steps=options.num_warmup_steps,
+        suggested_rate=options.suggested_rate,
+        num_train_steps=options.schedule.num_train_steps,
+        num_warmup_steps=options.schedule.warmup_steps,
         post_norm=options.model.norm_placement == "postln",
         decayed_norms=sum("LayerNorm" in name for name in decayed),
         weight_decay=options.optimizer.weight_decay,
@@ -63,15 +60,15 @@ class Watch:
         self._probe = data.rows(min(EXAMPLES, data.dataset.size))
         self._lines: List[Dict] = []
         self._entries: List[Dict] = []
-        if options.output_dir:
-            self._lines = read_metrics(options.output_dir)
-            self._entries = read_lines(os.path.join(options.output_dir, FINDINGS_FILE))
+        if options.saving.output_dir:
+            self._lines = read_metrics(options.saving.output_dir)
+            self._entries = read_lines(os.path.join(options.saving.output_dir, FINDINGS_FILE))
             kept = {
-                "input_file": options.input_file,
+                "input_file": options.data.input_file,
                 "settings": self._settings._asdict(),
                 "data": self._data._asdict(),
             }
-            with atomic_write(os.path.join(options.output_dir, SETTINGS_FILE)) as handle:
+            with atomic_write(os.path.join(options.saving.output_dir, SETTINGS_FILE)) as handle:
                 handle.write(json.dumps(kept, indent=2) + "\n")
         self.go_back(int(state.global_step.numpy()))
         logging.info(
@@ -96,8 +93,8 @@ class Watch:
         """Forgets what was seen beyond a step: the run stands there."""
         self._lines = [line for line in self._lines if line["step"] <= step]
         self._entries = [entry for entry in self._entries if entry["step"] <= step]
-        if self._options.output_dir:
-            cut_lines(os.path.join(self._options.output_dir, FINDINGS_FILE), step)
+        if self._options.saving.output_dir:
+            cut_lines(os.path.join(self._options.saving.output_dir, FINDINGS_FILE), step)
         last = {entry["name"]: entry["state"] for entry in self._entries}
         self._names = {name for name, state in last.items() if state == "appeared"}
         self._weights = self._snapshot()
@@ -136,8 +133,12 @@ class Watch:
 
     def _keep(self, entry: Dict) -> None:
         self._entries.append(entry)
-        if self._options.output_dir:
-            append_line(os.path.join(self._options.output_dir, FINDINGS_FILE), entry)
+        if self._options.saving.output_dir:
+            append_line(os.path.join(self._options.saving.output_dir, FINDINGS_FILE), entry)
+
+    def evaluated(self, step: int) -> bool:
+        """Whether a step has been evaluated."""
+        return any(line["kind"] == "eval" and line["step"] == step for line in self._lines)
 
     def left_plateau(self) -> bool:
         """Whether any loss so far showed use of context."""

@@ -1,32 +1,46 @@
 """Averages and rates between two log lines."""
 
 import time
-from typing import Dict
+from typing import Any, Callable, Dict, Optional
 
 from albert.data.dataset import Batch
 from albert.model.config import ModelConfig
 from albert.model.flops import training_flops
-from albert.training.evaluation import Totals
 from albert.training.step import StepResult
+from albert.training.totals import Totals
+
+
+def pretraining_flops(config: ModelConfig, batch: Batch) -> float:
+    """Floating-point operations of a step on a batch, as laid out in rows."""
+    rows, length = batch["input_ids"].shape
+    predictions = batch["masked_lm_positions"].shape[1]
+    examples = batch["example_positions"].shape[1] if "example_positions" in batch else 1
+    return training_flops(config, rows, length, predictions, predictions + examples)
 
 
 class Interval:
     """What happened since the last log line.
 
     Time spent saving and evaluating is left out of the rates by `pause`.
+
+    Attributes:
+      waited: Seconds that steps waited for their batches.
     """
 
-    def __init__(self, config: ModelConfig, batch_size: int, peak: float) -> None:
+    def __init__(
+        self,
+        batch_size: int,
+        flops: Optional[Callable[[Batch], float]] = None,
+        peak: Optional[float] = None,
+    ) -> None:
         """Starts the clock.
 
         Args:
-          config: The model.
           batch_size: Examples of a step, however many rows they are laid out in.
+          flops: Operations of a step on a batch; None leaves MFU out.
           peak: FLOP/s of the devices together.
         """
-        self._config = config
-        self._batch_size = batch_size
-        self._peak = peak
+        self._batch_size, self._flops_of, self._peak = batch_size, flops, peak
         self.restart()
 
     def restart(self) -> None:
@@ -38,7 +52,7 @@ class Interval:
         self._steps = 0
         self._flops = 0.0
         self._tokens = 0
-        self._last = None
+        self._last: Any = None
 
     def add(self, batch: Batch, result: StepResult, timed: bool = True) -> None:
         """Counts one step; one whose time was paused counts for the means only."""
@@ -47,11 +61,8 @@ class Interval:
         if not timed:
             return
         self._steps += 1
-        rows, length = batch["input_ids"].shape
-        predictions = batch["masked_lm_positions"].shape[1]
-        examples = batch["example_positions"].shape[1] if "example_positions" in batch else 1
-        read = predictions + examples
-        self._flops += training_flops(self._config, rows, length, predictions, read)
+        if self._flops_of:
+            self._flops += self._flops_of(batch)
         self._tokens += int((batch["input_mask"] > 0).sum())
 
     def pause(self, seconds: float) -> None:
@@ -71,9 +82,10 @@ class Interval:
             gradient_norm=float(self._last.gradient_norm),
             sequences_per_second=self._steps * self._batch_size / elapsed,
             tokens_per_second=self._tokens / elapsed,
-            mfu=self._flops / elapsed / self._peak,
             input_wait=self.waited / elapsed,
         )
+        if self._peak:
+            values["mfu"] = self._flops / elapsed / self._peak
         return values
 
     def _elapsed(self) -> float:

@@ -1,14 +1,17 @@
 """What a run reports while it goes: a log line, `metrics.jsonl`, TensorBoard, learning curves."""
 
 import datetime
+import html
 import os
 import time
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from absl import logging
 
 from albert.system.pictures import new_figure, save_figure
 from albert.training.log.step_lines import append_line, cut_lines, read_lines
+
+Panels = Sequence[Tuple[str, str]]
 
 METRICS_FILE = "metrics.jsonl"
 CURVES_FILE = "learning_curves.png"
@@ -16,6 +19,20 @@ PRETRAINING_PANELS = (
     ("masked_lm_loss", "masked-LM loss (nats)"),
     ("masked_lm_accuracy", "masked-LM accuracy"),
     ("sentence_order_accuracy", "sentence-order accuracy"),
+)
+# What a table shows of a line.
+_COLUMNS = (
+    "step",
+    "kind",
+    "loss",
+    "masked_lm_loss",
+    "masked_lm_accuracy",
+    "sentence_order_accuracy",
+    "accuracy",
+    "macro_f1",
+    "learning_rate",
+    "gradient_norm",
+    "tokens_per_second",
 )
 _FLOORS = {"masked_lm_loss": "unigram_entropy", "masked_lm_accuracy": "top_piece_share"}
 
@@ -58,9 +75,40 @@ class MetricsLog:
             self._events.close()
 
 
-def read_metrics(directory: str) -> List[Dict]:
+class Metrics(List[Dict[str, Any]]):
+    """The lines of a run, as a table where they are shown."""
+
+    def _rows(self) -> List[List[str]]:
+        columns = [name for name in _COLUMNS if any(name in line for line in self)]
+        rows = [[name.replace("_", " ") for name in columns]]
+        for line in self:
+            rows.append([_cell(line.get(name)) for name in columns])
+        return rows
+
+    def __repr__(self) -> str:
+        rows = self._rows()
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        return "\n".join(
+            "  ".join(cell.rjust(width) for cell, width in zip(row, widths)) for row in rows
+        )
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        head, *body = [[html.escape(cell) for cell in row] for row in self._rows()]
+        lines = ["<tr><th>{}</th></tr>".format("</th><th>".join(head))]
+        lines += ["<tr><td>{}</td></tr>".format("</td><td>".join(row)) for row in body]
+        return "<table>{}</table>".format("".join(lines))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return "{:.4g}".format(value) if isinstance(value, float) else str(value)
+
+
+def read_metrics(directory: str) -> Metrics:
     """The lines of a run's `metrics.jsonl`."""
-    return read_lines(os.path.join(directory, METRICS_FILE))
+    return Metrics(read_lines(os.path.join(directory, METRICS_FILE)))
 
 
 def _event_writer(directory: str):
@@ -112,23 +160,30 @@ def format_line(step: int, total: int, values: Dict[str, float], seconds_left: f
     return "  ".join(parts)
 
 
-def draw_curves(
-    directory: str,
-    panels: Sequence[Tuple[str, str]] = PRETRAINING_PANELS,
-    floor: Optional[Mapping[str, float]] = None,
-) -> Optional[str]:
+def draw_curves(directory: str, panels: Panels = PRETRAINING_PANELS) -> Optional[str]:
     """Draws losses and accuracies of a run as a PNG.
 
     Args:
       directory: The run's, with `metrics.jsonl`.
       panels: A value of the lines and its title, for each plot.
-      floor: unigram_entropy and top_piece_share, drawn as the lines that word frequencies alone
-        reach.
 
     Returns:
       The path of the picture, or None when there is nothing to draw.
     """
-    lines = read_metrics(directory)
+    figure = curves_figure(read_metrics(directory), panels)
+    if figure is None:
+        return None
+    path = os.path.join(directory, CURVES_FILE)
+    save_figure(figure, path)
+    logging.info("Learning curves: %s", path)
+    return path
+
+
+def curves_figure(lines: Metrics, panels: Panels = PRETRAINING_PANELS) -> Any:
+    """Losses and accuracies as a matplotlib figure; None when there is nothing to draw.
+
+    What word frequencies alone reach is drawn as a line where the run has measured it.
+    """
     if not lines:
         return None
     figure = new_figure(12.0, 4.5)
@@ -142,14 +197,12 @@ def draw_curves(
             ]
             if points:
                 axes.plot(*zip(*points), label=kind, **style)
-        if name in _FLOORS and floor:
-            key = _FLOORS[name]
-            axes.axhline(floor[key], color="grey", linestyle="--", label=key.replace("_", " "))
+        floor = _FLOORS.get(name, "")
+        if floor in lines[-1]:
+            label = floor.replace("_", " ")
+            axes.axhline(lines[-1][floor], color="grey", linestyle="--", label=label)
         axes.set_title(title)
         axes.set_xlabel("updates")
         if axes.get_legend_handles_labels()[0]:
             axes.legend()
-    path = os.path.join(directory, CURVES_FILE)
-    save_figure(figure, path)
-    logging.info("Learning curves: %s", path)
-    return path
+    return figure

@@ -1,15 +1,14 @@
 """Refuses a run that will not fit into memory, with the flag that makes it fit."""
 
-import dataclasses
 from typing import List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 from absl import logging
 
+from albert.model.config import ModelConfig
 from albert.system.errors import UsageError
 from albert.system.memory import available_bytes
 from albert.training.memory.estimate import Estimate, estimate_memory, step_shape
-from albert.training.options import TrainingOptions
 from albert.training.step import StepOptions
 
 # The estimate is good to about a quarter, so only what is clearly too much is refused.
@@ -40,28 +39,39 @@ def machine_of(devices: Sequence[str], limit_gb: Optional[float]) -> Machine:
     return Machine(len(devices), 1 if on_gpu else len(devices), on_gpu, available)
 
 
-def estimate_of(
-    options: TrainingOptions, batch: Mapping[str, np.ndarray], machine: Machine
-) -> Estimate:
-    """The estimate for a run whose batches look like `batch` once they are laid out as rows."""
-    shape = step_shape(batch, machine.towers * options.step.accumulation)
-    return estimate_memory(options.model, shape, options.step, machine.sharing, machine.on_gpu)
+class Work(NamedTuple):
+    """What a step computes.
+
+    Attributes:
+      config: The model.
+      step: How it is computed.
+      batch_size: Examples of a batch, over all towers.
+      batch: A batch, laid out as rows.
+    """
+
+    config: ModelConfig
+    step: StepOptions
+    batch_size: int
+    batch: Mapping[str, np.ndarray]
 
 
-def check_memory(
-    options: TrainingOptions, batch: Mapping[str, np.ndarray], machine: Machine
-) -> None:
+def estimate_of(work: Work, machine: Machine) -> Estimate:
+    """The estimate for a run whose batches look like the one of `work`."""
+    shape = step_shape(work.batch, machine.towers * work.step.accumulation)
+    return estimate_memory(work.config, shape, work.step, machine.sharing, machine.on_gpu)
+
+
+def check_memory(work: Work, machine: Machine) -> None:
     """Logs the estimate of a run beside the memory there is.
 
     Args:
-      options: The run.
-      batch: One of its batches, laid out as rows.
+      work: What its steps compute.
       machine: What it runs on.
 
     Raises:
       UsageError: The run will not fit; names the flags with which it will.
     """
-    estimate = estimate_of(options, batch, machine)
+    estimate = estimate_of(work, machine)
     available = machine.available
     logging.info(
         "Memory: a step takes about %.2f GB, %.0f %% of it activations; %s%s",
@@ -74,7 +84,7 @@ def check_memory(
     )
     if available is None or estimate.total <= _WARNED_ABOVE * available:
         return
-    remedy = _remedy(options, batch, machine)
+    remedy = _remedy(work, machine, available)
     if estimate.total > _REFUSED_ABOVE * available:
         raise UsageError(
             "A step of this run takes about {:.2f} GB of memory, but there is {:.2f} GB. "
@@ -83,7 +93,7 @@ def check_memory(
     logging.warning("Memory may not suffice. %s", remedy)
 
 
-def _remedy(options: TrainingOptions, batch: Mapping[str, np.ndarray], machine: Machine) -> str:
+def _remedy(work: Work, machine: Machine, available: int) -> str:
     """The first change that fits by the estimate.
 
     More micro-batches, recomputation or both; then one tower on the CPU instead of several, each
@@ -94,12 +104,12 @@ def _remedy(options: TrainingOptions, batch: Mapping[str, np.ndarray], machine: 
         machines.append(machine._replace(towers=1, sharing=1))
     least = None
     for place in machines:
-        for step in _smaller_steps(options, place.towers, place is not machine):
-            total = estimate_of(dataclasses.replace(options, step=step), batch, place).total
+        for step in _smaller_steps(work, place.towers, place is not machine):
+            total = estimate_of(work._replace(step=step), place).total
             least = total if least is None else min(least, total)
-            if total <= machine.available:
+            if total <= available:
                 flags = [] if place is machine else ["--num_gpu_cores=1"]
-                flags += _flags(step, options.step, options.train_batch_size // place.towers)
+                flags += _flags(step, work.step, work.batch_size // place.towers)
                 return "Pass {}; a step then takes about {:.2f} GB".format(
                     " and ".join(flags), total / 1e9
                 )
@@ -110,8 +120,8 @@ def _remedy(options: TrainingOptions, batch: Mapping[str, np.ndarray], machine: 
     )
 
 
-def _smaller_steps(options: TrainingOptions, towers: int, as_it_is: bool) -> List[StepOptions]:
-    now, share = options.step, options.train_batch_size // towers
+def _smaller_steps(work: Work, towers: int, as_it_is: bool) -> List[StepOptions]:
+    now, share = work.step, work.batch_size // towers
     more = [now._replace(accumulation=n) for n in divisors(share) if n > now.accumulation]
     again = [] if now.recompute else [step._replace(recompute=True) for step in [now] + more]
     return ([now] if as_it_is else []) + more + again

@@ -24,7 +24,14 @@ _UPDATE_COPIES = 7
 
 
 class StepShape(NamedTuple):
-    """What one tower computes on at a time: one micro-batch."""
+    """What one tower computes on at a time: one micro-batch.
+
+    Attributes:
+      rows: B of the micro-batch.
+      length: S.
+      predictions: P; 0 without a masked-LM head.
+      packed: Whether rows hold several examples each.
+    """
 
     rows: int
     length: int
@@ -58,7 +65,7 @@ class Estimate(NamedTuple):
 def step_shape(batch: Mapping[str, np.ndarray], parts: int) -> StepShape:
     """The shape of a micro-batch when a batch, laid out as rows, is divided into `parts`."""
     rows, length = batch["input_ids"].shape
-    predictions = batch["masked_lm_ids"].shape[1]
+    predictions = batch["masked_lm_ids"].shape[1] if "masked_lm_ids" in batch else 0
     return StepShape(-(-rows // parts), length, predictions, "position_ids" in batch)
 
 
@@ -109,7 +116,8 @@ def _activations(config: ModelConfig, shape: StepShape, width: int, recompute: b
     if recompute:
         kept += blocks * tokens * config.hidden_size * width  # each block's input
     else:
-        read = min(shape.length, shape.predictions + 1)  # all that the last block computes
+        # All that the last block computes; without predictions a task's head may read everything.
+        read = min(shape.length, shape.predictions + 1) if shape.predictions else shape.length
         kept = (blocks - 1) * kept + _kept_of_a_block(config, shape, width, read)
     embedded = tokens * width * (4 * config.embedding_size + config.hidden_size)
     return kept + embedded + max(_head(config, shape, width), _working(config, shape, width))

@@ -3,12 +3,12 @@
 import dataclasses
 from typing import Callable, Optional, Sequence
 
+from albert.checkpoints.manager import SavingOptions
 from albert.data.source import Data
 from albert.system.errors import UsageError
-from albert.training.memory.check import Machine, divisors, estimate_of, machine_of
+from albert.training.memory.check import Machine, Work, divisors, estimate_of, machine_of
 from albert.training.memory.trial import Trial, try_out
-from albert.training.options import TrainingOptions
-from albert.training.setup import open_records
+from albert.training.options import StartOptions, TrainingOptions
 from albert.training.towers import check_batch_size
 
 
@@ -48,11 +48,12 @@ def find_batch_size(options: TrainingOptions, devices: Sequence[str]) -> int:
     Raises:
       UsageError: Not even one example fits, or the run cannot be done as asked.
     """
+    options = options.on(devices)
     towers = len(devices)
     check_batch_size(options.train_batch_size, towers, "train_batch_size")
     share = options.train_batch_size // towers
     machine = machine_of(devices, options.memory_limit_gb)
-    data = open_records(options, "input_file", progress=False)
+    data = options.data.open("input_file", options.model, progress=False)
     start = _first_guess(options, data, machine)
     print("Micro-batches of at most {} examples a tower, from {}".format(share, start))
     print("| micro-batch | fits | peak, GB | examples/s |\n|---|---|---|---|", flush=True)
@@ -99,21 +100,21 @@ def _with_micro_batch(options: TrainingOptions, size: int, towers: int) -> Train
         options,
         train_batch_size=size * towers * count,
         step=options.step._replace(accumulation=count),
-        output_dir=None,
-        init_checkpoint=None,
+        saving=SavingOptions(),
+        start=StartOptions(),
     )
 
 
 def _first_guess(options: TrainingOptions, data: Data, machine: Machine) -> int:
     """The largest share, halved as often as it takes to fit by the estimate."""
     share = options.train_batch_size // machine.towers
-    layout = data.layout(options.padding, options.train_batch_size, machine.towers)
+    layout = data.layout(options.data.padding, options.train_batch_size, machine.towers)
     batch = layout(data.rows(options.train_batch_size))
     size = share
     while size > 1 and machine.available is not None:
         step = options.step._replace(accumulation=-(-share // size))
-        tried = dataclasses.replace(options, step=step)
-        if estimate_of(tried, batch, machine).total <= machine.available:
+        tried = Work(options.model, step, options.train_batch_size, batch)
+        if estimate_of(tried, machine).total <= machine.available:
             break
         size //= 2
     return size

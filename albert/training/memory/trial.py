@@ -13,7 +13,7 @@ from albert.system.errors import UsageError
 from albert.system.memory import resident_bytes
 from albert.training.memory.check import Machine
 from albert.training.options import TrainingOptions
-from albert.training.setup import build_step, open_records, prepare_state
+from albert.training.setup import make_learner
 
 _POLL_SECONDS = 0.02
 _TIMED_STEPS = 2
@@ -75,14 +75,14 @@ def _run_steps(options: TrainingOptions, machine: Machine, sender) -> None:
 def _measured(
     options: TrainingOptions, devices: Sequence[str], machine: Machine
 ) -> Optional[Trial]:
-    data = open_records(options, "input_file", progress=False)
+    data = options.data.open("input_file", options.model, progress=False)
     size = options.train_batch_size
-    order = BatchOrder(data.dataset.size, size, options.random_seed, options.small)
-    layout = data.layout(options.padding, size, len(devices) * options.step.accumulation)
+    order = BatchOrder(data.dataset.size, size, options.random_seed, options.data.small)
+    layout = data.layout(options.data.padding, size, len(devices) * options.step.accumulation)
     batches = training_batches(data.dataset, order, data.shapes, layout, 0)
     seen = [next(batches) for _ in range(_BATCHES_SEEN)]
     batch = max(seen, key=lambda batch: batch["input_ids"].size)
-    step = build_step(options, prepare_state(options, devices[0]), devices)
+    step = make_learner(options, devices).step
     float(step(batch).gradient_norm)  # builds it
     start = time.perf_counter()
     for _ in range(_TIMED_STEPS):

@@ -1,0 +1,243 @@
+"""A fine-tuning from files to a folder, as the command and the Python function run it."""
+
+import dataclasses
+import os
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+
+from albert.checkpoints.folder import open_checkpoint
+from albert.checkpoints.tokenizer import find_tokenization
+from albert.model.config import ModelConfig
+from albert.system.devices import choose_devices
+from albert.system.errors import UsageError, check_between, check_one_of
+from albert.system.options import check_known, flag_lines, options_of
+from albert.tasks.examples import (
+    CONLLU_COLUMNS,
+    Example,
+    held_out,
+    labels_of,
+    read_sentences,
+    read_texts,
+)
+from albert.tasks.features import features_of
+from albert.tasks.finetune import FIELDS, FinetuneOptions, Rows, finetune_options
+from albert.tasks.predict import TaskModel, load
+from albert.tasks.search import Start, claimed, run_trials
+from albert.tasks.task import KINDS, Task
+from albert.text.encoder import TextEncoder
+from albert.training.towers import check_batch_size
+
+_HELD_OUT_SHARE = 0.1
+
+
+class Examples(NamedTuple):
+    """Labelled examples; `test` is None where the held-out ones stand in for it."""
+
+    train: List[Example]
+    held_out: List[Example]
+    test: Optional[List[Example]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskOptions:
+    """What is learned, and from which files.
+
+    Attributes:
+      task: "classification" of texts or "tagging" of words.
+      train_file: Labelled examples to train on.
+      eval_file: To choose the epoch by; None for a tenth of the others.
+      test_file: For the report; None for the evaluation examples.
+      text_column: Column of the texts.
+      label_column: Column of the labels.
+      tag_column: Column of the tags, a key of `examples.CONLLU_COLUMNS`.
+      max_seq_length: Most pieces of a text.
+    """
+
+    task: str
+    train_file: str
+    eval_file: Optional[str] = None
+    test_file: Optional[str] = None
+    text_column: str = "text"
+    label_column: str = "label"
+    tag_column: str = "upos"
+    max_seq_length: int = 128
+
+    def __post_init__(self) -> None:
+        check_one_of("task", self.task, KINDS)
+        check_one_of("tag_column", self.tag_column, tuple(CONLLU_COLUMNS))
+        check_between("max_seq_length", self.max_seq_length, 8, 1 << 20)
+
+    def examples(self, seed: int) -> Examples:
+        """Reads the files; `seed` draws the evaluation examples where they have no file.
+
+        Raises:
+          UsageError: A file cannot be read.
+        """
+        train = self._read(self.train_file)
+        if self.eval_file:
+            chosen = self._read(self.eval_file)
+        else:
+            train, chosen = held_out(train, _HELD_OUT_SHARE, seed)
+        return Examples(train, chosen, self._read(self.test_file) if self.test_file else None)
+
+    def _read(self, path: str) -> List[Any]:
+        if self.task == "tagging":
+            return read_sentences(path, self.tag_column)
+        return read_texts(path, self.text_column, self.label_column)
+
+
+@dataclasses.dataclass(frozen=True)
+class BeginningOptions:
+    """Which model and tokenizer a fine-tuning begins with.
+
+    Attributes:
+      init_checkpoint: A run's folder, or a checkpoint in one; None to start from nothing.
+      albert_config_file: None for that of the run.
+      spm_model_file: None for that of the run's records.
+      do_lower_case: None for what the run's records say, else False.
+      keep_accents: None for what the run's records say, else True.
+    """
+
+    init_checkpoint: Optional[str] = None
+    albert_config_file: Optional[str] = None
+    spm_model_file: Optional[str] = None
+    do_lower_case: Optional[bool] = None
+    keep_accents: Optional[bool] = None
+
+    def open(self) -> Start:
+        """Reads model and tokenizer.
+
+        Raises:
+          UsageError: One is missing or does not fit.
+        """
+        if self.init_checkpoint:
+            folder = self.init_checkpoint if os.path.isdir(self.init_checkpoint) else None
+            name = None if folder else self.init_checkpoint
+            found = open_checkpoint(folder, name, self.albert_config_file, heads=False)
+            run = folder or os.path.dirname(found.prefix)
+            return Start(found.config, found.weights, self._tokenization(run))
+        if not (self.albert_config_file and self.spm_model_file):
+            raise UsageError(
+                "Pass --init_checkpoint=pretraining_output; to start from nothing, pass "
+                "--albert_config_file and --spm_model_file instead."
+            )
+        config = ModelConfig.from_json_file(self.albert_config_file)
+        return Start(config, {}, self._tokenization(os.path.dirname(self.spm_model_file)))
+
+    def _tokenization(self, run: str) -> Any:
+        return find_tokenization(run, self.spm_model_file, self.do_lower_case, self.keep_accents)
+
+
+class Devices(NamedTuple):
+    """On what a fine-tuning runs; see `system.devices.choose_devices`."""
+
+    use_gpu: Optional[bool] = None
+    num_gpu_cores: int = 0
+    command: Tuple[str, ...] = ("-m", "albert", "finetune")
+
+
+def run_finetuning(
+    what: TaskOptions,
+    beginning: BeginningOptions,
+    options: FinetuneOptions,
+    output_dir: str,
+    trials: int,
+    where: Devices,
+    flags_text: str,
+) -> Dict[str, Any]:
+    """Fine-tunes from files to a folder.
+
+    Args:
+      what: The task and its files.
+      beginning: Model and tokenizer.
+      options: How to train.
+      output_dir: Where to write: a new folder, or one with an unfinished training of these flags.
+      trials: Settings to try.
+      where: On which devices.
+      flags_text: The flags, kept in the folder.
+
+    Returns:
+      The report, as written to `report.json`.
+
+    Raises:
+      UsageError: It cannot be done as asked; the message says why.
+      Interrupted: A signal ended it; the same call goes on.
+    """
+    size = options.train_batch_size
+    devices = choose_devices(
+        where.use_gpu,
+        where.num_gpu_cores,
+        where.command,
+        [size // options.step.accumulation],
+        options.xla,
+    )
+    micro_batches = len(devices) * options.step.accumulation
+    check_batch_size(size, micro_batches, "train_batch_size")
+    examples, start = what.examples(options.random_seed), beginning.open()
+    how = start.tokenization
+    length = min(what.max_seq_length, start.config.max_position_embeddings)
+    labels = tuple(labels_of(examples.train))
+    task = Task(what.task, labels, length, how.lower_case, how.keep_accents)
+    encoder = TextEncoder(how, start.config)
+    train, chosen, test = [features_of(task, encoder, part) if part else None for part in examples]
+    rows = Rows(train or [], chosen or [], test)
+    with claimed(output_dir, flags_text):
+        return run_trials(start, task, rows, options.on(devices), devices, output_dir, trials)
+
+
+def finetune(
+    start: Union[str, Any],
+    train_file: str,
+    *,
+    task: str,
+    output_dir: str,
+    towers: int = 0,
+    use_gpu: Optional[bool] = None,
+    trials: int = 1,
+    **options: Any,
+) -> TaskModel:
+    """Trains a pre-trained model to label texts or to tag words.
+
+    >>> import albert
+    >>> emotion = albert.finetune(
+    ...     "run", "train.tsv", task="classification", output_dir="emotion"
+    ... )  # doctest: +SKIP
+    >>> emotion.predict(["gembira sekali"])  # doctest: +SKIP
+
+    Args:
+      start: A run, its folder, or a checkpoint in one; None to start from nothing.
+      train_file: Labelled examples: .tsv, .csv or .jsonl of texts, CoNLL-U of tagged words.
+      task: "classification" or "tagging".
+      output_dir: Where to write: a new folder, or one in which the same call was cut off.
+      towers: Towers; 0 for all GPUs, or one for each core of the CPU.
+      use_gpu: True, False, or None for GPUs where there are any.
+      trials: Settings to try: the given one, then random ones.
+      **options: Of `TaskOptions`, `BeginningOptions` and `FinetuneOptions`, by name of the flag of
+        `python -m albert finetune`: eval_file, test_file, num_train_epochs, learning_rate, ...
+
+    Returns:
+      The model of the best epoch, with `report` and `predict`.
+
+    Raises:
+      UsageError: It cannot be done as asked; the message says why.
+      Interrupted: A signal ended it; the same call goes on.
+    """
+    kinds = (TaskOptions, BeginningOptions)
+    known = [name for kind in kinds for name in kind.__dataclass_fields__] + list(FIELDS)
+    check_known(options, known)
+    values = dict(
+        options,
+        task=task,
+        train_file=train_file,
+        init_checkpoint=getattr(start, "output_dir", start),
+    )
+    flags = dict(values, output_dir=output_dir, trials=trials)
+    run_finetuning(
+        options_of(TaskOptions, values),
+        options_of(BeginningOptions, values),
+        finetune_options(values),
+        output_dir,
+        trials,
+        Devices(use_gpu, towers, ()),
+        flag_lines(flags),
+    )
+    return load(output_dir)
