@@ -158,7 +158,30 @@ def test_training_leaves_everything_a_run_should(work):
         "***** Eval results *****",
         "step 40/40",
     ):
-        assert text in done.output, text
+        assert text in (out / "log.txt").read_text(), text
+
+
+def test_the_screen_is_for_people_and_the_log_file_has_it_all(work):
+    flags = training_flags(work, eval_file=work / "held_out.tfrecord", eval_steps=20)
+    done = run(TRAIN, *flags)
+    assert done.returncode == 0, done.output
+    assert not done.stdout
+    said, log = done.stderr.splitlines(), (work / "out" / "log.txt").read_text()
+    assert len(said) < 40 and "\x1b" not in done.stderr  # no colours in a pipe
+    assert not [line for line in said if re.match(r"[IWE]\d{4} |.*\.py:\d+\]", line)]
+    for pattern in (
+        r"^TensorFlow \S+: 2 tower\(s\) on the CPU$",
+        r"^Model: google layout, 3 layers of width 21, [\d,]+ weights$",
+        r"^step 10/40  loss \S+  mlm \S+ \(\S+\)  sop ",
+        r"^step 20, held out: masked words \S+ % right, \S+ nats; sentence order ",
+        r"^ +step +masked words right +nats +sentence order right$",
+        r"^ +held out, best +\d+ +\S+ % +\S+ +\S+ %$",
+    ):
+        assert [line for line in said if re.search(pattern, line)], pattern
+    for line in said:
+        assert line.split(": ", 1)[-1] in log, line
+    details = run(TRAIN, *flags + ["--verbose", "--output_dir={}".format(work / "again")])
+    assert "name = input_ids, shape = (6, 17)" in details.stderr
 
 
 def test_flags_of_a_run_repeat_it(work):
@@ -214,12 +237,10 @@ def test_sigterm_saves_and_exits(work):
     assert saved_steps(str(work / "out"))[-1] >= 10
 
 
-def results(done):
+def results(done, directory):
     assert done.returncode == 0, done.output
-    return {
-        name: float(value)
-        for name, value in re.findall(r"\] +(\w+) = ([-\d.e]+)$", done.stderr, re.MULTILINE)
-    }
+    assert re.search("step 5: masked words .* % right", done.stderr)
+    return read_results(str(directory))
 
 
 def test_validation_does_not_depend_on_batch_size_or_towers(work):
@@ -230,9 +251,9 @@ def test_validation_does_not_depend_on_batch_size_or_towers(work):
         "--bert_config_file={}".format(work / "small.json"),
         "--use_gpu=False",
     ]
-    first = results(run(VALIDATE, *flags + ["--eval_batch_size=31"]))
+    first = results(run(VALIDATE, *flags + ["--eval_batch_size=31"]), work / "out")
     for more in (["--eval_batch_size=4"], ["--eval_batch_size=12", "--num_gpu_cores=3"]):
-        other = results(run(VALIDATE, *flags + more))
+        other = results(run(VALIDATE, *flags + more), work / "out")
         assert set(other) == set(first)
         for name, value in first.items():
             assert other[name] == pytest.approx(value, rel=1e-6), name
@@ -253,7 +274,9 @@ def test_validation_does_not_depend_on_batch_size_or_towers(work):
         ]
     )
     assert first["loss"] == pytest.approx(first["masked_lm_loss"] + first["next_sentence_loss"])
-    part = results(run(VALIDATE, *flags + ["--eval_batch_size=4", "--max_eval_steps=2"]))
+    part = results(
+        run(VALIDATE, *flags + ["--eval_batch_size=4", "--max_eval_steps=2"]), work / "out"
+    )
     assert part["loss"] != first["loss"]
     named = run(VALIDATE, *flags + ["--checkpoint=model.ckpt-99"])
     assert named.returncode == 2 and "No checkpoint" in named.stderr
@@ -325,7 +348,7 @@ def test_a_run_without_a_directory_gets_one_with_its_date(work):
     flags = [flag for flag in training_flags(work, steps=2, small=0.1) if "output_dir" not in flag]
     done = run(TRAIN, *flags, cwd=str(work))
     assert done.returncode == 0, done.output
-    assert "Examples = 9" in done.output
+    assert "through 9 examples" in done.output
     (name,) = os.listdir(str(work / "runs"))
     assert re.match(r"pretrain-\d{8}_\d{6}$", name)
 

@@ -18,6 +18,7 @@ from albert.system.errors import UsageError
 
 CONFIG_FILE = "albert_config.json"
 FLAGS_FILE = "flags.txt"
+LOG_FILE = "log.txt"
 BEST_DIRECTORY = "best"
 TASK_FILE = "task.json"  # only in the folder of a fine-tuned model
 
@@ -145,7 +146,7 @@ def open_checkpoint(
     check_layout(config, tensors, prefix)
     weights = _fitting(config, tensors, prefix, config_file, heads)
     step = int(tensors.get(GLOBAL_STEP, 0))
-    logging.info("Checkpoint = %s, step %d", prefix, step)
+    logging.debug("Checkpoint = %s, step %d", prefix, step)
     results = [read_results(folder) for folder in (os.path.dirname(prefix), directory)]
     of_this_step = [found for found in results if found.get("global_step") == step]
     return Checkpoint(prefix, config, weights, step, (of_this_step or [{}])[0])

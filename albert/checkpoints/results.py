@@ -21,9 +21,9 @@ def format_results(results: Mapping[str, float], global_step: int) -> str:
 
 def log_results(results: Mapping[str, float], global_step: int) -> None:
     """Logs the results in the originals' form."""
-    logging.info("***** Eval results *****")
+    logging.debug("***** Eval results *****")
     for line in format_results(results, global_step).splitlines():
-        logging.info("  %s", line)
+        logging.debug("  %s", line)
 
 
 def write_results(results: Mapping[str, float], global_step: int, directory: str) -> None:

@@ -41,7 +41,7 @@ def find_tokenization(
             "{} is not the tokenizer of this run's records ({} with SHA-256 {}). Pass that one "
             "with --spm_model_file.".format(path, manifest["model"].get("file"), expected)
         )
-    logging.info("Tokenizer = %s", path)
+    logging.debug("Tokenizer = %s", path)
     return Tokenization(
         path,
         options.get("do_lower_case", False) if lower_case is None else lower_case,

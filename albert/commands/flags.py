@@ -9,7 +9,7 @@ from albert.data.packing import PADDINGS
 from albert.model.config import ModelConfig
 from albert.model.precision import POLICIES
 from albert.optim.optimizers import OPTIMIZERS, TRUST_RATIOS
-from albert.system.command_line import define_option, own_flags, parse
+from albert.system.command_line import define_option, define_verbose, own_flags, parse
 from albert.system.devices import XLA_MODES
 from albert.system.errors import UsageError
 from albert.system.options import flag_lines
@@ -30,7 +30,8 @@ _INERT = (
     "iterations_per_loop",
     "masked_lm_budget",
 )
-_UNKEPT = _INERT + ("masked_lm_prob",)  # chosen when records are built
+# Not of the run: what records have chosen, what the screen shows.
+_UNKEPT = _INERT + ("masked_lm_prob", "verbose")
 
 
 class _RateParser(flags.FloatParser):
@@ -119,6 +120,7 @@ flags.DEFINE_enum(
 
 for _name in _INERT:
     flags.DEFINE_string(_name, None, "Accepted for old commands; does nothing here.")
+define_verbose()
 flags.DEFINE_string("masked_lm_prob", None, "Accepted for old commands: records carry masks.")
 
 

@@ -91,7 +91,7 @@ class Data:
         """How batches of these records are laid out as rows; see `packing.row_layout`."""
         share = float((self.sample["input_mask"] > 0).mean())
         chosen = choose_padding(padding, share)
-        logging.info(
+        logging.debug(
             "Padding: %s (--padding=%s, %.0f %% of the records is text)",
             chosen,
             padding,
@@ -141,9 +141,9 @@ def open_data(
                 shapes.sequence_length, config.max_position_embeddings
             )
         )
-    logging.info("*** Input Files ***")
+    logging.debug("*** Input Files ***")
     for name in files:
-        logging.info("  %s", name)
+        logging.debug("  %s", name)
     dataset.read([0], shapes)  # a wrong length or vocabulary is found now, not after tracing
     return Data(dataset, shapes)
 
@@ -153,6 +153,6 @@ def log_features(shapes: Shapes, batch_size: int) -> None:
     lengths = [(name, shapes.sequence_length) for name in SEQUENCE_FEATURES]
     lengths += [(name, shapes.predictions) for name in PREDICTION_FEATURES]
     lengths.append((SENTENCE_LABEL, 1))
-    logging.info("*** Features ***")
+    logging.debug("*** Features ***")
     for name, length in sorted(lengths):
-        logging.info("  name = %s, shape = %s", name, (batch_size, length))
+        logging.debug("  name = %s, shape = %s", name, (batch_size, length))

@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from absl import flags, logging
 
+from albert.system import console
 from albert.system.errors import UsageError, exit_on_usage_error
 from albert.system.options import Field, alternatives
 
@@ -51,8 +52,7 @@ def parse(argv: Optional[Sequence[str]] = None) -> List[str]:
     Raises:
       UsageError: A defined flag has a value that cannot be read.
     """
-    logging.use_absl_handler()
-    logging.set_verbosity(logging.INFO)
+    console.start()
     argv = list(sys.argv if argv is None else argv)
     end = argv.index("--") if "--" in argv else len(argv)
     if flags.FLAGS.is_parsed():
@@ -61,6 +61,7 @@ def parse(argv: Optional[Sequence[str]] = None) -> List[str]:
         rest = flags.FLAGS(argv[:end], known_only=True)[1:]
     except flags.Error as error:
         raise UsageError("{}. See --help.".format(str(error).replace("ERROR:: ", ""))) from error
+    console.start(flags.FLAGS.verbose)
     for argument in rest:
         if argument.startswith("-") and argument.strip("-"):
             _warn_unknown(argument)
@@ -72,6 +73,12 @@ def _warn_unknown(argument: str) -> None:
     nearest = difflib.get_close_matches(name, list(flags.FLAGS), n=1, cutoff=0.5)
     hint = "; did you mean --{}?".format(nearest[0]) if nearest else ""
     logging.warning("Flag --%s is not known and does nothing%s", name, hint)
+
+
+def define_verbose() -> None:
+    """Defines the flag that all commands have, unless it is there."""
+    if "verbose" not in flags.FLAGS:
+        flags.DEFINE_bool("verbose", False, "Say every detail, as the log file has it.")
 
 
 def own_flags(module: str) -> List[str]:
@@ -157,10 +164,9 @@ def run(
       main: Gets the positional arguments and returns the exit code.
     """
     define()
+    define_verbose()
     if help_printed(argv, usage):
         sys.exit(0)
-    logging.use_absl_handler()
-    logging.set_verbosity(logging.INFO)
     try:
         with exit_on_usage_error():
             positional = parse(argv)

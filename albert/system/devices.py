@@ -90,7 +90,7 @@ def choose_xla(mode: str, devices: Sequence[str], precision: str) -> bool:
     and for float32 compiling costs more than it gains in a short run, so "auto" leaves it off.
     """
     chosen = "GPU" in devices[0] if mode == "auto" else mode == "on"
-    logging.info(
+    logging.debug(
         "XLA %s (--xla=%s, %s, %s)", "on" if chosen else "off", mode, precision, devices[0]
     )
     return chosen

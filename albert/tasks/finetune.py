@@ -8,7 +8,6 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Seq
 
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 from albert.checkpoints.folder import BEST_DIRECTORY
 from albert.checkpoints.manager import CheckpointManager, latest_checkpoint
@@ -334,13 +333,12 @@ class _Follower(Follower):
             self._best_manager.save(kept, step)
         self._outcomes.append(outcome)
         self._log.write("eval", step, dict(scores, epoch=outcome.epoch))
-        with tqdm.external_write_mode(file=sys.stderr):
-            logging.info(
-                "epoch %d: training loss %.4f  accuracy %.4f  macro F1 %.4f  weighted F1 %.4f",
-                outcome.epoch,
-                self._training_loss,
-                *outcome.scores.values(),
-            )
+        logging.info(
+            "epoch %d: training loss %.4f  accuracy %.4f  macro F1 %.4f  weighted F1 %.4f",
+            outcome.epoch,
+            self._training_loss,
+            *outcome.scores.values(),
+        )
 
     def exit_code(self) -> Optional[int]:
         if not self._outcomes:
@@ -360,6 +358,11 @@ class _Follower(Follower):
 
     def close(self) -> None:
         self._log.close()
+
+    def status(self) -> str:
+        if not self._outcomes:
+            return ""
+        return "{:.1%} right".format(self._outcomes[-1].scores["accuracy"])
 
 
 def class_weights(task: Task, rows: Sequence[Features], kind: str) -> List[float]:

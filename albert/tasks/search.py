@@ -14,11 +14,12 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Seq
 import numpy as np
 from absl import logging
 
-from albert.checkpoints.folder import BEST_DIRECTORY, FLAGS_FILE
+from albert.checkpoints.folder import BEST_DIRECTORY, FLAGS_FILE, LOG_FILE
 from albert.checkpoints.manager import PREFIX, read_tensors
 from albert.checkpoints.results import write_results
 from albert.checkpoints.state import GLOBAL_STEP
 from albert.model.config import ModelConfig
+from albert.system import console
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write, check_holds_nothing, ensure_writable_directory, held
 from albert.tasks.finetune import (
@@ -79,7 +80,8 @@ def claimed(directory: str, flags_text: str) -> Iterator[None]:
             logging.info("Going on with the unfinished fine-tuning in %s", directory)
         with atomic_write(kept) as handle:
             handle.write(flags_text)
-        yield
+        with console.log_file(os.path.join(directory, LOG_FILE)):
+            yield
 
 
 def _check_same_flags(directory: str, old: str, new: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 from albert.checkpoints.folder import open_checkpoint
 from albert.checkpoints.tokenizer import find_tokenization
 from albert.model.config import ModelConfig
+from albert.system import console
 from albert.system.devices import choose_devices
 from albert.system.errors import UsageError, check_between, check_one_of
 from albert.system.options import check_known, flag_lines, options_of
@@ -223,6 +224,7 @@ def finetune(
     """
     kinds = (TaskOptions, BeginningOptions)
     known = [name for kind in kinds for name in kind.__dataclass_fields__] + list(FIELDS)
+    console.start()
     check_known(options, known)
     values = dict(
         options,

@@ -6,6 +6,7 @@ from typing import Any, Dict, Optional, Sequence, Union
 
 from albert.checkpoints.folder import CONFIG_FILE
 from albert.model.config import ModelConfig
+from albert.system import console
 from albert.system.devices import choose_devices
 from albert.system.errors import UsageError
 from albert.system.options import check_known, fields_of, flag_lines, options_of
@@ -83,6 +84,7 @@ def pretrain(
       UsageError: It cannot be done as asked; the message says why.
       Interrupted: A signal ended it after it was saved; the same call goes on.
     """
+    console.start()
     check_known(options, sorted(FIELDS))
     values = dict(
         options,
@@ -144,6 +146,7 @@ def evaluate(
     Raises:
       UsageError: Records or checkpoint are missing or do not fit.
     """
+    console.start()
     check_known(options, sorted(fields_of(ValidationOptions)))
     values = dict(
         options,

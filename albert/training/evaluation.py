@@ -4,11 +4,9 @@ import dataclasses
 import math
 import os
 import shutil
-import sys
 from typing import Callable, Dict, Iterable, Mapping, Optional, Sequence
 
 from absl import logging
-from tqdm import tqdm
 
 from albert.checkpoints.folder import BEST_DIRECTORY, config_of_run, find_checkpoint
 from albert.checkpoints.manager import CheckpointManager
@@ -24,6 +22,7 @@ from albert.model.losses import WeightedSum
 from albert.system.devices import choose_xla
 from albert.system.errors import UsageError
 from albert.system.files import ensure_writable_directory
+from albert.training.log.summary import in_words
 from albert.training.objective import pretraining
 from albert.training.options import EvaluationOptions, TrainingOptions
 from albert.training.step import make_eval_step
@@ -78,10 +77,9 @@ class HeldOut:
         batches = evaluation_batches(
             self._data.dataset, self._data.shapes, self._layout, self._batch_size, self._most
         )
-        logging.info("***** Running evaluation *****")
+        logging.debug("***** Running evaluation *****")
         results = evaluate(self._step, prefetch(batches))
-        with tqdm.external_write_mode(file=sys.stderr):
-            log_results(results, step)
+        log_results(results, step)
         if self._directory:
             self._keep_best(self._directory, results, step)
         return results
@@ -93,7 +91,7 @@ class HeldOut:
         os.makedirs(directory, exist_ok=True)
         path = CheckpointManager(directory, keep=1).save(self._state.variables(), step)
         write_results(results, step, directory)
-        logging.info("Best so far: %s", path)
+        logging.debug("Best so far: %s", path)
 
     def forget_best_beyond(self, step: int) -> None:
         """Removes the best checkpoint if it is of an update that the run has taken back."""
@@ -162,9 +160,9 @@ def validate(
     saved = load_model(config, prefix)
     with tf.device(devices[0]):
         weights = {name: tf.Variable(value) for name, value in saved.weights.items()}
-    logging.info("***** Running evaluation *****")
-    logging.info("  Checkpoint = %s", prefix)
-    logging.info("  Batch size = %d", batch_size)
+    logging.debug("***** Running evaluation *****")
+    logging.debug("  Checkpoint = %s", prefix)
+    logging.debug("  Batch size = %d", batch_size)
     layout = data.layout(options.data.padding, batch_size, len(devices))
     batches = evaluation_batches(
         data.dataset, data.shapes, layout, batch_size, options.evaluation.max_eval_steps
@@ -178,6 +176,7 @@ def validate(
             "again.".format(getattr(options.data, flag))
         )
     log_results(results, saved.global_step)
+    logging.info("%s, step %d: %s", prefix, saved.global_step, in_words(results))
     if not options.no_save:
         write_results(results, saved.global_step, directory)
     return results

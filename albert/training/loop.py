@@ -72,6 +72,10 @@ class Follower:
     def close(self) -> None:
         """Flushes what is open; called in any case."""
 
+    def status(self) -> str:
+        """What the bar shows beside the steps."""
+        return ""
+
 
 class Loop:
     """One run in progress."""
@@ -126,7 +130,12 @@ class Loop:
                 self._run(batches, bar, stop)
             self._save(learner.global_step)
             if stop.signal is not None:
-                logging.info("Stopped by signal %d at step %d", stop.signal, learner.global_step)
+                logging.info(
+                    "Stopped by signal %d at step %d%s",
+                    stop.signal,
+                    learner.global_step,
+                    "; the same command goes on" if self._manager else "",
+                )
                 return stop.exit_code
             self._follower.finish()
             return self._follower.exit_code() or 0
@@ -152,6 +161,7 @@ class Loop:
             bar.update()
             self._follower.interval.add(batch, result, timed)
             self._do_what_is_due(step)
+            bar.set_postfix_str(self._follower.status(), refresh=False)
 
     def _compute(self, batch: Batch) -> Tuple[StepResult, bool]:
         """Runs the step; also says whether its time means anything: building one does not."""
@@ -159,12 +169,12 @@ class Loop:
         if shape in self._shapes_seen:
             return self._learner.step(batch), True
         self._shapes_seen.add(shape)
-        logging.info("Building the step for %d rows of %d tokens; this takes longer", *shape)
+        logging.info("Building the step for %d rows of %d pieces; this takes longer", *shape)
         start = time.perf_counter()
         result = self._learner.step(batch)
         seconds = time.perf_counter() - start
         self._follower.interval.pause(seconds)
-        logging.info("  Built after %.1f s; %d program(s) so far", seconds, len(self._shapes_seen))
+        logging.debug("  Built after %.1f s; %d program(s) so far", seconds, len(self._shapes_seen))
         return result, False
 
     def _skipped(self, in_a_row: int) -> int:
@@ -199,4 +209,4 @@ class Loop:
         if self._manager and self._saved_step != step:
             path = self._manager.save(self._learner.state.variables(), step)
             self._saved_step = step
-            logging.info("Saved %s", path)
+            logging.debug("Saved %s", path)

@@ -152,7 +152,7 @@ class TrainingOptions:
     def log_rate(self) -> None:
         """Says which rate the run takes, or that it is far from what suits."""
         if self.schedule.learning_rate == "auto":
-            logging.info("Learning rate %.3g (--learning_rate=auto)", self.learning_rate)
+            logging.debug("Learning rate %.3g (--learning_rate=auto)", self.learning_rate)
             return
         warning = rate_warning(self.learning_rate, self.suggested_rate)
         if warning:

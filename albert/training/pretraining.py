@@ -4,12 +4,15 @@ import functools
 import sys
 from typing import Sequence
 
+import numpy as np
 from absl import logging
 
 from albert.checkpoints.manager import CheckpointManager
 from albert.data.batches import BatchOrder, training_batches
-from albert.data.source import log_features
+from albert.data.source import Data, log_features
+from albert.model.parameters import parameter_specs
 from albert.model.precision import policy
+from albert.system import console
 from albert.system.devices import matmul_peak
 from albert.training.evaluation import HeldOut
 from albert.training.loop import Due, Loop
@@ -62,8 +65,8 @@ def train(options: TrainingOptions, devices: Sequence[str], flags_text: str) -> 
         evaluation = HeldOut(options, held_out, learner.state, devices) if held_out else None
         order = BatchOrder(data.dataset.size, size, options.random_seed, options.data.small)
         peak = matmul_peak(devices, policy(options.step.precision).compute_dtype)
-        reports = Reports(options, data, learner.state, evaluation, peak)
-        _announce(options, order.epoch_size, peak)
+        _announce(options, data, order.epoch_size, peak)
+        reports = Reports(options, data, learner.state, evaluation, peak, progress)
         loop = Loop(
             learner,
             functools.partial(training_batches, data.dataset, order, data.shapes, layout),
@@ -81,19 +84,36 @@ def train(options: TrainingOptions, devices: Sequence[str], flags_text: str) -> 
         return loop.go()
 
 
-def _announce(options: TrainingOptions, examples: int, peak: float) -> None:
-    updates = options.schedule.num_train_steps
-    logging.info("***** Running training *****")
-    logging.info("  Batch size = %d", options.train_batch_size)
-    logging.info("  Num steps = %d", updates)
+def _announce(options: TrainingOptions, data: Data, examples: int, peak: float) -> None:
+    updates, size = options.schedule.num_train_steps, options.train_batch_size
+    weights = sum(int(np.prod(spec.shape)) for spec in parameter_specs(options.model).values())
     logging.info(
+        "Model: %s layout, %d layers of width %d, %s weights",
+        options.model.layout,
+        options.model.num_hidden_layers,
+        options.model.hidden_size,
+        "{:,}".format(weights),
+    )
+    logging.info(
+        "Training: %s updates of %d examples, %.1f times through %s of %d pieces; %s, peak rate "
+        "%.3g, %s",
+        "{:,}".format(updates),
+        size,
+        updates * size / examples,
+        console.plural(examples, "example"),
+        data.shapes.sequence_length,
+        options.optimizer.name,
+        options.learning_rate,
+        options.step.precision,
+    )
+    # The originals' lines.
+    logging.debug("***** Running training *****")
+    logging.debug("  Batch size = %d", size)
+    logging.debug("  Num steps = %d", updates)
+    logging.debug(
         "  Examples = %d: %.1f updates an epoch, %.2f epochs in all",
         examples,
-        examples / options.train_batch_size,
-        updates * options.train_batch_size / examples,
+        examples / size,
+        updates * size / examples,
     )
-    logging.info(
-        "  Precision = %s; matrix products run at %.0f GFLOP/s here",
-        options.step.precision,
-        peak / 1e9,
-    )
+    logging.debug("  Matrix products run at %.0f GFLOP/s here", peak / 1e9)

@@ -1,20 +1,22 @@
 """What a pre-training says of itself: lines, metrics, findings, curves, the end on a plateau."""
 
 import functools
-import sys
+import math
 import time
-from typing import Mapping, Optional
+from typing import Dict, Mapping, Optional
 
 from absl import logging
-from tqdm import tqdm
 
+from albert.checkpoints.folder import LOG_FILE
 from albert.checkpoints.state import TrainState
 from albert.data.source import Data
+from albert.system import console
 from albert.training.diagnosis.facts import LEFT_PLATEAU
 from albert.training.diagnosis.watch import Watch
 from albert.training.evaluation import HeldOut
 from albert.training.log.interval import Interval, pretraining_flops
-from albert.training.log.metrics import MetricsLog, draw_curves, format_line
+from albert.training.log.metrics import CURVES_FILE, MetricsLog, draw_curves, format_line
+from albert.training.log.summary import in_words, summary
 from albert.training.loop import Follower
 from albert.training.options import TrainingOptions
 
@@ -31,6 +33,7 @@ class Reports(Follower):
         state: TrainState,
         held_out: Optional[HeldOut],
         peak: float,
+        progress: bool,
     ) -> None:
         """Opens the run's files and starts the clock.
 
@@ -40,7 +43,10 @@ class Reports(Follower):
           state: Where it stands.
           held_out: Its held-out records, if it has any.
           peak: FLOP/s of the devices together.
+          progress: Whether there is a bar, which takes the place of the lines.
         """
+        self._say = logging.debug if progress else logging.info
+        self._status: Dict[str, str] = {}
         self._options, self._state, self._held_out = options, state, held_out
         self._directory = options.saving.output_dir
         flops = functools.partial(pretraining_flops, options.model)
@@ -56,8 +62,8 @@ class Reports(Follower):
         values = self.interval.values()
         left = self.interval.seconds_per_step() * (total - step)
         values["skipped_steps"] = int(self._state.skipped_steps.numpy()) - undone
-        with tqdm.external_write_mode(file=sys.stderr):
-            logging.info("%s", format_line(step, total, values, left))
+        self._say("%s", format_line(step, total, values, left))
+        self._status["loss"] = "{:.3f}".format(values.get("loss", math.nan))
         values.update(self._watch.trust())
         self._record("train", step, values)
         self.interval.restart()
@@ -66,7 +72,12 @@ class Reports(Follower):
     def evaluate(self, step: int) -> None:
         """Evaluates the held-out records and keeps the best checkpoint."""
         if self._held_out:
-            self._record("eval", step, self._held_out.evaluate(step))
+            results = self._held_out.evaluate(step)
+            logging.info("step %d, held out: %s", step, in_words(results))
+            if "masked_lm_accuracy" in results:
+                share = "{:.1%}".format(results["masked_lm_accuracy"])
+                self._status["held-out words right"] = share
+            self._record("eval", step, results)
 
     def resumed(self, step: int) -> None:
         """Evaluates a step that was saved but not evaluated before a break."""
@@ -78,8 +89,7 @@ class Reports(Follower):
     def _record(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         """Keeps the values of a step; logs what is newly wrong."""
         self._log.write(kind, step, dict(values, **self._watch.floor))
-        with tqdm.external_write_mode(file=sys.stderr):
-            self._watch.look(dict(values, kind=kind, step=step))
+        self._watch.look(dict(values, kind=kind, step=step))
 
     def _is_stuck(self, step: int) -> bool:
         """Whether the run has sat on the plateau for --stop_on_plateau minutes; logs that."""
@@ -109,10 +119,19 @@ class Reports(Follower):
         if self._held_out:
             self._held_out.forget_best_beyond(step)
 
+    def status(self) -> str:
+        """Loss, and how many held-out words are right."""
+        return ", ".join("{} {}".format(*item) for item in self._status.items())
+
     def finish(self) -> None:
-        """Draws the curves of the whole run."""
+        """Draws the curves of the whole run, and says how it ended."""
         if self._directory:
             draw_curves(self._directory)
+        rows = summary(self._watch.lines, self._watch.floor)
+        if rows:
+            logging.info("\n%s\n", console.table(rows))
+        if self._directory:
+            logging.info("Checkpoints, %s and %s are in %s", LOG_FILE, CURVES_FILE, self._directory)
 
     def close(self) -> None:
         """Flushes the files."""

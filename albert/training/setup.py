@@ -8,7 +8,7 @@ from typing import Iterator, List, Optional, Sequence
 
 from absl import logging
 
-from albert.checkpoints.folder import CONFIG_FILE, FLAGS_FILE, TASK_FILE
+from albert.checkpoints.folder import CONFIG_FILE, FLAGS_FILE, LOG_FILE, TASK_FILE
 from albert.checkpoints.manager import latest_checkpoint
 from albert.checkpoints.restore import (
     initialise_from,
@@ -20,6 +20,7 @@ from albert.data.records import read_manifest
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.optim.optimizers import describe
+from albert.system import console
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write, ensure_writable_directory, held
 from albert.training.learner import Learner, Method, Problem
@@ -82,8 +83,9 @@ def claimed(directory: Optional[str], config: ModelConfig, flags_text: str) -> I
         )
     ensure_writable_directory(directory, "--output_dir")
     with held(directory, "--output_dir"):
-        _write_facts(directory, config, flags_text)
-        yield
+        with console.log_file(os.path.join(directory, LOG_FILE)):
+            _write_facts(directory, config, flags_text)
+            yield
 
 
 def _write_facts(directory: str, config: ModelConfig, flags_text: str) -> None:
@@ -134,12 +136,12 @@ def make_learner(
     )
     method = Method(options.optimizer, options.learning_rates, options.step)
     learner = Learner(problem, method, devices, rate_share)
-    logging.info(describe(options.optimizer, learner.state.parameters))
+    logging.debug(describe(options.optimizer, learner.state.parameters))
     loaded = _load(options, learner)
-    logging.info("**** Trainable Variables ****")
+    logging.debug("**** Trainable Variables ****")
     for name, variable in learner.state.parameters.items():
         origin = ", *INIT_FROM_CKPT*" if name in loaded else ""
-        logging.info("  name = %s, shape = %s%s", name, tuple(variable.shape.as_list()), origin)
+        logging.debug("  name = %s, shape = %s%s", name, tuple(variable.shape.as_list()), origin)
     return learner
 
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 from absl import logging
@@ -72,10 +72,15 @@ class Watch:
                 handle.write(json.dumps(kept, indent=2) + "\n")
         self.go_back(int(state.global_step.numpy()))
         logging.info(
-            "Word frequencies alone give masked-LM loss %.3f and accuracy %.3f on these records",
+            "Word frequencies alone give %.3f nats and %.1f %% of the masked words",
             self._data.unigram_entropy,
-            self._data.top_piece_share,
+            100 * self._data.top_piece_share,
         )
+
+    @property
+    def lines(self) -> Sequence[Dict]:
+        """The metrics of the run so far."""
+        return self._lines
 
     @property
     def floor(self) -> Dict[str, float]:

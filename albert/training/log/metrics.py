@@ -175,7 +175,7 @@ def draw_curves(directory: str, panels: Panels = PRETRAINING_PANELS) -> Optional
         return None
     path = os.path.join(directory, CURVES_FILE)
     save_figure(figure, path)
-    logging.info("Learning curves: %s", path)
+    logging.debug("Learning curves: %s", path)
     return path
 
 

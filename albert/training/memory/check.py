@@ -73,7 +73,7 @@ def check_memory(work: Work, machine: Machine) -> None:
     """
     estimate = estimate_of(work, machine)
     available = machine.available
-    logging.info(
+    logging.debug(
         "Memory: a step takes about %.2f GB, %.0f %% of it activations; %s%s",
         estimate.total / 1e9,
         100 * estimate.activations / estimate.total,

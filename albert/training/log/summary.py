@@ -1,0 +1,63 @@
+"""Results as people read them."""
+
+from typing import Any, List, Mapping, Sequence
+
+_TASKS = ("masked_lm", "sentence_order")
+
+
+def in_words(results: Mapping[str, float]) -> str:
+    """Losses and accuracies as a phrase.
+
+    >>> in_words({"masked_lm_loss": 5.4552, "masked_lm_accuracy": 0.1648})
+    'masked words 16.5 % right, 5.455 nats'
+    """
+    parts = []
+    for task, name in zip(_TASKS, ("masked words", "sentence order")):
+        if task + "_loss" in results:
+            parts.append(
+                "{} {} right, {:.3f} nats".format(
+                    name, percent(results[task + "_accuracy"]), results[task + "_loss"]
+                )
+            )
+    return "; ".join(parts) or "no labels"
+
+
+def percent(share: float) -> str:
+    """A share in per cent.
+
+    >>> percent(0.1648)
+    '16.5 %'
+    """
+    return "{:.1f} %".format(100 * share)
+
+
+def summary(lines: Sequence[Mapping[str, Any]], floor: Mapping[str, float]) -> List[List[str]]:
+    """A table of where a run stands: its last and its best lines beside word frequencies.
+
+    Args:
+      lines: Of metrics.jsonl.
+      floor: unigram_entropy and top_piece_share.
+
+    Returns:
+      The head and the rows; empty if nothing was measured.
+    """
+    masked = [line for line in lines if "masked_lm_loss" in line]
+    kinds = {kind: [line for line in masked if line["kind"] == kind] for kind in ("train", "eval")}
+    rows = [["training", kinds["train"][-1]]] if kinds["train"] else []
+    if kinds["eval"]:
+        rows.append(["held out", kinds["eval"][-1]])
+        rows.append(["held out, best", min(kinds["eval"], key=lambda line: line["loss"])])
+    if not rows:
+        return []
+    head = ["", "step", "masked words right", "nats", "sentence order right"]
+    frequencies = [percent(floor["top_piece_share"]), "{:.3f}".format(floor["unigram_entropy"])]
+    return [head, ["word frequencies alone", "", *frequencies, ""]] + [
+        [
+            name,
+            "{:,}".format(line["step"]),
+            percent(line["masked_lm_accuracy"]),
+            "{:.3f}".format(line["masked_lm_loss"]),
+            percent(line["sentence_order_accuracy"]) if "sentence_order_accuracy" in line else "",
+        ]
+        for name, line in rows
+    ]
