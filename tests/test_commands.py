@@ -28,12 +28,13 @@ from albert.checkpoints.manager import (
 from albert.checkpoints.results import read_results
 from albert.commands import flags as albert_flags
 from albert.compat import tf
-from albert.model.config import CONFIG_DIRECTORY, ModelConfig
+from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.optim.rates import rate_warning, suggested_rate
 from albert.system.command_line import parse
 from albert.system.errors import exit_on_usage_error
 from albert.system.files import held
+from albert.system.shipped import CONFIG_DIRECTORY
 from albert.training import evaluation as held_out
 from albert.training import loop
 from albert.training.log.metrics import read_metrics
@@ -486,7 +487,7 @@ RECIPES = sorted(glob.glob(os.path.join(CONFIG_DIRECTORY, "recipes", "*.flags"))
 @pytest.mark.parametrize("path", RECIPES, ids=os.path.basename)
 def test_a_recipe_is_a_run_at_a_workable_rate(path, capfd):
     with flagsaver.flagsaver():
-        parse(["train", "--flagfile=" + path])
+        parse(["train", "--flagfile=" + os.path.basename(path)])
         assert "is not known" not in capfd.readouterr().err
         flags = albert_flags.FLAGS
         assert not flags.train_batch_size % (

@@ -14,10 +14,11 @@ from typing import Callable, Dict, List, Optional, Sequence
 from absl import flags, logging
 
 from albert.system.errors import UsageError, exit_on_usage_error
+from albert.system.shipped import with_recipes
 
 _MORE_HELP = """
 
---flagfile=FILE reads flags from a file, one a line. --helpfull shows the logging flags too."""
+--flagfile=FILE reads flags from a file or a recipe. --helpfull shows the logging flags too."""
 _HELP = ("-h", "-help", "--help", "--helpfull", "--helpshort")
 
 
@@ -46,7 +47,7 @@ def parse(argv: Optional[Sequence[str]] = None) -> List[str]:
       The positional arguments; all that follows a `--` is one, whatever it begins with.
 
     Raises:
-      UsageError: A defined flag has a value that cannot be read.
+      UsageError: A defined flag has a value that cannot be read, or --flagfile names no file.
     """
     logging.use_absl_handler()
     logging.set_verbosity(logging.INFO)
@@ -55,7 +56,7 @@ def parse(argv: Optional[Sequence[str]] = None) -> List[str]:
     if flags.FLAGS.is_parsed():
         flags.FLAGS.unparse_flags()
     try:
-        rest = flags.FLAGS(argv[:end], known_only=True)[1:]
+        rest = flags.FLAGS(with_recipes(argv[:end]), known_only=True)[1:]
     except flags.Error as error:
         raise UsageError("{}. See --help.".format(str(error).replace("ERROR:: ", ""))) from error
     for argument in rest:
