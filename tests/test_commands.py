@@ -17,8 +17,6 @@ from absl.testing import flagsaver
 from conftest import ROOT, SIZES, write_record_file
 from oracles import goldens
 
-import multigpu_pretraining
-import validation
 from albert.checkpoints.manager import (
     CheckpointManager,
     latest_checkpoint,
@@ -27,6 +25,7 @@ from albert.checkpoints.manager import (
 )
 from albert.checkpoints.results import read_results
 from albert.commands import flags as albert_flags
+from albert.commands import pretrain, validate
 from albert.compat import tf
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
@@ -372,7 +371,7 @@ def mistakes(work):
 def test_a_mistake_is_one_sentence_and_exit_code_2(work, number, capsys):
     change, message = mistakes(work)[number]
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-        multigpu_pretraining.main([TRAIN] + training_flags(work, **change))
+        pretrain.main([TRAIN] + training_flags(work, **change))
     assert ended.value.code == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ERROR: ")]
     assert len(errors) == 1 and re.search(message, errors[0]), errors
@@ -380,7 +379,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(work, number, capsys):
 
 def test_a_switch_with_its_value_after_a_space_is_refused(work, capsys):
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-        multigpu_pretraining.main([TRAIN] + training_flags(work) + ["--use_gpu", "False"])
+        pretrain.main([TRAIN] + training_flags(work) + ["--use_gpu", "False"])
     assert ended.value.code == 2
     assert "ERROR: 'False' is no flag and would do nothing" in capsys.readouterr().err
     assert not (work / "out").exists()
@@ -397,14 +396,14 @@ def test_a_finished_run_can_be_exported_by_the_same_command(work, capsys, monkey
 
     def main(*more):
         with flagsaver.flagsaver():
-            return multigpu_pretraining.main([TRAIN] + flags + list(more))
+            return pretrain.main([TRAIN] + flags + list(more))
 
     assert main() == 0
     for path in glob.glob(first + ".*"):
         os.remove(path)
     export = "--export_dir={}".format(work / "served" / "1")
     with monkeypatch.context() as patched:
-        patched.setattr(multigpu_pretraining, "write_pretraining_model", lambda *_: 1 / 0)
+        patched.setattr(pretrain, "write_pretraining_model", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             main(export)
     assert not (work / "served").exists()
@@ -421,11 +420,11 @@ def test_a_finished_run_can_be_exported_by_the_same_command(work, capsys, monkey
 
 def test_validation_writes_its_results_into_a_new_folder(work):
     with flagsaver.flagsaver():
-        assert multigpu_pretraining.main([TRAIN] + training_flags(work, 2)) == 0
+        assert pretrain.main([TRAIN] + training_flags(work, 2)) == 0
     more = {"output_dir": work / "new", "checkpoint": work / "out" / "model.ckpt-2"}
     flags = training_flags(work, **more)
     with flagsaver.flagsaver():
-        assert validation.main([VALIDATE] + flags) == 0
+        assert validate.main([VALIDATE] + flags) == 0
     assert read_results(str(work / "new"))["global_step"] == 2
 
 
@@ -434,7 +433,7 @@ def test_an_evaluation_that_is_no_number_is_never_the_best(work, monkeypatch):
     monkeypatch.setattr(held_out, "evaluate", lambda *_: {"loss": next(losses)})
     flags = training_flags(work, 3, eval_file=work / "held_out.tfrecord", eval_steps=1)
     with flagsaver.flagsaver():
-        assert multigpu_pretraining.main([TRAIN] + flags) == 0
+        assert pretrain.main([TRAIN] + flags) == 0
     assert read_results(str(work / "out" / "best")) == {"global_step": 1.0, "loss": 5.0}
 
 
@@ -442,7 +441,7 @@ def test_two_runs_do_not_share_a_directory(work, capsys):
     (work / "out").mkdir()
     with held(str(work / "out"), "--output_dir"):
         with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-            multigpu_pretraining.main([TRAIN] + training_flags(work, 2))
+            pretrain.main([TRAIN] + training_flags(work, 2))
     assert ended.value.code == 2
     assert "Another process is writing to" in capsys.readouterr().err
     assert os.listdir(str(work / "out")) == [".lock"]
@@ -541,7 +540,7 @@ def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(
         work, 60, log_steps=1, eval_file=work / "held_out.tfrecord", eval_steps=11
     )
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-        multigpu_pretraining.main([TRAIN] + flags)
+        pretrain.main([TRAIN] + flags)
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert "after 2 rollbacks (--max_rollbacks)" in said
@@ -565,7 +564,7 @@ def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(
     assert steps == list(range(1, bad + 1))  # each once: the undone ones are gone
 
 
-@pytest.mark.parametrize("script", [multigpu_pretraining, validation])
+@pytest.mark.parametrize("script", [pretrain, validate])
 def test_help_shows_the_flags_and_does_nothing(script, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with flagsaver.flagsaver():

@@ -3,6 +3,9 @@
 python3 validation.py --input_file=valid.tfrecord --output_dir=pretraining_output --model=base
 """
 
+import sys
+from typing import Sequence
+
 from albert.commands import flags as albert_flags
 from albert.system.command_line import help_printed
 from albert.system.devices import choose_devices
@@ -23,3 +26,8 @@ def main(argv) -> int:
         devices = choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv, batches, FLAGS.xla)
         validate(albert_flags.model_config(), devices)
     return 0
+
+
+def run(argv: Sequence[str]) -> None:
+    """The whole command, from arguments to exit code."""
+    sys.exit(main(argv))
