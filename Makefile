@@ -20,18 +20,22 @@ LEGACY_PYTHON ?= $(shell for p in python3.7 $(PYENV_ROOT)/versions/3.7.*/bin/pyt
 JOBS ?= 2
 PYTEST := -m pytest -q --numprocesses=$(JOBS) --dist=worksteal
 
-.PHONY: quickstart test test-current test-legacy lint clean
+.DEFAULT_GOAL := help
+.PHONY: help quickstart test test-current test-legacy lint wheel test-wheel clean
+
+help:  ## this list
+	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-13s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 quickstart: $(VENV)/installed  ## train a small ALBERT from text: TEXT=path-or-glob for your own
 	$(VENV)/bin/python -m quickstart $(if $(TEXT),--text='$(TEXT)')
 
 test: test-current test-legacy  ## all tests, on current TensorFlow and on TensorFlow 1.15
 
-test-current: $(VENV)/installed
+test-current: $(VENV)/installed  ## all tests on current TensorFlow
 	$(VENV)/bin/python $(PYTEST)
 
 ifneq ($(LEGACY_PYTHON),)
-test-legacy: $(LEGACY_VENV)/installed
+test-legacy: $(LEGACY_VENV)/installed  ## all tests on TensorFlow 1.15, where a Python 3.7 is found
 	$(LEGACY_VENV)/bin/python $(PYTEST)
 else
 test-legacy:
@@ -41,9 +45,18 @@ test-legacy:
 	@test -z "$(REQUIRE_LEGACY)"
 endif
 
-lint: $(VENV)/installed  ## style and formatting
+lint: $(VENV)/installed  ## style, formatting and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+# What an earlier build left behind would go into the wheel.
+wheel: $(VENV)/installed  ## dist/*.whl, for pip install
+	rm -rf build dist
+	$(VENV)/bin/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir=dist .
+
+test-wheel: wheel  ## a whole job with the wheel, installed outside the checkout
+	.ci/test-wheel $(VENV)/bin/python dist/*.whl
 
 $(VENV)/installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.10-3.13 found. Install one, or pass PYTHON=path."; exit 2; }
@@ -57,5 +70,5 @@ $(LEGACY_VENV)/installed: pyproject.toml
 	$(LEGACY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
 	touch $@
 
-clean:  ## removes the environments
-	rm -rf $(VENV) $(LEGACY_VENV)
+clean:  ## removes the environments and the wheel
+	rm -rf $(VENV) $(LEGACY_VENV) build dist

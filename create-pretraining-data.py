@@ -1,8 +1,8 @@
-"""Builds pre-training records; see --help. The same as `python -m preprocess records`."""
+"""Builds pre-training records. The same as `python -m preprocess records`."""
 
 import sys
 
-from preprocess.commands.records import run
+from albert.system.command_line import run_module
 
 if __name__ == "__main__":
-    run(sys.argv)
+    run_module("preprocess.commands.records", sys.argv)

@@ -1,8 +1,8 @@
-"""Pre-trains ALBERT on one or more towers; see --help."""
+"""Pre-trains ALBERT on one or more towers. The same as `python -m albert pretrain`."""
 
 import sys
 
-from albert.commands.pretrain import main
+from albert.system.command_line import run_module
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    run_module("albert.commands.pretrain", sys.argv)

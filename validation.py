@@ -1,8 +1,8 @@
-"""Evaluates a checkpoint on held-out records; see --help."""
+"""Evaluates a checkpoint on held-out records. The same as `python -m albert validate`."""
 
 import sys
 
-from albert.commands.validate import main
+from albert.system.command_line import run_module
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    run_module("albert.commands.validate", sys.argv)

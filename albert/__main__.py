@@ -1,4 +1,4 @@
-"""python -m albert COMMAND: what there is to do with a run and its checkpoints."""
+"""python -m albert COMMAND, and the console commands albert, albert-pretrain, albert-validate."""
 
 import sys
 from typing import Sequence
@@ -12,14 +12,31 @@ COMMANDS = {
     "import": "a Hugging Face folder or published checkpoint as one to go on from",
     "pack": "a checkpoint as a release: one archive with checksums and reproducible bytes",
     "predict": "runs a model on text: masked words, order, vectors, labels, tags",
+    "pretrain": "trains a model on records, on one or more towers",
     "unpack": "an archive or its address as a folder; nothing of it is trusted",
+    "validate": "evaluates a checkpoint on held-out records",
     "verify": "whether a release is whole, fits together and computes",
 }
 
 
-def run(argv: Sequence[str]) -> None:
-    """Runs one command; `argv` starts with the program."""
-    command_line.dispatch("python -m albert", "albert.commands", COMMANDS, argv)
+def run(argv: Sequence[str], program: str = "python -m albert") -> None:
+    """Runs one command; `argv` starts with the program, `program` is how the user calls it."""
+    command_line.dispatch(program, "albert.commands", COMMANDS, argv)
+
+
+def console() -> None:
+    """The console command `albert`."""
+    run(sys.argv, "albert")
+
+
+def console_pretrain() -> None:
+    """The console command `albert-pretrain`, short for `albert pretrain`."""
+    run(["albert", "pretrain"] + sys.argv[1:], "albert")
+
+
+def console_validate() -> None:
+    """The console command `albert-validate`, short for `albert validate`."""
+    run(["albert", "validate"] + sys.argv[1:], "albert")
 
 
 if __name__ == "__main__":

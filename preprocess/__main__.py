@@ -1,4 +1,4 @@
-"""python -m preprocess {clean|tokenizer|records|inspect}: text to verified records."""
+"""python -m preprocess {clean|tokenizer|records|inspect}, albert-preprocess: text to records."""
 
 import sys
 from typing import Sequence
@@ -13,9 +13,14 @@ COMMANDS = {
 }
 
 
-def run(argv: Sequence[str]) -> None:
-    """Runs one command; `argv` starts with the program."""
-    command_line.dispatch("python -m preprocess", "preprocess.commands", COMMANDS, argv)
+def run(argv: Sequence[str], program: str = "python -m preprocess") -> None:
+    """Runs one command; `argv` starts with the program, `program` is how the user calls it."""
+    command_line.dispatch(program, "preprocess.commands", COMMANDS, argv)
+
+
+def console() -> None:
+    """The console command `albert-preprocess`."""
+    run(sys.argv, "albert-preprocess")
 
 
 if __name__ == "__main__":

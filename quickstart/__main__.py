@@ -8,8 +8,9 @@ import shlex
 import subprocess
 import sys
 import time
+from typing import Optional, Sequence
 
-from albert.checkpoints.results import read_result
+from albert.checkpoints.results import read_results
 from albert.data.records import read_manifest
 from albert.model.config import ModelConfig
 from albert.system.errors import UsageError, exit_on_usage_error
@@ -17,7 +18,7 @@ from albert.system.files import atomic_write
 from albert.training.log.metrics import CURVES_FILE
 from quickstart.text import write_documents
 
-_RECIPE = os.path.join("albert_config", "recipes", "cpu-minutes.flags")
+_RECIPE = "cpu-minutes.flags"
 _VALID_FRACTION = 0.1
 _SEQUENCE = 64
 _TOWERS = 2
@@ -29,7 +30,7 @@ _MASKED_COPIES = 20
 _SMALL_TEXT = 4 << 20  # bytes
 
 
-def main(argv=None) -> int:
+def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs the job; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m quickstart", description=__doc__)
     parser.add_argument("--text", help="your own text: a path or glob; default: Python's manual")
@@ -54,9 +55,10 @@ def main(argv=None) -> int:
 
 def _run(title: str, *command: str) -> None:
     """Runs one command of the project, shown so that it can be repeated."""
-    line = ["python3"] + list(command)
-    print("\n=== {}\n$ {}".format(title, " ".join(shlex.quote(word) for word in line)), flush=True)
-    done = subprocess.run([sys.executable] + list(command))
+    words = ["-m"] + list(command)
+    line = " ".join(shlex.quote(word) for word in ["python3"] + words)
+    print("\n=== {}\n$ {}".format(title, line), flush=True)
+    done = subprocess.run([sys.executable] + words)
     if done.returncode:
         sys.exit(done.returncode)  # the command has said why
 
@@ -74,7 +76,6 @@ def _prepare(folder: str, text: str, size: int, own: bool) -> None:
 
     _run(
         "1. Text to sentences and documents, some held out",
-        "-m",
         "preprocess",
         "clean",
         "--input_file=" + text,
@@ -86,7 +87,6 @@ def _prepare(folder: str, text: str, size: int, own: bool) -> None:
     pieces = min(max(size // _BYTES_PER_PIECE, _PIECES[0]), _PIECES[1])
     _run(
         "2. SentencePiece model",
-        "-m",
         "preprocess",
         "tokenizer",
         "--input_file=" + inside("train.txt"),
@@ -97,7 +97,8 @@ def _prepare(folder: str, text: str, size: int, own: bool) -> None:
     for part, factor in (("train", copies), ("valid", 5)):
         _run(
             "3. Records: " + part,
-            "create-pretraining-data.py",
+            "preprocess",
+            "records",
             "--input_file=" + inside(part + ".txt"),
             "--output_file=" + inside(part + ".tfrecord"),
             "--spm_model_file=" + inside("tokenizer.model"),
@@ -118,7 +119,8 @@ def _train(folder: str, steps: int) -> None:
     towers = ["--use_gpu=False", "--num_gpu_cores={}".format(_TOWERS)]
     _run(
         "4. Pre-training on {} CPU towers".format(_TOWERS),
-        "multigpu_pretraining.py",
+        "albert",
+        "pretrain",
         "--flagfile=" + _RECIPE,
         *model,
         *towers,
@@ -128,7 +130,8 @@ def _train(folder: str, steps: int) -> None:
     )
     _run(
         "5. Validation",
-        "validation.py",
+        "albert",
+        "validate",
         *model,
         *towers,
         "--input_file=" + inside("valid.tfrecord"),
@@ -139,7 +142,8 @@ def _train(folder: str, steps: int) -> None:
 def _summary(folder: str, seconds: float) -> None:
     run = os.path.join(folder, "model")
     manifest = read_manifest(os.path.join(folder, "valid.tfrecord"))
-    loss, accuracy = (read_result(run, "masked_lm_" + name) for name in ("loss", "accuracy"))
+    results = read_results(run)
+    loss, accuracy = results["masked_lm_loss"], results["masked_lm_accuracy"]
     entropy, share = manifest["unigram_entropy"], manifest["top_piece_share"]
     print(
         "\n=== Done in {:.0f} s. The model, {} and eval_results.txt are in {}/.\n"

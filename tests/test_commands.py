@@ -18,8 +18,6 @@ from absl.testing import flagsaver
 from conftest import ROOT, SIZES, write_record_file
 from oracles import goldens
 
-import multigpu_pretraining
-import validation
 from albert.checkpoints.manager import (
     CheckpointManager,
     latest_checkpoint,
@@ -28,15 +26,16 @@ from albert.checkpoints.manager import (
 )
 from albert.checkpoints.results import read_results
 from albert.commands import flags as albert_flags
-from albert.commands import pretrain
+from albert.commands import pretrain, validate
 from albert.compat import tf
-from albert.model.config import CONFIG_DIRECTORY, ModelConfig
+from albert.model.config import ModelConfig
 from albert.model.losses import WeightedSum
 from albert.model.parameters import initial_values
 from albert.optim.rates import rate_warning, suggested_rate
 from albert.system.command_line import parse
 from albert.system.errors import exit_on_usage_error
 from albert.system.files import held
+from albert.system.shipped import CONFIG_DIRECTORY
 from albert.training import evaluation, learner
 from albert.training.log.metrics import read_metrics
 from albert.training.step import StepResult
@@ -397,7 +396,7 @@ def mistakes(work):
 def test_a_mistake_is_one_sentence_and_exit_code_2(work, number, capsys):
     change, message = mistakes(work)[number]
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-        multigpu_pretraining.main([TRAIN] + training_flags(work, **change))
+        pretrain.main([TRAIN] + training_flags(work, **change))
     assert ended.value.code == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ERROR: ")]
     assert len(errors) == 1 and re.search(message, errors[0]), errors
@@ -405,7 +404,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(work, number, capsys):
 
 def test_a_switch_with_its_value_after_a_space_is_refused(work, capsys):
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-        multigpu_pretraining.main([TRAIN] + training_flags(work) + ["--use_gpu", "False"])
+        pretrain.main([TRAIN] + training_flags(work) + ["--use_gpu", "False"])
     assert ended.value.code == 2
     assert "ERROR: 'False' is no flag and would do nothing" in capsys.readouterr().err
     assert not (work / "out").exists()
@@ -422,7 +421,7 @@ def test_a_finished_run_can_be_exported_by_the_same_command(work, capsys, monkey
 
     def main(*more):
         with flagsaver.flagsaver():
-            return multigpu_pretraining.main([TRAIN] + flags + list(more))
+            return pretrain.main([TRAIN] + flags + list(more))
 
     assert main() == 0
     for path in glob.glob(first + ".*"):
@@ -446,11 +445,11 @@ def test_a_finished_run_can_be_exported_by_the_same_command(work, capsys, monkey
 
 def test_validation_writes_its_results_into_a_new_folder(work):
     with flagsaver.flagsaver():
-        assert multigpu_pretraining.main([TRAIN] + training_flags(work, 2)) == 0
+        assert pretrain.main([TRAIN] + training_flags(work, 2)) == 0
     more = {"output_dir": work / "new", "checkpoint": work / "out" / "model.ckpt-2"}
     flags = training_flags(work, **more)
     with flagsaver.flagsaver():
-        assert validation.main([VALIDATE] + flags) == 0
+        assert validate.main([VALIDATE] + flags) == 0
     assert read_results(str(work / "new"))["global_step"] == 2
 
 
@@ -462,20 +461,20 @@ def test_validation_writes_its_results_into_a_new_folder(work):
 def test_a_run_is_evaluated_as_the_model_it_is(work, capsys, change):
     """A config that computes something else gives no number, and none is needed."""
     with flagsaver.flagsaver():
-        assert multigpu_pretraining.main([TRAIN] + training_flags(work, 2)) == 0
+        assert pretrain.main([TRAIN] + training_flags(work, 2)) == 0
     flags = ["--input_file={}".format(work / "held_out.tfrecord"), "--use_gpu=False"]
     flags.append("--output_dir={}".format(work / "out"))
     with flagsaver.flagsaver():
-        assert validation.main([VALIDATE] + flags) == 0
+        assert validate.main([VALIDATE] + flags) == 0
     first = (work / "out" / "eval_results.txt").read_text()
     with flagsaver.flagsaver():
         same = "--albert_config_file={}".format(work / "small.json")
-        assert validation.main([VALIDATE] + flags + [same]) == 0
+        assert validate.main([VALIDATE] + flags + [same]) == 0
     assert (work / "out" / "eval_results.txt").read_text() == first
     (work / "other.json").write_text(json.dumps(dict(SIZES, layout="google", **change)))
     other = "--albert_config_file={}".format(work / "other.json")
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-        validation.main([VALIDATE] + flags + [other])
+        validate.main([VALIDATE] + flags + [other])
     assert ended.value.code == 2
     assert "says that {} is".format(*change) in capsys.readouterr().err
 
@@ -484,7 +483,7 @@ def test_an_evaluation_that_a_break_took_is_made_up_for(work):
     """Killed between the checkpoint of a step and its evaluation, also of the last step."""
     flags = training_flags(work, 10, eval_file=work / "held_out.tfrecord", eval_steps=5)
     with flagsaver.flagsaver():
-        assert multigpu_pretraining.main([TRAIN] + flags) == 0
+        assert pretrain.main([TRAIN] + flags) == 0
     whole = [line for line in read_metrics(str(work / "out")) if line["kind"] == "eval"]
     path = work / "out" / "metrics.jsonl"
     kept = [
@@ -493,7 +492,7 @@ def test_an_evaluation_that_a_break_took_is_made_up_for(work):
     path.write_text("\n".join(kept) + "\n")
     shutil.rmtree(str(work / "out" / "best"))
     with flagsaver.flagsaver():
-        assert multigpu_pretraining.main([TRAIN] + flags) == 0
+        assert pretrain.main([TRAIN] + flags) == 0
     again = [line for line in read_metrics(str(work / "out")) if line["kind"] == "eval"]
     assert [(line["step"], line["loss"]) for line in again] == [
         (line["step"], line["loss"]) for line in whole
@@ -508,7 +507,7 @@ def test_optimizer_and_step_are_built_once(work, monkeypatch):
         count = lambda *how, name=name, plain=plain: built.append(name) or plain(*how)  # noqa: E731
         monkeypatch.setattr(learner, name, count)
     with flagsaver.flagsaver():
-        assert multigpu_pretraining.main([TRAIN] + training_flags(work, 2)) == 0
+        assert pretrain.main([TRAIN] + training_flags(work, 2)) == 0
     assert built == ["make_optimizer", "make_train_step"]
 
 
@@ -524,7 +523,7 @@ def test_an_evaluation_that_is_no_number_is_never_the_best(work, monkeypatch):
     monkeypatch.setattr(evaluation, "evaluate", lambda *_: {"loss": next(losses)})
     flags = training_flags(work, 3, eval_file=work / "held_out.tfrecord", eval_steps=1)
     with flagsaver.flagsaver():
-        assert multigpu_pretraining.main([TRAIN] + flags) == 0
+        assert pretrain.main([TRAIN] + flags) == 0
     assert read_results(str(work / "out" / "best")) == {"global_step": 1.0, "loss": 5.0}
 
 
@@ -532,7 +531,7 @@ def test_two_runs_do_not_share_a_directory(work, capsys):
     (work / "out").mkdir()
     with held(str(work / "out"), "--output_dir"):
         with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-            multigpu_pretraining.main([TRAIN] + training_flags(work, 2))
+            pretrain.main([TRAIN] + training_flags(work, 2))
     assert ended.value.code == 2
     assert "Another process is writing to" in capsys.readouterr().err
     assert os.listdir(str(work / "out")) == [".lock"]
@@ -577,7 +576,7 @@ RECIPES = sorted(glob.glob(os.path.join(CONFIG_DIRECTORY, "recipes", "*.flags"))
 @pytest.mark.parametrize("path", RECIPES, ids=os.path.basename)
 def test_a_recipe_is_a_run_at_a_workable_rate(path, capfd):
     with flagsaver.flagsaver():
-        parse(["train", "--flagfile=" + path])
+        parse(["train", "--flagfile=" + os.path.basename(path)])
         assert "is not known" not in capfd.readouterr().err
         flags = albert_flags.FLAGS
         assert not flags.train_batch_size % (
@@ -631,7 +630,7 @@ def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(
         work, 60, log_steps=1, eval_file=work / "held_out.tfrecord", eval_steps=11
     )
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-        multigpu_pretraining.main([TRAIN] + flags)
+        pretrain.main([TRAIN] + flags)
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert "after 2 rollbacks (--max_rollbacks)" in said
@@ -655,7 +654,7 @@ def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(
     assert steps == list(range(1, bad + 1))  # each once: the undone ones are gone
 
 
-@pytest.mark.parametrize("script", [multigpu_pretraining, validation])
+@pytest.mark.parametrize("script", [pretrain, validate])
 def test_help_shows_the_flags_and_does_nothing(script, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with flagsaver.flagsaver():

@@ -7,9 +7,10 @@ import os
 
 import pytest
 
-from albert.model.config import CONFIG_DIRECTORY, ModelConfig, find_config
+from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values, parameter_specs
 from albert.system.errors import UsageError
+from albert.system.shipped import CONFIG_DIRECTORY, find_config, find_recipe, with_recipes
 
 PRESETS = sorted(os.path.basename(p) for p in glob.glob(os.path.join(CONFIG_DIRECTORY, "*.json")))
 
@@ -55,6 +56,26 @@ def test_config_is_found_without_its_folder():
     assert os.path.samefile(find_config("elsewhere/albert_config_base.json"), found)
     with pytest.raises(UsageError, match="Presets: .*base.*tiny"):
         find_config("huge")
+
+
+def test_a_recipe_is_found_without_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "cpu-minutes").mkdir()  # a folder of that name is not meant
+    recipe = os.path.join(CONFIG_DIRECTORY, "recipes", "cpu-minutes.flags")
+    for name in ("cpu-minutes", "cpu-minutes.flags", "albert_config/recipes/cpu-minutes.flags"):
+        assert os.path.samefile(find_recipe(name), recipe)
+    (tmp_path / "cpu-minutes.flags").write_text("--log_steps=7\n")
+    assert find_recipe("cpu-minutes.flags") == "cpu-minutes.flags"  # one's own goes first
+    with pytest.raises(UsageError, match="albert_config/recipes/. Recipes: cpu-minutes, cpu-tiny"):
+        find_recipe("gpu.flags")
+
+
+def test_recipes_are_looked_up_where_flagfile_has_them_only():
+    found = find_recipe("cpu-tiny")
+    words = ["train", "--flagfile=cpu-tiny", "--model=tiny", "-flagfile", "cpu-tiny", "cpu-tiny"]
+    expected = list(words)
+    expected[1], expected[4] = "--flagfile=" + found, found
+    assert with_recipes(words) == expected
 
 
 @pytest.mark.parametrize(

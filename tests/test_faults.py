@@ -10,7 +10,7 @@ import pytest
 from absl.testing import flagsaver
 from conftest import write_examples
 
-import multigpu_pretraining
+from albert.commands import pretrain
 from albert.training import towers
 from albert.training.diagnosis.watch import FINDINGS_FILE
 
@@ -117,7 +117,7 @@ def findings(tmp_path, records, kind="healthy", layout="google", **flags):
     values.update(flags)
     arguments = ["--{}={}".format(name, value) for name, value in values.items()]
     with flagsaver.flagsaver():
-        assert multigpu_pretraining.main(["train"] + arguments) == 0
+        assert pretrain.main(["train"] + arguments) == 0
     path = tmp_path / "out" / FINDINGS_FILE
     lines = path.read_text().splitlines() if path.exists() else []
     return [json.loads(line)["name"] for line in lines]

@@ -10,7 +10,7 @@ import pytest
 from absl.testing import flagsaver
 from conftest import PREDICTIONS, SEQUENCE, SIZES, write_record_file
 
-import multigpu_pretraining
+from albert.commands import pretrain
 from albert.model.config import ModelConfig
 from albert.system import memory as free_memory
 from albert.training.memory.check import divisors
@@ -163,7 +163,7 @@ def flags(tmp_path, **more):
 
 def run(arguments):
     with flagsaver.flagsaver():
-        return multigpu_pretraining.main(arguments)
+        return pretrain.main(arguments)
 
 
 # Deep enough for recomputation to save memory even of one example.

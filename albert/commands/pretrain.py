@@ -7,6 +7,7 @@ python3 multigpu_pretraining.py --input_file=train.tfrecord --eval_file=valid.tf
 import dataclasses
 import datetime
 import os
+import sys
 from typing import Sequence
 
 from absl import logging
@@ -92,3 +93,8 @@ def main(argv: Sequence[str]) -> int:
         if FLAGS.export_dir and code == 0:
             _export()
         return code
+
+
+def run(argv: Sequence[str]) -> None:
+    """The whole command, from arguments to exit code."""
+    sys.exit(main(argv))

@@ -3,6 +3,7 @@
 python3 validation.py --input_file=valid.tfrecord --output_dir=pretraining_output
 """
 
+import sys
 from typing import Sequence
 
 from albert.commands import flags as albert_flags
@@ -33,3 +34,8 @@ def main(argv: Sequence[str]) -> int:
         albert_flags.parse_command_line(argv)
         validate_as_told(argv)
     return 0
+
+
+def run(argv: Sequence[str]) -> None:
+    """The whole command, from arguments to exit code."""
+    sys.exit(main(argv))

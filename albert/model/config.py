@@ -3,14 +3,11 @@
 import dataclasses
 import difflib
 import json
-import os
 from typing import Any, Dict, Optional, Tuple
 
-import albert
 from albert.system.errors import UsageError
 from albert.system.files import read_json_object
-
-CONFIG_DIRECTORY = os.path.join(os.path.dirname(os.path.dirname(albert.__file__)), "albert_config")
+from albert.system.shipped import find_config
 
 LAYOUTS = ("google", "brightmart")
 NORM_PLACEMENTS = ("preln", "postln")
@@ -173,25 +170,6 @@ class ModelConfig:
         for key in other_layout_fields(self.layout):
             del values[key]
         return json.dumps(values, indent=2) + "\n"
-
-
-def find_config(path: str) -> str:
-    """The path of a config named with or without its folder and ending."""
-    name = os.path.basename(path)
-    candidates = [path] + [
-        os.path.join(CONFIG_DIRECTORY, name + ending) for ending in ("", ".json")
-    ]
-    for candidate in candidates:
-        if os.path.isfile(candidate):
-            return candidate
-    presets = sorted(
-        entry[: -len(".json")] for entry in os.listdir(CONFIG_DIRECTORY) if entry.endswith(".json")
-    )
-    raise UsageError(
-        "No config '{}', neither at that path nor in albert_config/. Presets: {}.".format(
-            path, ", ".join(presets)
-        )
-    )
 
 
 def other_layout_fields(layout: str) -> Tuple[str, ...]:

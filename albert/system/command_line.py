@@ -1,6 +1,6 @@
 """Command lines of the field: absl flags that forgive what the originals forgave, and sub-commands.
 
-What all commands share: dispatch, flags, help, logging, one-sentence errors.
+What all commands share: dispatch, flags, help, version, logging, one-sentence errors.
 """
 
 import difflib
@@ -13,15 +13,18 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from absl import flags, logging
 
+import albert
 from albert.system import console
 from albert.system.errors import UsageError, exit_on_usage_error
 from albert.system.options import Field, alternatives
+from albert.system.shipped import with_recipes
 
 flags.disclaim_key_flags()  # a flag belongs to the module that asks `define_option` for it
 
 _MORE_HELP = """
 
---flagfile=FILE reads flags from a file, one a line. --helpfull shows the logging flags too."""
+--flagfile=FILE reads flags from a file or a recipe. --helpfull shows the logging flags too."""
+_VERSION = "--version"
 _HELP = ("-h", "-help", "--help", "--helpfull", "--helpshort")
 
 
@@ -50,7 +53,7 @@ def parse(argv: Optional[Sequence[str]] = None) -> List[str]:
       The positional arguments; all that follows a `--` is one, whatever it begins with.
 
     Raises:
-      UsageError: A defined flag has a value that cannot be read.
+      UsageError: A defined flag has a value that cannot be read, or --flagfile names no file.
     """
     console.start()
     argv = list(sys.argv if argv is None else argv)
@@ -58,7 +61,7 @@ def parse(argv: Optional[Sequence[str]] = None) -> List[str]:
     if flags.FLAGS.is_parsed():
         flags.FLAGS.unparse_flags()
     try:
-        rest = flags.FLAGS(argv[:end], known_only=True)[1:]
+        rest = flags.FLAGS(with_recipes(argv[:end]), known_only=True)[1:]
     except flags.Error as error:
         raise UsageError("{}. See --help.".format(str(error).replace("ERROR:: ", ""))) from error
     console.start(flags.FLAGS.verbose)
@@ -126,6 +129,8 @@ def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequenc
       argv: Name of the program and its arguments.
     """
     command = argv[1] if len(argv) > 1 else ""
+    if command == _VERSION:
+        _exit_with_version()
     if command not in commands:
         lines = ["usage: {} COMMAND --help".format(program), ""]
         lines += ["  {:10} {}".format(name, what) for name, what in commands.items()]
@@ -135,8 +140,24 @@ def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequenc
         print("\n".join(lines), file=sys.stdout if asked else sys.stderr)
         sys.exit(0 if asked else 2)
     name = command + "_" if keyword.iskeyword(command) else command
-    module = importlib.import_module("{}.{}".format(modules, name))
-    module.run(["{} {}".format(program, command)] + list(argv[2:]))
+    run_module("{}.{}".format(modules, name), ["{} {}".format(program, command)] + list(argv[2:]))
+
+
+def run_module(name: str, argv: Sequence[str]) -> None:
+    """Runs the command that is a module, or prints the version without importing it.
+
+    Args:
+      name: The module, "albert.commands.pretrain".
+      argv: What the user typed to start the program, and its arguments.
+    """
+    if _VERSION in argv[1 : argv.index("--") if "--" in argv else None]:
+        _exit_with_version()
+    importlib.import_module(name).run(argv)
+
+
+def _exit_with_version() -> None:
+    print("albert-pretraining {}".format(albert.__version__))
+    sys.exit(0)
 
 
 def flag_or_word(name: str, positional: Sequence[str]) -> Optional[str]:

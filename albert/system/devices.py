@@ -80,7 +80,9 @@ def _cpu_command(command: Sequence[str], towers: int) -> str:
     replaced = ("--use_gpu", "--num_gpu_cores", "--nouse_gpu")
     kept = [word for word in command if word.split("=")[0] not in replaced]
     flags = ["--use_gpu=False", "--num_gpu_cores={}".format(towers)]
-    return " ".join(["python3"] + kept + flags)
+    # Scripts need an interpreter; `albert pretrain` and `python -m albert pretrain` name theirs.
+    python = ["python3"] if "".join(command[:1]).endswith(("-m", ".py")) else []
+    return " ".join(python + kept + flags)
 
 
 def choose_xla(mode: str, devices: Sequence[str], precision: str) -> bool:
