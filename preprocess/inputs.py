@@ -1,14 +1,12 @@
-"""Finding, opening and cutting the input files."""
+"""Finding and cutting the input files."""
 
-import bz2
-import gzip
 import io
-import lzma
 import os
-from typing import BinaryIO, Iterator, List, NamedTuple, Tuple
+from typing import Iterator, List, NamedTuple, Tuple
 
 from absl import logging
 
+from albert.system.compression import DAMAGED, open_binary
 from albert.system.errors import UsageError
 from albert.system.files import matching
 
@@ -64,40 +62,6 @@ def expand(patterns: str, flag: str = "input_file") -> List[str]:
     if not paths:
         raise UsageError("--{} is empty; name at least one file.".format(flag))
     return paths
-
-
-def open_binary(path: str) -> BinaryIO:
-    """Opens a file that may be compressed (.gz, .bz2, .xz, .zst), by its first bytes.
-
-    Raises:
-      UsageError: The file cannot be opened, or is .zst and zstandard is not installed.
-    """
-    try:
-        raw = open(path, "rb")
-    except OSError as error:
-        raise UsageError("Cannot read {} ({}).".format(path, error.strerror)) from error
-    magic = raw.read(6)
-    raw.seek(0)
-    if magic[:2] == b"\x1f\x8b":
-        return gzip.GzipFile(fileobj=raw)
-    if magic[:3] == b"BZh":
-        return bz2.BZ2File(raw)
-    if magic == b"\xfd7zXZ\x00":
-        return lzma.LZMAFile(raw)
-    if magic[:4] == b"\x28\xb5\x2f\xfd":
-        return _open_zstandard(raw, path)
-    return raw
-
-
-def _open_zstandard(raw: BinaryIO, path: str) -> BinaryIO:
-    try:
-        import zstandard
-    except ImportError as error:
-        raise UsageError(
-            "{} is compressed with Zstandard; install it with `pip install zstandard` or "
-            "decompress the file first.".format(path)
-        ) from error
-    return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw))
 
 
 def read_blocks(paths: List[str], block_bytes: int = BLOCK_BYTES) -> Iterator[TextBlock]:
@@ -156,10 +120,10 @@ def _last_boundary(data: bytes, at_lines: bool) -> int:
     return max(unix + 2 if unix >= 0 else 0, windows + 3 if windows >= 0 else 0)
 
 
-def _read(stream: BinaryIO, size: int, path: str) -> bytes:
+def _read(stream: io.BufferedIOBase, size: int, path: str) -> bytes:
     try:
         return stream.read(size)
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except DAMAGED as error:
         raise UsageError("{} is damaged or cut off ({}).".format(path, error)) from error
 
 

@@ -7,7 +7,6 @@ no shuffle buffer is needed.
 import gzip
 import os
 import shutil
-import zipfile
 from typing import List, NamedTuple, Optional
 
 import numpy as np
@@ -15,6 +14,7 @@ from absl import logging
 from tqdm import tqdm
 
 from albert.data.records import INDEX_SUFFIX, PLAIN_SUFFIX, RecordError, read_records
+from albert.system.compression import DAMAGED
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write
 
@@ -75,8 +75,9 @@ def _read_cached(path: str, plain: str, stamp: np.ndarray) -> Optional[RecordInd
         with np.load(path + INDEX_SUFFIX) as cached:
             if np.array_equal(cached["stamp"], stamp) and os.path.isfile(plain):
                 return RecordIndex(plain, cached["offsets"], cached["lengths"])
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
-        pass  # absent or not ours: it is built again
+    except Exception:
+        # Absent, or damaged, which NumPy and zipfile report in a dozen ways: it is built again.
+        pass
     return None
 
 
@@ -93,7 +94,7 @@ def _unzip(path: str, plain: str) -> None:
     try:
         with atomic_write(plain, "wb") as output, gzip.open(path) as stream:
             shutil.copyfileobj(stream, output, 1 << 20)
-    except (EOFError, OSError) as error:
+    except DAMAGED as error:
         raise UsageError(
             "Cannot unpack {} to {} ({}). Unpack it by hand and pass the plain file.".format(
                 path, plain, error

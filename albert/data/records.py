@@ -25,12 +25,12 @@ import json
 import os
 import re
 import struct
-import zlib
 from typing import Iterator, Optional, Tuple
 
 import google_crc32c
 
 from albert.data.example_proto import decode_example, encode_example
+from albert.system.compression import DAMAGED
 from albert.system.errors import UsageError
 
 __all__ = [
@@ -96,7 +96,7 @@ def _damaged(path: str, offset: int, what: str) -> RecordError:
 def _read_exactly(stream, size: int, path: str, offset: int, what: str) -> bytes:
     try:
         data = stream.read(size)
-    except (EOFError, OSError, zlib.error) as error:
+    except DAMAGED as error:
         raise _damaged(path, offset, str(error)) from error
     if data and len(data) < size:
         raise _damaged(path, offset, "the file ends inside {}".format(what))
