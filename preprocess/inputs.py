@@ -1,4 +1,4 @@
-"""Finding and cutting the input files."""
+"""Input files, cut into runs of whole documents."""
 
 import io
 import os
@@ -8,7 +8,6 @@ from absl import logging
 
 from albert.system.compression import DAMAGED, open_binary
 from albert.system.errors import UsageError
-from albert.system.files import matching
 
 BLOCK_BYTES = 2 << 20
 # A document longer than this is cut at a line end, so that memory stays flat.
@@ -34,34 +33,6 @@ class TextBlock(NamedTuple):
     offset: int
     data: bytes
     progress: int
-
-
-def expand(patterns: str, flag: str = "input_file") -> List[str]:
-    """The files that a comma list of names and globs stands for, sorted within each glob.
-
-    Raises:
-      UsageError: An item matches no file, or names a folder.
-    """
-    paths = []
-    for pattern in (item.strip() for item in patterns.split(",")):
-        if not pattern:
-            continue
-        found = [p for p in matching(pattern, recursive=True) if not os.path.isdir(p)]
-        if not found and os.path.isdir(pattern):
-            raise UsageError(
-                "--{}={} is a folder; name its files, for example --{}='{}'.".format(
-                    flag, pattern, flag, os.path.join(pattern, "*.txt")
-                )
-            )
-        if not found:
-            raise UsageError(
-                "--{}={} matches no file. Looked in {}. Check the path, and quote the pattern "
-                "if it holds a *.".format(flag, pattern, os.path.abspath(os.path.dirname(pattern)))
-            )
-        paths.extend(path for path in found if path not in paths)
-    if not paths:
-        raise UsageError("--{} is empty; name at least one file.".format(flag))
-    return paths
 
 
 def read_blocks(paths: List[str], block_bytes: int = BLOCK_BYTES) -> Iterator[TextBlock]:

@@ -11,7 +11,7 @@ from absl import logging
 
 from albert.data import counter_rng
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write, ensure_writable_directory
+from albert.system.files import atomic_write, ensure_writable_directory, expand_files
 from albert.text import vocabulary
 from preprocess import engines, inputs
 
@@ -109,7 +109,7 @@ def train(
         raise UsageError(
             "--preset must be one of: {}. Received {!r}.".format(", ".join(PRESETS), preset)
         )
-    paths = inputs.expand(input_file)
+    paths = expand_files(input_file, "input_file")
     ensure_writable_directory(os.path.dirname(model_prefix) or ".", "--model_prefix")
     vocab_size = vocab_size or PRESETS[preset].vocab_size
     options = dict(

@@ -340,7 +340,7 @@ def mistakes(work):
         json.dumps(dict(SIZES, layout="google", num_hidden_layers=7))
     )
     return [
-        (dict(input_file=work / "none.tfrecord"), "No file matches"),
+        (dict(input_file=work / "none.tfrecord"), "--input_file=.*none.tfrecord matches no file"),
         (dict(input_file=work / "empty.tfrecord"), "holds no records"),
         (dict(input_file=work / "cut.tfrecord"), "cut.tfrecord is damaged at byte offset"),
         (dict(bert_config_file=work / "typo.json"), "unknown key 'hiden_act'.*'hidden_act'"),

@@ -18,6 +18,7 @@ import pytest
 from albert.compat import tf
 from albert.data import records
 from albert.system.errors import UsageError
+from albert.system.files import expand_files
 from albert.text import vocabulary
 from preprocess import inputs
 from preprocess.engines import Execution
@@ -541,3 +542,12 @@ def test_word_starts_in_any_script():
         assert vocabulary.starts_word(piece), piece
     for piece in ("kan", "\u0434\u0430", "\u0915\u093e", "1999", "a", "\u00e9t\u00e9", "'s"):
         assert not vocabulary.starts_word(piece), piece
+
+
+def test_text_files_are_found_in_folders_below_and_each_once(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    names = [tmp_path / "a" / "b" / "t.txt", tmp_path / "a" / "u.txt"]
+    for name in names:
+        name.write_text("Satu.")
+    found = expand_files("{0}/**/*,{0}/a/u.txt,".format(tmp_path), "input_file")
+    assert found == [str(name) for name in names]

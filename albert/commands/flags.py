@@ -5,9 +5,8 @@ from typing import List, Sequence
 
 from absl import flags, logging
 
-from albert.data.batches import expand_files
 from albert.data.packing import PADDINGS
-from albert.data.records import read_manifest
+from albert.data.records import read_manifest, record_files
 from albert.model.config import ModelConfig
 from albert.model.precision import POLICIES
 from albert.optim.optimizers import OPTIMIZERS, TRUST_RATIOS
@@ -210,8 +209,9 @@ def model_config() -> ModelConfig:
 
 def _with_vocabulary_of_records(preset: ModelConfig) -> ModelConfig:
     """A preset is sizes; how many pieces there are is a fact about the records."""
-    records = FLAGS.input_file or FLAGS.eval_file
-    manifest = read_manifest(expand_files(records)[0]) if records else None
+    flag = "input_file" if FLAGS.input_file else "eval_file"
+    records = FLAGS[flag].value
+    manifest = read_manifest(record_files(records, flag)[0]) if records else None
     size = (manifest or {}).get("vocab_size", preset.vocab_size)
     if size != preset.vocab_size:
         logging.info("vocab_size = %d as in the records, instead of the preset's", size)

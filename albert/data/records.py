@@ -25,13 +25,14 @@ import json
 import os
 import re
 import struct
-from typing import Iterator, Optional, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 import google_crc32c
 
 from albert.data.example_proto import decode_example, encode_example
 from albert.system.compression import DAMAGED
 from albert.system.errors import UsageError
+from albert.system.files import expand_files
 
 __all__ = [
     "BESIDE_RECORDS",
@@ -51,6 +52,7 @@ __all__ = [
     "manifest_path",
     "read_manifest",
     "read_records",
+    "record_files",
 ]
 
 SEQUENCE_FEATURES = ("input_ids", "input_mask", "segment_ids")
@@ -142,6 +144,17 @@ def read_records(path: str) -> Iterator[Tuple[int, bytes]]:
         raw.seek(0)
         stream = gzip.GzipFile(fileobj=raw) if zipped else raw
         yield from _read_frames(stream, path)
+
+
+def record_files(patterns: str, flag: str) -> List[str]:
+    """The files that a comma list of names and globs stands for, without what lies beside records.
+
+    A file that is named twice is read twice.
+
+    Raises:
+      UsageError: An item matches no file or names a folder, or there is none.
+    """
+    return expand_files(patterns, flag, BESIDE_RECORDS, once=False)
 
 
 def manifest_path(output_file: str) -> str:

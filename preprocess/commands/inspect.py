@@ -7,6 +7,7 @@ from absl import flags
 
 from albert.system import command_line
 from albert.system.errors import UsageError
+from albert.system.files import expand_files
 from preprocess.records.options import SENTENCE_TASKS
 
 USAGE = """Validates record files, shows samples as text, exits with 1 if something is off.
@@ -123,7 +124,6 @@ def main(positional: List[str]) -> int:
     """Inspects the files named on the command line."""
     from albert.data import records
     from albert.text import vocabulary
-    from preprocess import inputs
     from preprocess.inspection import Inspection
 
     f = flags.FLAGS
@@ -132,7 +132,7 @@ def main(positional: List[str]) -> int:
             "Name record files, for example: python -m preprocess inspect train.tfrecord "
             "--spm_model_file=tokenizer.model"
         )
-    paths = inputs.expand(",".join(positional), "input_file")
+    paths = expand_files(",".join(positional), "input_file", records.BESIDE_RECORDS)
     manifest = records.read_manifest(paths[0])
     model = f.spm_model_file or ""
     if not model and not f.vocab_file:

@@ -30,7 +30,8 @@ def define_flags() -> None:
 
 def main(positional: List[str]) -> int:
     """Trains and reports as the flags say."""
-    from preprocess import inputs, tokenizer
+    from albert.system.files import expand_files
+    from preprocess import tokenizer
 
     f = flags.FLAGS
     if positional or not f.input_file:
@@ -39,7 +40,7 @@ def main(positional: List[str]) -> int:
             "--input_file=train.txt --model_prefix=tokenizer --vocab_size=32000"
         )
     heldout = f.heldout_file or f.input_file
-    measured = inputs.expand(heldout, "heldout_file" if f.heldout_file else "input_file")
+    measured = expand_files(heldout, "heldout_file" if f.heldout_file else "input_file")
     model = tokenizer.train(
         f.input_file,
         f.model_prefix,

@@ -10,7 +10,7 @@ from absl import logging
 
 from albert.data.records import MANIFEST_SUFFIX, manifest_path
 from albert.system.errors import UsageError
-from albert.system.files import ensure_writable_file, sha256_file
+from albert.system.files import ensure_writable_file, expand_files, sha256_file
 from albert.text import vocabulary
 from preprocess import engines, inputs
 from preprocess.engines import LOCAL, Execution
@@ -58,7 +58,7 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
     Raises:
       UsageError: Something in the options, the inputs, the model or the disk does not do.
     """
-    paths = inputs.expand(options.input_file)
+    paths = expand_files(options.input_file, "input_file")
     words = vocabulary.load(options.spm_model_file)
     files = options.output_files
     for path in files:
