@@ -20,7 +20,7 @@ from albert.tasks.examples import read_texts
 from preprocess import tokenizer
 from preprocess.clean import clean
 from preprocess.clean.clean import CleanOptions
-from preprocess.clean.text import TextOptions
+from preprocess.clean.text import CleaningRules
 from preprocess.engines import Execution
 from preprocess.records.build import write_records
 from preprocess.records.options import RecordOptions
@@ -99,7 +99,7 @@ def test_cleaning_counts_a_damaged_file_and_goes_on(
     options = CleanOptions(
         str(tmp_path / "*.*"),
         str(tmp_path / "out" / "clean.txt"),
-        cleaning=TextOptions(fix_mojibake=False),
+        cleaning=CleaningRules(fix_mojibake=False),
     )
     manifest = clean.clean(options, Execution(1, tqdm_off=True))
     assert manifest["unreadable_files"] == 1

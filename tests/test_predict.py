@@ -12,7 +12,7 @@ from albert.compat import tf
 from albert.model.albert import pretraining_output
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
-from albert.text.encoder import TextEncoder, padded, split_words
+from albert.text.encoder import TextEncoder, padded_batch, split_words
 from albert.text.tokenization import Tokenization
 from albert.text.vocabulary import load
 from preprocess.inputs import TextBlock
@@ -76,7 +76,7 @@ def test_punctuation_marks_are_words():
 def answers_of_the_model(config, texts, masked):
     encoder = TextEncoder(Tokenization(model(), False, True, None), ModelConfig(vocab_size=PIECES))
     rows = [encoder.single(encoder.masked_pieces(text), 41) for text in texts]
-    batch = padded(rows, 41)
+    batch = padded_batch(rows, 41)
     batch["masked_lm_positions"] = np.array(masked, np.int32)
     tensors = {name: tf.constant(value) for name, value in initial_values(config, 3).items()}
     output = pretraining_output(config, tensors, {k: tf.constant(v) for k, v in batch.items()})

@@ -24,7 +24,7 @@ try:
     HAS_FTFY = True
 except ImportError:
     HAS_FTFY = False
-PLAIN = text.TextOptions(fix_mojibake=HAS_FTFY)
+PLAIN = text.CleaningRules(fix_mojibake=HAS_FTFY)
 
 
 def run(tmp_path, pattern, workers=1, **changes):
@@ -132,7 +132,7 @@ def test_mojibake_is_repaired():
 def test_missing_ftfy_is_explained(tmp_path):
     (tmp_path / "a.txt").write_bytes(FILES["a.txt"])
     with pytest.raises(UsageError, match="--nofix_mojibake"):
-        run(tmp_path, "a.txt", cleaning=text.TextOptions())
+        run(tmp_path, "a.txt", cleaning=text.CleaningRules())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Dict, List, Sequence
 import numpy as np
 
 from albert.data import counter_rng
-from albert.data.masking import MaskRule, mask_tokens, padded
+from albert.data.masking import MaskRule, mask_tokens, ragged_to_matrix
 from albert.data.records import (
     PREDICTION_FEATURES,
     SENTENCE_LABEL,
@@ -74,10 +74,10 @@ class DynamicMasks:
         weights = np.ones(len(masked.labels), np.float32)
         predictions = (masked.positions, masked.labels, weights)
         batch = {
-            name: padded(value, offsets, self.sequence_length)
+            name: ragged_to_matrix(value, offsets, self.sequence_length)
             for name, value in zip(SEQUENCE_FEATURES, sequences)
         }
         for name, value in zip(PREDICTION_FEATURES, predictions):
-            batch[name] = padded(value, masked.offsets, self.predictions)
+            batch[name] = ragged_to_matrix(value, masked.offsets, self.predictions)
         batch[SENTENCE_LABEL] = np.stack([example[SENTENCE_LABEL] for example in examples])
         return batch

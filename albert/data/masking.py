@@ -243,7 +243,7 @@ def _replace(
     return output
 
 
-def padded(values: np.ndarray, offsets: np.ndarray, width: int) -> np.ndarray:
+def ragged_to_matrix(values: np.ndarray, offsets: np.ndarray, width: int) -> np.ndarray:
     """Turns ragged rows into a matrix filled up with 0.
 
     Args:

@@ -95,7 +95,7 @@ def split_words(text: str) -> List[str]:
     return _WORD.findall(text)
 
 
-def padded(examples: Sequence[Encoded], length: int) -> Dict[str, np.ndarray]:
+def padded_batch(examples: Sequence[Encoded], length: int) -> Dict[str, np.ndarray]:
     """input_ids, input_mask and segment_ids of some examples, int32 [B, length]."""
     shape = (len(examples), length)
     names = ("input_ids", "input_mask", "segment_ids")

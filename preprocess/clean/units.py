@@ -42,7 +42,7 @@ class CleanOptions(NamedTuple):
     splitter: str = "auto"
     language: str = "ms"
     layout: extract.Layout = extract.Layout()
-    cleaning: text.TextOptions = text.DEFAULTS
+    cleaning: text.CleaningRules = text.DEFAULTS
 
     @property
     def held_out_file(self) -> str:
