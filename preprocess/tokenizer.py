@@ -11,7 +11,8 @@ from absl import logging
 
 from albert.data import counter_rng
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write, ensure_writable_directory, expand_files
+from albert.system.file_names import expand_files
+from albert.system.files import atomic_write, ensure_writable_directory
 from albert.text import vocabulary
 from preprocess import engines, inputs
 

@@ -10,7 +10,7 @@ import sys
 import time
 
 from albert.checkpoints.results import read_result
-from albert.data.records import read_manifest
+from albert.data.manifest import read_manifest
 from albert.model.config import ModelConfig
 from albert.system.errors import UsageError, exit_on_usage_error
 from albert.system.files import atomic_write
@@ -110,7 +110,7 @@ def _train(folder: str, steps: int) -> None:
     def inside(name: str) -> str:
         return os.path.join(folder, name)
 
-    vocabulary = read_manifest(inside("train.tfrecord"))["vocab_size"]
+    vocabulary = read_manifest(inside("train.tfrecord")).vocab_size
     config = dataclasses.replace(ModelConfig.from_json_file("nano"), vocab_size=vocabulary)
     with atomic_write(inside("nano.json")) as handle:
         handle.write(config.to_json())
@@ -140,7 +140,7 @@ def _summary(folder: str, seconds: float) -> None:
     run = os.path.join(folder, "model")
     manifest = read_manifest(os.path.join(folder, "valid.tfrecord"))
     loss, accuracy = (read_result(run, "masked_lm_" + name) for name in ("loss", "accuracy"))
-    entropy, share = manifest["unigram_entropy"], manifest["top_piece_share"]
+    entropy, share = manifest.unigram_entropy, manifest.top_piece_share
     print(
         "\n=== Done in {:.0f} s. The model, {} and eval_results.txt are in {}/.\n"
         "Held-out masked words: {:.1%} right, loss {:.2f} nats. Knowing only how frequent each "

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from absl.testing import flagsaver
 from conftest import ROOT, SIZES, write_record_file
+from manifests import manifest
 from oracles import goldens
 
 import multigpu_pretraining
@@ -28,6 +29,7 @@ from albert.checkpoints.manager import (
 from albert.checkpoints.results import read_results
 from albert.commands import flags as albert_flags
 from albert.compat import tf
+from albert.data.manifest import write_manifest
 from albert.model.config import CONFIG_DIRECTORY, ModelConfig
 from albert.model.parameters import initial_values
 from albert.optim.rates import rate_warning, suggested_rate
@@ -473,8 +475,9 @@ def test_what_follows_two_dashes_is_no_flag():
 
 @pytest.mark.parametrize("flag", ["input_file", "eval_file"])
 def test_a_preset_takes_the_vocabulary_of_the_records(work, flag):
-    manifest = {"files": [{"name": "train.tfrecord"}], "vocab_size": SIZES["vocab_size"]}
-    (work / "train.tfrecord.manifest.json").write_text(json.dumps(manifest))
+    write_manifest(
+        str(work / "train.tfrecord.manifest.json"), manifest(vocab_size=SIZES["vocab_size"])
+    )
     with flagsaver.flagsaver():
         parse(["train", "--{}={}".format(flag, work / "train.tfrecord"), "--model=nano"])
         assert albert_flags.model_config().vocab_size == SIZES["vocab_size"]

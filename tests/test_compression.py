@@ -13,6 +13,7 @@ import pytest
 from conftest import ROOT, write_record_file
 
 from albert.data.index import load_index
+from albert.data.record_options import RecordOptions
 from albert.data.records import RecordError, read_records
 from albert.system.compression import DAMAGED, open_binary
 from albert.system.errors import UsageError
@@ -23,7 +24,6 @@ from preprocess.clean.clean import CleanOptions
 from preprocess.clean.text import CleaningRules
 from preprocess.engines import Execution
 from preprocess.records.build import write_records
-from preprocess.records.options import RecordOptions
 
 KINDS = ["gz", "bz2", "xz", "zst"]
 DAMAGES = ["cut", "flipped", "foreign"]

@@ -49,12 +49,14 @@ def imported_modules(path):
 FLOORS = (
     ("albert",),
     ("albert.compat", "albert.system"),
-    # What the record builder shares with the trainer: the format and the masks.
+    # What the record builder shares with the trainer: the format, the options and the masks.
     (
         "albert.data",
         "albert.data.counter_rng",
         "albert.data.example_proto",
+        "albert.data.manifest",
         "albert.data.masking",
+        "albert.data.record_options",
         "albert.data.records",
     ),
     ("albert.model", "preprocess.inputs"),

@@ -6,6 +6,7 @@ import os
 import preprocess_corpus as corpus
 import pytest
 
+from albert.data.record_options import RecordOptions
 from albert.system.errors import UsageError
 from preprocess import engines, inputs
 from preprocess.clean import clean
@@ -13,7 +14,6 @@ from preprocess.clean.clean import CleanOptions
 from preprocess.clean.text import CleaningRules
 from preprocess.engines import Execution
 from preprocess.records import build as pipeline
-from preprocess.records.options import RecordOptions
 
 
 def double(job):

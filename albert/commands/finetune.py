@@ -150,7 +150,7 @@ def _run(start, train, held_out, test, devices: Sequence[str]) -> None:
 
     f, how = flags.FLAGS, start.tokenization
     length = min(f.max_seq_length, start.config.max_position_embeddings)
-    task = Task(f.task, tuple(labels_of(train)), length, how.lower_case, how.keep_accents)
+    task = Task(f.task, tuple(labels_of(train)), length, *how.text)
     encoder = TextEncoder(how, start.config)
     data = Data(
         *[features_of(task, encoder, part) if part else None for part in (train, held_out, test)]

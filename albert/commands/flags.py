@@ -5,8 +5,9 @@ from typing import List, Sequence
 
 from absl import flags, logging
 
+from albert.data.manifest import read_manifest
 from albert.data.packing import PADDINGS
-from albert.data.records import read_manifest, record_files
+from albert.data.records import record_files
 from albert.model.config import ModelConfig
 from albert.model.precision import POLICIES
 from albert.optim.optimizers import OPTIMIZERS, TRUST_RATIOS
@@ -212,7 +213,7 @@ def _with_vocabulary_of_records(preset: ModelConfig) -> ModelConfig:
     flag = "input_file" if FLAGS.input_file else "eval_file"
     records = FLAGS[flag].value
     manifest = read_manifest(record_files(records, flag)[0]) if records else None
-    size = (manifest or {}).get("vocab_size", preset.vocab_size)
+    size = manifest.vocab_size if manifest else preset.vocab_size
     if size != preset.vocab_size:
         logging.info("vocab_size = %d as in the records, instead of the preset's", size)
     return dataclasses.replace(preset, vocab_size=size)

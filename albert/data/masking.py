@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from albert.data import counter_rng
+from albert.data.record_options import RecordOptions
 
 
 class MaskRule(NamedTuple):
@@ -43,6 +44,20 @@ class MaskRule(NamedTuple):
     permute: bool
     mask_id: int
     replacements: np.ndarray
+
+
+def mask_rule(options: RecordOptions, mask_id: int, replacements: np.ndarray) -> MaskRule:
+    """The rule that the options of a build describe, for a vocabulary."""
+    return MaskRule(
+        rate=options.masked_lm_prob,
+        max_predictions=options.predictions,
+        ngram=options.ngram,
+        favor_shorter_ngram=options.favor_shorter_ngram,
+        whole_word=options.do_whole_word_mask,
+        permute=options.do_permutation,
+        mask_id=mask_id,
+        replacements=replacements,
+    )
 
 
 class Masked(NamedTuple):

@@ -1,4 +1,4 @@
-"""The TFRecord files of ALBERT pre-training: names, wire format and manifests, without TensorFlow.
+"""The TFRecord files of ALBERT pre-training: names and wire format, without TensorFlow.
 
 A record file is a sequence of framed `tf.train.Example` messages. The feature names are those of
 Google's and brightmart's scripts, so files move freely between those systems and this one. With
@@ -21,18 +21,15 @@ Unmasked records (masks are drawn while training) hold `input_ids`, `segment_ids
 
 import functools
 import gzip
-import json
-import os
-import re
 import struct
-from typing import Iterator, List, Optional, Tuple
+from typing import Iterator, List, Tuple
 
 import google_crc32c
 
 from albert.data.example_proto import decode_example, encode_example
 from albert.system.compression import DAMAGED
 from albert.system.errors import UsageError
-from albert.system.files import expand_files
+from albert.system.file_names import expand_files
 
 __all__ = [
     "BESIDE_RECORDS",
@@ -49,8 +46,6 @@ __all__ = [
     "decode_example",
     "encode_example",
     "frame",
-    "manifest_path",
-    "read_manifest",
     "read_records",
     "record_files",
 ]
@@ -155,36 +150,3 @@ def record_files(patterns: str, flag: str) -> List[str]:
       UsageError: An item matches no file or names a folder, or there is none.
     """
     return expand_files(patterns, flag, BESIDE_RECORDS, once=False)
-
-
-def manifest_path(output_file: str) -> str:
-    """Where the manifest of `--output_file` lies.
-
-    A comma list has one manifest, named after its first file; the shards of `name` share
-    `name.manifest.json`.
-
-    >>> manifest_path("data/train.tfrecord-00003-of-00008")
-    'data/train.tfrecord.manifest.json'
-    """
-    first = output_file.split(",")[0].strip()
-    return re.sub(r"-\d{5,}-of-\d{5,}$", "", first) + MANIFEST_SUFFIX
-
-
-def read_manifest(record_file: str) -> Optional[dict]:
-    """The manifest that describes a record file, or None if none lies beside it."""
-    beside = manifest_path(record_file)
-    candidates = [beside] if os.path.isfile(beside) else []
-    if not candidates:
-        folder = os.path.dirname(record_file) or "."
-        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-        candidates = [os.path.join(folder, n) for n in names if n.endswith(MANIFEST_SUFFIX)]
-    for path in candidates:
-        try:
-            with open(path, encoding="utf-8") as handle:
-                manifest = json.load(handle)
-        except ValueError as error:
-            raise RecordError("{} is not valid JSON ({}).".format(path, error)) from error
-        listed = [entry.get("name") for entry in manifest.get("files", [])]
-        if path == beside or os.path.basename(record_file) in listed:
-            return manifest
-    return None

@@ -11,9 +11,10 @@ from typing import Dict, Iterator, List, Optional
 
 from absl import logging
 
-from albert.data.records import manifest_path
+from albert.data.manifest import manifest_path
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write, ensure_writable_file, expand_files
+from albert.system.file_names import expand_files
+from albert.system.files import atomic_write, ensure_writable_file
 from preprocess import engines
 from preprocess.clean import dedup, extract, sentences, text
 from preprocess.clean.units import Cleaned, CleanOptions, Outcome, clean_unit, units

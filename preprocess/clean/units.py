@@ -8,6 +8,7 @@ import numpy as np
 
 from albert.system.compression import DAMAGED, open_binary
 from albert.system.errors import UsageError
+from albert.system.file_names import shard_names
 from albert.system.files import published
 from preprocess import inputs
 from preprocess.clean import decoding, dedup, extract, sentences, split, text
@@ -53,12 +54,7 @@ class CleanOptions(NamedTuple):
     @property
     def output_files(self) -> List[str]:
         """Where kept documents go."""
-        if self.num_files == 1:
-            return [self.output_file]
-        return [
-            "{}-{:05d}-of-{:05d}".format(self.output_file, i, self.num_files)
-            for i in range(self.num_files)
-        ]
+        return shard_names(self.output_file, self.num_files)
 
 
 class Unit(NamedTuple):

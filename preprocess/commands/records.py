@@ -5,10 +5,10 @@ from typing import List, Sequence
 
 from absl import flags, logging
 
+from albert.data.record_options import COMPRESSIONS, MASKINGS, SENTENCE_TASKS
 from albert.system import command_line
 from albert.system.errors import UsageError
 from preprocess.engines import ENGINES
-from preprocess.records.options import COMPRESSIONS, MASKINGS, SENTENCE_TASKS
 
 USAGE = """Builds ALBERT pre-training records (TFRecords) from text.
 
@@ -80,8 +80,8 @@ def options_from_flags():
     Raises:
       UsageError: A flag is missing or wrong.
     """
+    from albert.data.record_options import RecordOptions
     from albert.text.vocabulary import resolve_model
-    from preprocess.records.options import RecordOptions
 
     f = flags.FLAGS
     bare = f.input_file is None and f.output_file is None

@@ -1,5 +1,6 @@
 """Text files to record files: the whole build, in flat memory, continued where it was killed."""
 
+import dataclasses
 import os
 import shutil
 import time
@@ -8,15 +9,23 @@ from typing import Dict, List, NamedTuple
 import numpy as np
 from absl import logging
 
-from albert.data.records import MANIFEST_SUFFIX, manifest_path
+from albert.data.manifest import (
+    Manifest,
+    ModelFile,
+    RecordFile,
+    manifest_path,
+    write_manifest,
+)
+from albert.data.record_options import RecordOptions
+from albert.data.records import MANIFEST_SUFFIX
 from albert.system.errors import UsageError
-from albert.system.files import ensure_writable_file, expand_files, sha256_file
+from albert.system.file_names import expand_files
+from albert.system.files import ensure_writable_file, sha256_file
 from albert.text import vocabulary
 from preprocess import engines, inputs
 from preprocess.engines import LOCAL, Execution
 from preprocess.progress import Progress, duration
-from preprocess.records import examples, jobs, manifest, spill, workspace
-from preprocess.records.options import RecordOptions
+from preprocess.records import examples, jobs, report, spill, workspace
 from preprocess.records.shards import Shards, rename_all
 
 # Pieces that one job masks; with the arrays made from them about 150 MB.
@@ -31,7 +40,7 @@ class Build(NamedTuple):
       seconds: Time of each step, start-up of the engine excluded.
     """
 
-    manifest: dict
+    manifest: Manifest
     seconds: Dict[str, float]
 
 
@@ -63,7 +72,7 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
     files = options.output_files
     for path in files:
         ensure_writable_file(path, "--output_file")
-    manifest.warn_if_capped(options)
+    report.warn_if_capped(options)
     logging.info("*** Reading from input files ***")
     for path in paths:
         logging.info("  %s", path)
@@ -71,16 +80,15 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
     for path in files:
         logging.info("  %s", path)
     base = manifest_path(options.output_file)
-    model = {
-        "file": os.path.basename(options.spm_model_file),
-        "sha256": sha256_file(options.spm_model_file),
-        # Versions break ties between segmentations differently.
-        "sentencepiece": vocabulary.sentencepiece_version(),
-    }
+    model = ModelFile(
+        os.path.basename(options.spm_model_file),
+        sha256_file(options.spm_model_file),
+        vocabulary.sentencepiece_version(),
+    )
     identity = {
-        "options": options.as_dict(),
+        "options": dataclasses.asdict(options),
         "inputs": [[path, os.stat(path).st_size, os.stat(path).st_mtime_ns] for path in paths],
-        "model": model,
+        "model": dataclasses.asdict(model),
     }
     folder = base[: -len(MANIFEST_SUFFIX)] + ".work"
     with workspace.opened(folder, identity) as work:
@@ -91,8 +99,8 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
             else:
                 seconds = {}
             result = _finish(context, work, files, base, words, model)
-    manifest.log_examples(files, words)
-    manifest.log_summary(result)
+    report.log_examples(files, words)
+    report.log_summary(result)
     logging.info(
         "Records in %s (%s), manifest in %s",
         ", ".join(files[:3]) + (" ..." if len(files) > 3 else ""),
@@ -176,7 +184,7 @@ def _mask(context, work, run, bar) -> None:
         if os.path.exists(work.encoded(block)):
             os.remove(work.encoded(block))
     options = context.options
-    manifest.check_not_empty(found.documents, found.examples, options)
+    report.check_not_empty(found.documents, found.examples, options)
     parts = plan_parts(found.cells, found.pieces, PART_PIECES)
     shards = Shards(work, options.output_files, compressed=options.compression == "gzip")
     if not shards.restore(len(parts)):
@@ -191,11 +199,13 @@ def _mask(context, work, run, bar) -> None:
             progress.update(limits[part.number + 1] - part.rank)
             shards.append_ready()
     entries = shards.finish()
-    work.note(complete=True, files=entries, parts=len(parts))
+    work.note(
+        complete=True, files=[dataclasses.asdict(entry) for entry in entries], parts=len(parts)
+    )
 
 
 def _check_disk(options: RecordOptions, found: _Segmented, folder: str) -> None:
-    expected = manifest.estimate_bytes(options, found.examples, found.pieces)
+    expected = report.estimate_bytes(options, found.examples, found.pieces)
     free = shutil.disk_usage(folder).free
     logging.info(
         "%d documents give %d examples, about %.1f MB on disk (%.1f MB free)",
@@ -213,7 +223,7 @@ def _check_disk(options: RecordOptions, found: _Segmented, folder: str) -> None:
         )
 
 
-def _finish(context, work, files, base, words, model) -> dict:
+def _finish(context, work, files, base, words, model) -> Manifest:
     """Renames the shards and writes the manifest, last, so that it never describes others."""
     state = work.state()
     found = _segmented(work)
@@ -223,8 +233,9 @@ def _finish(context, work, files, base, words, model) -> dict:
     if os.path.exists(base):
         os.remove(base)
     rename_all(work, files)
-    result = manifest.describe(
-        context.options, words, model, found.documents, found.dropped, counts, state["files"]
+    entries = [RecordFile(**entry) for entry in state["files"]]
+    result = report.describe(
+        context.options, words, model, found.documents, found.dropped, counts, entries
     )
-    manifest.write(base, result)
+    write_manifest(base, result)
     return result
