@@ -38,6 +38,8 @@ def encode_only(job):
 
 def time_sentencepiece(text, model, execution):
     """Seconds to encode a text with SentencePiece on all workers."""
+    from benchmarks.records import encode_only  # where workers find it, not in this script
+
     with engines.start(execution) as run:
         list(run(encode_only, ((model, b) for b in inputs.read_blocks([text], 1 << 14))))
         begin = time.perf_counter()
@@ -61,7 +63,7 @@ def python_documentation(folder):
         for _ in range(8):
             for topic in topics.values():
                 handle.write("\n".join(line for line in topic.splitlines() if line) + "\n\n")
-    return text, tokenizer.train(text, os.path.join(folder, "model"), 4000)
+    return text, tokenizer.train_tokenizer(text, os.path.join(folder, "model"), 4000)
 
 
 def main():

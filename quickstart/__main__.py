@@ -15,6 +15,7 @@ from albert.model.config import ModelConfig
 from albert.system.errors import UsageError, exit_on_usage_error
 from albert.system.files import atomic_write
 from albert.training.log.metrics import CURVES_FILE
+from preprocess.tokenizer import vocab_size_for
 from quickstart.text import write_documents
 
 _RECIPE = os.path.join("albert_config", "recipes", "cpu-minutes.flags")
@@ -22,8 +23,6 @@ _VALID_FRACTION = 0.1
 _SEQUENCE = 64
 _TOWERS = 2
 _STEPS = 1400
-_BYTES_PER_PIECE = 400  # text this long keeps a piece of the vocabulary in use
-_PIECES = (200, 4000)
 # Enough masks for a few hundred thousand examples from a small text, no more from a large one.
 _MASKED_COPIES = 20
 _SMALL_TEXT = 4 << 20  # bytes
@@ -83,7 +82,6 @@ def _prepare(folder: str, text: str, size: int, own: bool) -> None:
         "--valid_fraction={}".format(_VALID_FRACTION),
         *([] if own else ["--language=en"]),
     )
-    pieces = min(max(size // _BYTES_PER_PIECE, _PIECES[0]), _PIECES[1])
     _run(
         "2. SentencePiece model",
         "-m",
@@ -91,7 +89,7 @@ def _prepare(folder: str, text: str, size: int, own: bool) -> None:
         "tokenizer",
         "--input_file=" + inside("train.txt"),
         "--model_prefix=" + inside("tokenizer"),
-        "--vocab_size={}".format(pieces),
+        "--vocab_size={}".format(vocab_size_for(size)),
     )
     copies = max(1, min(_MASKED_COPIES, _MASKED_COPIES * _SMALL_TEXT // size))
     for part, factor in (("train", copies), ("valid", 5)):

@@ -127,7 +127,7 @@ def test_builders_give_one_sentence(tmp_path, text, kind, damage):
     with open(bad, "wb") as handle:
         handle.write(damaged(kind, text, damage))
     with pytest.raises(UsageError, match=message):
-        tokenizer.train(bad, str(tmp_path / "m"), 300)
+        tokenizer.train_tokenizer(bad, str(tmp_path / "m"), 300)
     with pytest.raises(UsageError, match=message):
         write_records(RecordOptions(bad, str(tmp_path / "r"), corpus.model()), Execution(1))
 

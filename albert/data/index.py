@@ -11,12 +11,12 @@ from typing import List, NamedTuple, Optional
 
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 from albert.data.records import INDEX_SUFFIX, PLAIN_SUFFIX, RecordError, read_records
 from albert.system.compression import DAMAGED
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write
+from albert.system.progress import progress_bar
 
 _FRAME_HEAD = 12  # bytes before the payload: length and its checksum
 
@@ -106,7 +106,7 @@ def _build(path: str, progress: bool) -> RecordIndex:
     offsets: List[int] = []
     lengths: List[int] = []
     total = os.path.getsize(path)
-    bar = tqdm(
+    bar = progress_bar(
         total=total,
         unit="B",
         unit_scale=True,

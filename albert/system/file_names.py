@@ -3,9 +3,12 @@
 import glob
 import os
 import re
-from typing import List, Tuple
+from typing import List, Sequence, Tuple, Union
 
 from albert.system.errors import UsageError
+
+Path = Union[str, "os.PathLike[str]"]
+Files = Union[Path, Sequence[Path]]  # a path or glob, a comma list of them, or a list
 
 
 def matching(pattern: str) -> List[str]:
@@ -39,6 +42,30 @@ def expand_files(
     if not files:
         raise UsageError("--{} is empty; name at least one file.".format(flag))
     return files
+
+
+def comma_list(files: Files, flag: str) -> str:
+    """Files as the flags take them.
+
+    Raises:
+      UsageError: It is no path and no list of paths, or a path in the list holds a comma.
+    """
+    try:
+        if isinstance(files, (str, os.PathLike)):
+            return os.fspath(files)
+        names = [os.fspath(name) for name in files]
+        joined = ",".join(names)
+    except TypeError as error:
+        raise UsageError(
+            "--{} must be a path, a glob, or a list of them. Received {!r}.".format(flag, files)
+        ) from error
+    for name in names:
+        if "," in name:
+            raise UsageError(
+                "--{}: a comma stands between names, so {!r} cannot be one. Rename the "
+                "file.".format(flag, name)
+            )
+    return joined
 
 
 def _matches_nothing(pattern: str, flag: str) -> UsageError:

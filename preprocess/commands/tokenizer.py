@@ -41,14 +41,14 @@ def main(positional: List[str]) -> int:
         )
     heldout = f.heldout_file or f.input_file
     measured = expand_files(heldout, "heldout_file" if f.heldout_file else "input_file")
-    model = tokenizer.train(
+    model = tokenizer.train_tokenizer(
         f.input_file,
         f.model_prefix,
         f.vocab_size or None,
         f.preset,
         input_sentence_size=f.input_sentence_size or None,
         character_coverage=f.character_coverage,
-        lower_case=f.do_lower_case,
+        do_lower_case=f.do_lower_case,
         random_seed=f.random_seed,
         show_progress=sys.stderr.isatty(),
     )

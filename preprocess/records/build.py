@@ -4,7 +4,7 @@ import dataclasses
 import os
 import shutil
 import time
-from typing import Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple
 
 import numpy as np
 from absl import logging
@@ -19,8 +19,9 @@ from albert.data.manifest import (
 from albert.data.record_options import RecordOptions
 from albert.data.records import MANIFEST_SUFFIX
 from albert.system.errors import UsageError
-from albert.system.file_names import expand_files
+from albert.system.file_names import Files, Path, comma_list, expand_files
 from albert.system.files import ensure_writable_file, sha256_file
+from albert.system.keywords import checked_keywords
 from albert.text import vocabulary
 from preprocess import engines, inputs
 from preprocess.engines import LOCAL, Execution
@@ -36,10 +37,12 @@ class Build(NamedTuple):
     """A finished build.
 
     Attributes:
+      files: The record files.
       manifest: As written beside the records.
       seconds: Time of each step, start-up of the engine excluded.
     """
 
+    files: List[str]
     manifest: Manifest
     seconds: Dict[str, float]
 
@@ -56,6 +59,58 @@ class _Segmented(NamedTuple):
     @property
     def examples(self) -> int:
         return int(self.cells.sum())
+
+
+@checked_keywords(RecordOptions, "input_file", "output_file", "spm_model_file")
+def build_records(
+    input_file: Files,
+    output_file: Files,
+    tokenizer: Path,
+    *,
+    execution: Execution = LOCAL,
+    **options: Any,
+) -> Build:
+    """Builds pre-training records from text, as `python -m preprocess records` does.
+
+    A build that was interrupted goes on where it stood when it is asked for again.
+
+    Args:
+      input_file: UTF-8 text, a sentence a line and a blank line between documents, also
+        compressed: a path or glob, or a list of them.
+      output_file: The record file, or a list of them that the examples are dealt out to.
+      tokenizer: The SentencePiece model, for example from `train_tokenizer`.
+      execution: Where the work is done and by how many processes; changes no byte.
+      **options: The flags of the command by name, such as `max_seq_length`, `dupe_factor`,
+        `masking`; all of them are attributes of `RecordOptions`.
+
+    Returns:
+      The files, what their manifest says, and the time it took.
+
+    Raises:
+      UsageError: An argument is not known or does not do, the text or the model cannot be read,
+        or the disk is full.
+
+    Example:
+      >>> import preprocess
+      >>> with open("text.txt", "w") as text:
+      ...     for number in range(500):
+      ...         print("Sentence {} is short.".format(number), file=text)
+      ...         print("Another one follows, then an empty line.", file=text)
+      ...         print(file=text)
+      >>> model = preprocess.train_tokenizer("text.txt", "tokenizer", vocab_size=60)
+      >>> train = preprocess.build_records("text.txt", "train.tfrecord", model, max_seq_length=64)
+      >>> train.files, train.manifest.documents
+      (['train.tfrecord'], 500)
+    """
+    return write_records(
+        RecordOptions(
+            comma_list(input_file, "input_file"),
+            comma_list(output_file, "output_file"),
+            vocabulary.resolve_model(os.fspath(tokenizer), ""),
+            **options,
+        ),
+        execution,
+    )
 
 
 def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build:
@@ -107,7 +162,7 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
         duration(sum(seconds.values())),
         base,
     )
-    return Build(result, seconds)
+    return Build(files, result, seconds)
 
 
 def _build(context, work, run, paths, execution) -> Dict[str, float]:
