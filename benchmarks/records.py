@@ -20,11 +20,11 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from absl import logging  # noqa: E402
 
+from albert.data.record_options import RecordOptions  # noqa: E402
 from albert.text import vocabulary  # noqa: E402
 from preprocess import engines, inputs, tokenizer  # noqa: E402
 from preprocess.engines import Execution  # noqa: E402
 from preprocess.records.build import write_records  # noqa: E402
-from preprocess.records.options import RecordOptions  # noqa: E402
 
 GOOGLE_MB_PER_S, GOOGLE_INSTANCES_PER_S = 0.035, 116.0
 
@@ -38,6 +38,8 @@ def encode_only(job):
 
 def time_sentencepiece(text, model, execution):
     """Seconds to encode a text with SentencePiece on all workers."""
+    from benchmarks.records import encode_only  # where workers find it, not in this script
+
     with engines.start(execution) as run:
         list(run(encode_only, ((model, b) for b in inputs.read_blocks([text], 1 << 14))))
         begin = time.perf_counter()
@@ -46,10 +48,10 @@ def time_sentencepiece(text, model, execution):
 
 
 def time_records(text, model, execution, dupe_factor, folder):
-    """Seconds to build records, and their manifest."""
+    """Seconds to build records, and how many records and tokens they are."""
     options = RecordOptions(text, os.path.join(folder, "records"), model, dupe_factor=dupe_factor)
     result = write_records(options, execution)
-    return sum(result.seconds.values()), result.manifest
+    return sum(result.seconds.values()), (result.manifest.examples, result.manifest.tokens)
 
 
 def python_documentation(folder):
@@ -61,7 +63,7 @@ def python_documentation(folder):
         for _ in range(8):
             for topic in topics.values():
                 handle.write("\n".join(line for line in topic.splitlines() if line) + "\n\n")
-    return text, tokenizer.train(text, os.path.join(folder, "model"), 4000)
+    return text, tokenizer.train_tokenizer(text, os.path.join(folder, "model"), 4000)
 
 
 def main():
@@ -86,11 +88,11 @@ def main():
 
 def report(text, model, execution, arguments, folder):
     """Measures in turns and prints."""
-    seconds, manifests = {0: [], 1: [], 5: []}, {}
+    seconds, counts = {0: [], 1: [], 5: []}, {}
     for _ in range(arguments.rounds):
         seconds[0].append(time_sentencepiece(text, model, execution))
         for dupe_factor in (1, 5):
-            took, manifests[dupe_factor] = time_records(text, model, execution, dupe_factor, folder)
+            took, counts[dupe_factor] = time_records(text, model, execution, dupe_factor, folder)
             seconds[dupe_factor].append(took)
     size = os.path.getsize(text) / 1e6
     print(
@@ -102,18 +104,18 @@ def report(text, model, execution, arguments, folder):
     print(columns.format("", "seconds", "MB/s", "instances/s", "tokens/s", "of SPM", "x Google"))
     for dupe_factor, name in ((0, "SentencePiece alone"), (1, "records, dupe 1"), (5, "dupe 5")):
         took = statistics.median(seconds[dupe_factor])
-        manifest = manifests.get(dupe_factor, {"examples": 0, "tokens": 0})
+        made, tokens = counts.get(dupe_factor, (0, 0))
         print(
             columns.format(
                 name,
                 "{:.2f}".format(took),
                 "{:.2f}".format(size / took),
-                "{:,.0f}".format(manifest["examples"] / took),
-                "{:,.0f}".format(manifest["tokens"] / took),
+                "{:,.0f}".format(made / took),
+                "{:,.0f}".format(tokens / took),
                 "{:.0%}".format(statistics.median(seconds[0]) / took),
                 "{:.0f} / {:.0f}".format(
                     size / took / GOOGLE_MB_PER_S,
-                    manifest["examples"] / took / GOOGLE_INSTANCES_PER_S,
+                    made / took / GOOGLE_INSTANCES_PER_S,
                 )
                 if dupe_factor == 5
                 else "",

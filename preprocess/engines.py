@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import multiprocessing
 import os
+import sys
 import threading
 import time
 from concurrent.futures.process import BrokenProcessPool
@@ -96,6 +97,22 @@ def _ready(seconds: float) -> None:
 
 
 @contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Starts workers that do not run the caller's script again: they need nothing of it.
+
+    They would run it up to the same call, unless it stands below `if __name__ == "__main__"`.
+    """
+    main = vars(sys.modules["__main__"])
+    kept = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    main.pop("__file__", None)
+    main["__spec__"] = None
+    try:
+        yield
+    finally:
+        main.update(kept)
+
+
+@contextlib.contextmanager
 def _processes(workers: int) -> Iterator[Map]:
     # Fresh processes: a fork would copy the threads' locks of whatever the caller has loaded.
     pool = concurrent.futures.ProcessPoolExecutor(
@@ -109,7 +126,8 @@ def _processes(workers: int) -> Iterator[Map]:
         pending = set()
         try:
             for job in jobs:
-                pending.add(pool.submit(function, job))
+                with _without_main():  # submitting a job may start a worker
+                    pending.add(pool.submit(function, job))
                 if len(pending) >= workers * _JOBS_PER_WORKER:
                     done, pending = concurrent.futures.wait(
                         pending, return_when=concurrent.futures.FIRST_COMPLETED

@@ -1,16 +1,13 @@
-"""Finding, opening and cutting the input files."""
+"""Input files, cut into runs of whole documents."""
 
-import bz2
-import gzip
 import io
-import lzma
 import os
-from typing import BinaryIO, Iterator, List, NamedTuple, Tuple
+from typing import Iterator, List, NamedTuple, Tuple
 
 from absl import logging
 
+from albert.system.compression import DAMAGED, open_binary
 from albert.system.errors import UsageError
-from albert.system.files import matching
 
 BLOCK_BYTES = 2 << 20
 # A document longer than this is cut at a line end, so that memory stays flat.
@@ -36,68 +33,6 @@ class TextBlock(NamedTuple):
     offset: int
     data: bytes
     progress: int
-
-
-def expand(patterns: str, flag: str = "input_file") -> List[str]:
-    """The files that a comma list of names and globs stands for, sorted within each glob.
-
-    Raises:
-      UsageError: An item matches no file, or names a folder.
-    """
-    paths = []
-    for pattern in (item.strip() for item in patterns.split(",")):
-        if not pattern:
-            continue
-        found = [p for p in matching(pattern, recursive=True) if not os.path.isdir(p)]
-        if not found and os.path.isdir(pattern):
-            raise UsageError(
-                "--{}={} is a folder; name its files, for example --{}='{}'.".format(
-                    flag, pattern, flag, os.path.join(pattern, "*.txt")
-                )
-            )
-        if not found:
-            raise UsageError(
-                "--{}={} matches no file. Looked in {}. Check the path, and quote the pattern "
-                "if it holds a *.".format(flag, pattern, os.path.abspath(os.path.dirname(pattern)))
-            )
-        paths.extend(path for path in found if path not in paths)
-    if not paths:
-        raise UsageError("--{} is empty; name at least one file.".format(flag))
-    return paths
-
-
-def open_binary(path: str) -> BinaryIO:
-    """Opens a file that may be compressed (.gz, .bz2, .xz, .zst), by its first bytes.
-
-    Raises:
-      UsageError: The file cannot be opened, or is .zst and zstandard is not installed.
-    """
-    try:
-        raw = open(path, "rb")
-    except OSError as error:
-        raise UsageError("Cannot read {} ({}).".format(path, error.strerror)) from error
-    magic = raw.read(6)
-    raw.seek(0)
-    if magic[:2] == b"\x1f\x8b":
-        return gzip.GzipFile(fileobj=raw)
-    if magic[:3] == b"BZh":
-        return bz2.BZ2File(raw)
-    if magic == b"\xfd7zXZ\x00":
-        return lzma.LZMAFile(raw)
-    if magic[:4] == b"\x28\xb5\x2f\xfd":
-        return _open_zstandard(raw, path)
-    return raw
-
-
-def _open_zstandard(raw: BinaryIO, path: str) -> BinaryIO:
-    try:
-        import zstandard
-    except ImportError as error:
-        raise UsageError(
-            "{} is compressed with Zstandard; install it with `pip install zstandard` or "
-            "decompress the file first.".format(path)
-        ) from error
-    return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(raw))
 
 
 def read_blocks(paths: List[str], block_bytes: int = BLOCK_BYTES) -> Iterator[TextBlock]:
@@ -156,10 +91,10 @@ def _last_boundary(data: bytes, at_lines: bool) -> int:
     return max(unix + 2 if unix >= 0 else 0, windows + 3 if windows >= 0 else 0)
 
 
-def _read(stream: BinaryIO, size: int, path: str) -> bytes:
+def _read(stream: io.BufferedIOBase, size: int, path: str) -> bytes:
     try:
         return stream.read(size)
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except DAMAGED as error:
         raise UsageError("{} is damaged or cut off ({}).".format(path, error)) from error
 
 

@@ -1,9 +1,10 @@
 """Progress with time left: a bar on a terminal, now and then a log line elsewhere."""
 
-import sys
 import time
 
 from absl import logging
+
+from albert.system.progress import bars_are_seen, progress_bar
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -18,16 +19,14 @@ class Progress:
           what: What is being done, for the reader.
           total: Units in all, at least about.
           unit: Name of the unit; "B" is shown as MB.
-          bar: Whether a bar is welcome; without a terminal there is none.
+          bar: Whether a bar is welcome; where nobody sees one there is none.
         """
         self._what, self._total, self._unit = what, total, unit
         self._done, self._started = 0, time.time()
         self._spoke = self._started
         self._bar = None
-        if bar and sys.stderr.isatty():
-            import tqdm
-
-            self._bar = tqdm.tqdm(total=total, desc=what, unit=unit, unit_scale=True)
+        if bar and bars_are_seen():
+            self._bar = progress_bar(total=total, desc=what, unit=unit, unit_scale=True)
 
     def __enter__(self) -> "Progress":
         return self

@@ -10,8 +10,10 @@ import numpy as np
 from absl import logging
 
 from albert.data import counter_rng
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, check_between, check_one_of
+from albert.system.file_names import Files, Path, comma_list, expand_files
 from albert.system.files import atomic_write, ensure_writable_directory
+from albert.system.keywords import checked_keywords
 from albert.text import vocabulary
 from preprocess import engines, inputs
 
@@ -28,6 +30,11 @@ _COMMON = {
     "control_symbols": list(CONTROL_SYMBOLS),
     "user_defined_symbols": ["(", ")", "\u201d", "-", ".", "\u2013", "\u00a3", "\u20ac"],
 }
+
+
+_LARGEST = (1 << 31) - 1  # SentencePiece counts so far
+_BYTES_PER_PIECE = 400  # text this long keeps a piece in use
+_FEWEST_PIECES, _MOST_PIECES = 200, 4000
 
 
 class Preset(NamedTuple):
@@ -73,28 +80,39 @@ def _sample(paths: List[str], size: int, seed: int) -> Iterator[str]:
             yield line
 
 
-def train(
-    input_file: str,
-    model_prefix: str,
+def vocab_size_for(text_bytes: int) -> int:
+    """Pieces that a small text keeps in use, between 200 and 4,000.
+
+    >>> vocab_size_for(1000000)
+    2500
+    """
+    return min(max(text_bytes // _BYTES_PER_PIECE, _FEWEST_PIECES), _MOST_PIECES)
+
+
+@checked_keywords()
+def train_tokenizer(
+    input_file: Files,
+    model_prefix: Path,
     vocab_size: Optional[int] = None,
     preset: str = "malaya",
     *,
     input_sentence_size: Optional[int] = None,
     character_coverage: float = 0.99995,
-    lower_case: bool = False,
+    do_lower_case: bool = False,
     random_seed: int = 12345,
     show_progress: bool = False,
 ) -> str:
-    """Trains a model on a shuffled sample of bounded size.
+    """Trains a SentencePiece model for ALBERT on a shuffled sample of bounded size.
 
     Args:
-      input_file: Globs or a comma list of text, a sentence a line.
+      input_file: UTF-8 text, a sentence a line, also compressed: a path or glob, or a list of
+        them.
       model_prefix: `.model` and `.vocab` are written under this name, whole or not at all.
-      vocab_size: Pieces in all; the preset's if None.
+      vocab_size: Pieces in all; the preset's if None or 0.
       preset: A key of `PRESETS`.
-      input_sentence_size: Sentences in the sample; the preset's if None.
+      input_sentence_size: Sentences in the sample; the preset's if None or 0.
       character_coverage: Share of the characters that get pieces.
-      lower_case: Train on lower-cased text.
+      do_lower_case: Train on lower-cased text.
       random_seed: Seed of the sample; equal text and seed give an equal model.
       show_progress: Let SentencePiece tell on stderr what it is doing.
 
@@ -102,14 +120,23 @@ def train(
       Path of the `.model` file.
 
     Raises:
-      UsageError: No input, an unknown preset, or a vocabulary the text is too small for; the
-        message tells the largest that works.
+      UsageError: An argument is not known or does not do, there is no text, or the vocabulary is
+        too large for it; the message tells the largest that works.
+
+    Example:
+      >>> import preprocess
+      >>> with open("text.txt", "w") as text:
+      ...     for number in range(500):
+      ...         print("This is sentence {} of a text.".format(number), file=text)
+      >>> preprocess.train_tokenizer("text.txt", "tokenizer", vocab_size=60)
+      'tokenizer.model'
     """
-    if preset not in PRESETS:
-        raise UsageError(
-            "--preset must be one of: {}. Received {!r}.".format(", ".join(PRESETS), preset)
-        )
-    paths = inputs.expand(input_file)
+    check_one_of("preset", preset, list(PRESETS))
+    check_between("vocab_size", vocab_size or 0, 0, _LARGEST)
+    check_between("input_sentence_size", input_sentence_size or 0, 0, _LARGEST)
+    check_between("character_coverage", character_coverage, 0, 1)
+    input_file, model_prefix = comma_list(input_file, "input_file"), os.fspath(model_prefix)
+    paths = expand_files(input_file, "input_file")
     ensure_writable_directory(os.path.dirname(model_prefix) or ".", "--model_prefix")
     vocab_size = vocab_size or PRESETS[preset].vocab_size
     options = dict(
@@ -121,7 +148,7 @@ def train(
     size = input_sentence_size or PRESETS[preset].input_sentence_size
     logging.info("Training a vocabulary of %d pieces on %d files", vocab_size, len(paths))
     try:
-        model = engines.apart(_train, (paths, size, random_seed, lower_case, options))
+        model = engines.apart(_train, (paths, size, random_seed, do_lower_case, options))
     except RuntimeError as error:
         raise _explained(str(error), vocab_size, input_file) from error
     _write(model, model_prefix)

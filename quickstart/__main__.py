@@ -11,11 +11,12 @@ import time
 from typing import Optional, Sequence
 
 from albert.checkpoints.results import read_results
-from albert.data.records import read_manifest
+from albert.data.manifest import read_manifest
 from albert.model.config import ModelConfig
 from albert.system.errors import UsageError, exit_on_usage_error
 from albert.system.files import atomic_write
 from albert.training.log.metrics import CURVES_FILE
+from preprocess.tokenizer import vocab_size_for
 from quickstart.text import write_documents
 
 _RECIPE = "cpu-minutes.flags"
@@ -23,8 +24,6 @@ _VALID_FRACTION = 0.1
 _SEQUENCE = 64
 _TOWERS = 2
 _STEPS = 1400
-_BYTES_PER_PIECE = 400  # text this long keeps a piece of the vocabulary in use
-_PIECES = (200, 4000)
 # Enough masks for a few hundred thousand examples from a small text, no more from a large one.
 _MASKED_COPIES = 20
 _SMALL_TEXT = 4 << 20  # bytes
@@ -84,14 +83,13 @@ def _prepare(folder: str, text: str, size: int, own: bool) -> None:
         "--valid_fraction={}".format(_VALID_FRACTION),
         *([] if own else ["--language=en"]),
     )
-    pieces = min(max(size // _BYTES_PER_PIECE, _PIECES[0]), _PIECES[1])
     _run(
         "2. SentencePiece model",
         "preprocess",
         "tokenizer",
         "--input_file=" + inside("train.txt"),
         "--model_prefix=" + inside("tokenizer"),
-        "--vocab_size={}".format(pieces),
+        "--vocab_size={}".format(vocab_size_for(size)),
     )
     copies = max(1, min(_MASKED_COPIES, _MASKED_COPIES * _SMALL_TEXT // size))
     for part, factor in (("train", copies), ("valid", 5)):
@@ -111,7 +109,7 @@ def _train(folder: str, steps: int) -> None:
     def inside(name: str) -> str:
         return os.path.join(folder, name)
 
-    vocabulary = read_manifest(inside("train.tfrecord"))["vocab_size"]
+    vocabulary = read_manifest(inside("train.tfrecord")).vocab_size
     config = dataclasses.replace(ModelConfig.from_json_file("nano"), vocab_size=vocabulary)
     with atomic_write(inside("nano.json")) as handle:
         handle.write(config.to_json())
@@ -144,7 +142,7 @@ def _summary(folder: str, seconds: float) -> None:
     manifest = read_manifest(os.path.join(folder, "valid.tfrecord"))
     results = read_results(run)
     loss, accuracy = results["masked_lm_loss"], results["masked_lm_accuracy"]
-    entropy, share = manifest["unigram_entropy"], manifest["top_piece_share"]
+    entropy, share = manifest.unigram_entropy, manifest.top_piece_share
     print(
         "\n=== Done in {:.0f} s. The model, {} and eval_results.txt are in {}/.\n"
         "Held-out masked words: {:.1%} right, loss {:.2f} nats. Knowing only how frequent each "

@@ -41,4 +41,4 @@ def sentences(count, seed):
 def model():
     """Path of a model of `PIECES` pieces, trained on other sentences than the tests encode."""
     text = write_text(os.path.join(folder(), "malay.txt"), [sentences(1500, seed=1)])
-    return tokenizer.train(text, os.path.join(folder(), "malay"), PIECES)
+    return tokenizer.train_tokenizer(text, os.path.join(folder(), "malay"), PIECES)

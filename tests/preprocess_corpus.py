@@ -60,4 +60,4 @@ def folder():
 def model():
     """Path of a model of 300 pieces."""
     text = write_text(os.path.join(folder(), "corpus.txt"), documents(600, seed=1))
-    return tokenizer.train(text, os.path.join(folder(), "model"), 300)
+    return tokenizer.train_tokenizer(text, os.path.join(folder(), "model"), 300)

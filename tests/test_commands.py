@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from absl.testing import flagsaver
 from conftest import ROOT, SIZES, write_record_file
+from manifests import manifest
 from oracles import goldens
 
 from albert.checkpoints.manager import (
@@ -28,6 +29,7 @@ from albert.checkpoints.results import read_results
 from albert.commands import flags as albert_flags
 from albert.commands import pretrain, validate
 from albert.compat import tf
+from albert.data.manifest import write_manifest
 from albert.model.config import ModelConfig
 from albert.model.losses import WeightedSum
 from albert.model.parameters import initial_values
@@ -365,7 +367,7 @@ def mistakes(work):
         json.dumps(dict(SIZES, layout="google", num_hidden_layers=7))
     )
     return [
-        (dict(input_file=work / "none.tfrecord"), "No file matches"),
+        (dict(input_file=work / "none.tfrecord"), "--input_file=.*none.tfrecord matches no file"),
         (dict(input_file=work / "empty.tfrecord"), "holds no records"),
         (dict(input_file=work / "cut.tfrecord"), "cut.tfrecord is damaged at byte offset"),
         (dict(bert_config_file=work / "typo.json"), "unknown key 'hiden_act'.*'hidden_act'"),
@@ -563,8 +565,9 @@ def test_what_follows_two_dashes_is_no_flag():
 
 @pytest.mark.parametrize("flag", ["input_file", "eval_file"])
 def test_a_preset_takes_the_vocabulary_of_the_records(work, flag):
-    manifest = {"files": [{"name": "train.tfrecord"}], "vocab_size": SIZES["vocab_size"]}
-    (work / "train.tfrecord.manifest.json").write_text(json.dumps(manifest))
+    write_manifest(
+        str(work / "train.tfrecord.manifest.json"), manifest(vocab_size=SIZES["vocab_size"])
+    )
     with flagsaver.flagsaver():
         parse(["train", "--{}={}".format(flag, work / "train.tfrecord"), "--model=nano"])
         assert albert_flags.model_config().vocab_size == SIZES["vocab_size"]

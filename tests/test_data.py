@@ -12,14 +12,13 @@ from albert.data import index as index_module
 from albert.data.batches import (
     BatchOrder,
     evaluation_batches,
-    expand_files,
     prefetch,
     training_batches,
 )
 from albert.data.dataset import RecordDataset, Shapes
 from albert.data.index import load_index
 from albert.data.packing import row_layout
-from albert.data.records import RecordError, decode_example, read_records
+from albert.data.records import RecordError, decode_example, read_records, record_files
 from albert.system.errors import UsageError
 
 SHAPES = Shapes(SEQUENCE, PREDICTIONS, SIZES["vocab_size"], 2)
@@ -121,20 +120,28 @@ def test_an_unknown_sentence_label_is_refused(tmp_path):
 
 def test_files_are_found_by_list_and_glob(tmp_path):
     names = [write_record_file(tmp_path / "{}.tfrecord".format(n), 1) for n in ("b", "a", "c")]
-    found = expand_files("{0}/[ab].tfrecord, {0}/c.tfrecord".format(tmp_path))
+    found = record_files("{0}/[ab].tfrecord, {0}/c.tfrecord".format(tmp_path), "eval_file")
     assert found == sorted(names)
-    with pytest.raises(UsageError, match="No file matches '{}/x\\*'".format(tmp_path)):
-        expand_files("{}/x*".format(tmp_path))
+    twice = record_files("{0}/?.tfrecord,{0}/c.tfrecord".format(tmp_path), "eval_file")
+    assert twice == sorted(names) + sorted(names)[-1:]
+    for wrong, message in (
+        ("x*", "--eval_file=.*/x\\* matches no file. Looked in {}".format(tmp_path)),
+        ("", r"--eval_file=.*/ is a folder; name its files, for example --eval_file='.*/\*'"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            record_files("{}/{}".format(tmp_path, wrong), "eval_file")
+    with pytest.raises(UsageError, match="--eval_file is empty"):
+        record_files(" , ", "eval_file")
 
 
 def test_a_glob_leaves_out_what_lies_beside_records(tmp_path):
     folder = tmp_path / "set [1]"  # which as a glob is another name
     folder.mkdir()
     name = write_record_file(folder / "a.tfrecord", 1)
-    RecordDataset(expand_files(name))  # leaves its index
+    RecordDataset(record_files(name, "input_file"))  # leaves its index
     (folder / "a.tfrecord.manifest.json").write_text("{}")
     assert len(list(folder.iterdir())) == 3
-    assert expand_files("{}/set*/a*".format(tmp_path)) == [name]
+    assert record_files("{}/set*/a*".format(tmp_path), "input_file") == [name]
 
 
 def test_order_is_a_function_of_seed_and_number():

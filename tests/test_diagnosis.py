@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from manifests import manifest
 
 from albert.training.diagnosis.data import measure
 from albert.training.diagnosis.diagnose import diagnose
@@ -21,7 +22,7 @@ SETTINGS = Settings(
 OUTPUTS = OutputFacts(position_cosine=0.3, example_cosine=0.5, pooler_saturation=0.1)
 
 
-MANIFEST = {"special_ids": {"cls": 2, "sep": 3, "mask": 4}, "options": {"dupe_factor": 5}}
+MANIFEST = manifest(dupe_factor=5)
 CLS, SEP = 2, 3
 
 
@@ -74,7 +75,7 @@ def test_records_as_they_should_be():
 def test_the_entropy_is_that_of_the_masked_pieces():
     made = batch(examples=4)
     made["masked_lm_ids"][:] = [[7, 7, 9]] * 4
-    facts = measure(made, MANIFEST, len(made["input_ids"]))
+    facts = measure(made, None, len(made["input_ids"]))
     assert facts.unigram_entropy == pytest.approx(-(2 / 3 * np.log(2 / 3) + 1 / 3 * np.log(1 / 3)))
     assert facts.top_piece_share == pytest.approx(2 / 3)
 
@@ -97,16 +98,16 @@ def test_swapped_halves_count_as_repeats():
     assert measure(made, MANIFEST, len(made["input_ids"])).commonest_example == 1.0
 
 
-@pytest.mark.parametrize("manifest", [MANIFEST, {}], ids=["ours", "the originals'"])
-def test_special_pieces_in_their_places_are_no_fault(manifest):
-    other = {} if manifest else {CLS: 101, SEP: 102}  # ids that no manifest names
+@pytest.mark.parametrize("told", [MANIFEST, None], ids=["ours", "the originals'"])
+def test_special_pieces_in_their_places_are_no_fault(told):
+    other = {} if told else {CLS: 101, SEP: 102}  # ids that no manifest names
     made = batch()
     for old, new in other.items():
         made["input_ids"][made["input_ids"] == old] = new
     made["input_ids"][:9, 6:], made["input_mask"][:9, 6:] = 0, 0  # padded: one segment
     made["segment_ids"][:9] = 0
     made["masked_lm_weights"][:9] = 0.0
-    facts = measure(made, manifest, 64)
+    facts = measure(made, told, 64)
     assert (facts.cls_share, facts.sep_share) == (1.0, 1.0)
 
 
@@ -118,11 +119,11 @@ def cut(ids):
     ids[:, -1] = np.arange(len(ids)) % 7 + 50
 
 
-@pytest.mark.parametrize("manifest,fault", [(MANIFEST, swap), (MANIFEST, cut), ({}, cut)])
-def test_wrong_special_pieces(manifest, fault):
+@pytest.mark.parametrize("told,fault", [(MANIFEST, swap), (MANIFEST, cut), (None, cut)])
+def test_wrong_special_pieces(told, fault):
     made = batch()
     fault(made["input_ids"])
-    facts = measure(made, manifest, 64)._replace(unigram_entropy=7.0)
+    facts = measure(made, told, 64)._replace(unigram_entropy=7.0)
     assert names(data=facts) == ["special_pieces_wrong"]
 
 
@@ -131,8 +132,8 @@ def sampled(records, copies, dupe_factor=None, examples=2048, words=9):
     random = np.random.RandomState(3)
     made = batch(texts=max(1, records // copies), examples=records, length=words + 3)
     chosen = np.sort(random.permutation(records)[:examples])
-    manifest = {"options": {"dupe_factor": dupe_factor}} if dupe_factor else {}
-    facts = measure({name: value[chosen] for name, value in made.items()}, manifest, records)
+    told = manifest(dupe_factor=dupe_factor) if dupe_factor else None
+    facts = measure({name: value[chosen] for name, value in made.items()}, told, records)
     return facts._replace(unigram_entropy=7.0)
 
 

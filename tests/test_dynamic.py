@@ -7,10 +7,11 @@ import pytest
 from albert.data import packing
 from albert.data.batches import BatchOrder, training_batches
 from albert.data.dataset import RecordDataset, Shapes
-from albert.data.records import RecordError, manifest_path, read_manifest
+from albert.data.manifest import manifest_path, read_manifest
+from albert.data.record_options import RecordOptions
+from albert.data.records import RecordError
 from preprocess.engines import Execution
 from preprocess.records.build import write_records
-from preprocess.records.options import RecordOptions
 
 LENGTH = 64
 
@@ -33,7 +34,7 @@ def built(tmp_path_factory):
 
 def open_records(path):
     dataset = RecordDataset([path])
-    vocabulary = read_manifest(path)["vocab_size"]
+    vocabulary = read_manifest(path).vocab_size
     return dataset, Shapes(*(dataset.record_lengths() + (vocabulary, 2)))
 
 
@@ -75,7 +76,7 @@ def test_shapes_and_statistics_are_those_of_static_records(built):
     for batch in batches.values():
         share = batch["masked_lm_weights"].sum() / batch["input_mask"].sum()
         assert share == pytest.approx(0.15, abs=0.01)
-    mask = read_manifest(built["dynamic"])["special_ids"]["mask"]
+    mask = read_manifest(built["dynamic"]).special_ids.mask
     hidden = (dynamic["input_ids"] == mask).sum() / dynamic["masked_lm_weights"].sum()
     assert hidden == pytest.approx(0.8, abs=0.03)
 

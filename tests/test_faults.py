@@ -3,14 +3,17 @@
 Run with -s to see the table.
 """
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 from absl.testing import flagsaver
 from conftest import write_examples
+from manifests import manifest
 
 from albert.commands import pretrain
+from albert.data.manifest import unigram_entropy, write_manifest
 from albert.training import towers
 from albert.training.diagnosis.watch import FINDINGS_FILE
 
@@ -87,13 +90,15 @@ def records(tmp_path_factory):
         options = {key: value for key, value in options.items() if key != "starts"}
         examples = [example(random, text(number % starts), **options) for number in range(1500)]
         write_examples(folder / (name + ".tfrecord"), examples)
-        manifest = {
-            "files": [{"name": name + ".tfrecord"}],
-            "vocab_size": VOCABULARY,
-            "special_ids": {"cls": CLS, "sep": SEP, "mask": MASK},
-            "options": {"dupe_factor": 5},
-        }
-        (folder / (name + ".tfrecord.manifest.json")).write_text(json.dumps(manifest))
+        counts = np.bincount(np.concatenate([made["masked_lm_ids"] for made in examples]))
+        write_manifest(
+            str(folder / (name + ".tfrecord.manifest.json")),
+            dataclasses.replace(
+                manifest(vocab_size=VOCABULARY, dupe_factor=5),
+                unigram_entropy=unigram_entropy(counts),
+                top_piece_share=float(counts.max() / counts.sum()),
+            ),
+        )
     return folder
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import SIZES
 from malay import PIECES, model
+from manifests import manifest
 from oracles import goldens
 
 from albert.checkpoints.folder import Checkpoint
@@ -16,7 +17,7 @@ from albert.formats.huggingface.folder import is_folder, read_folder, write_fold
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.system.errors import UsageError
-from albert.text.tokenization import Tokenization
+from albert.text.tokenization import TextOptions, Tokenization
 
 IDS = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
 VARIANTS = [
@@ -170,13 +171,14 @@ def test_a_folder_tells_its_own_numbers_and_refuses_a_foreign_tokenizer(tmp_path
     config = ModelConfig.from_dict(dict(SIZES, layout="brightmart", vocab_size=PIECES))
     results = {"loss": 6.5, "masked_lm_accuracy": 0.1234, "global_step": 7.0}
     checkpoint = Checkpoint("model.ckpt-7", config, initial_values(config, 0), 7, results)
-    how = Tokenization(model(), True, False, {"documents": 12, "unigram_entropy": 6.25})
+    how = Tokenization(model(), TextOptions(True, False), manifest())
     write_folder(str(tmp_path), checkpoint, how, {"optimizer": "lamb"})
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
     for line in (
         "| masked_lm_accuracy | 0.1234 |",
         "| optimizer | lamb |",
         "| documents | 12 |",
+        "| loss of a model that knows word frequencies alone | 6.2500 |",
         "trust_remote_code=True",
         "7 updates",
     ):

@@ -1,6 +1,7 @@
 """The commands export and import: every format, published folders, what is refused."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import pytest
 from absl import flags
 from conftest import SIZES
 from malay import PIECES, model
+from manifests import manifest
 from oracles import goldens
 
 from albert.__main__ import run
@@ -19,10 +21,13 @@ from albert.checkpoints.restore import initialise_from, resume
 from albert.checkpoints.state import create_state
 from albert.checkpoints.tokenizer import find_tokenization
 from albert.compat import tf
+from albert.data.manifest import ModelFile, write_manifest
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
+from albert.system.files import sha256_file
+from albert.text.tokenization import TextOptions
 
 LAYOUTS = ("google", "brightmart")
 
@@ -107,7 +112,7 @@ def test_how_text_is_prepared_travels_along(kind, tmp_path, capsys):
     imported(tmp_path, out)
     assert "--do_lower_case --nokeep_accents" in capsys.readouterr().out
     found = find_tokenization(str(tmp_path / "back"))
-    assert found.lower_case and not found.keep_accents
+    assert found.text == TextOptions(do_lower_case=True, keep_accents=False)
 
 
 @pytest.mark.parametrize("kind", ["hf", "tf1"])
@@ -190,17 +195,13 @@ def test_the_tokenizer_is_found_by_the_records_of_the_run(tmp_path, capsys):
     assert "--spm_model_file=tokenizer.model" in capsys.readouterr().err
     (tmp_path / "run" / "flags.txt").write_text("--input_file=train.tfrecord\n--nouse_gpu\n")
     (tmp_path / "train.tfrecord").write_bytes(b"")
-    manifest = {
-        "options": {"spm_model_file": "sp.model", "do_lower_case": True, "keep_accents": False},
-        "model": {"file": "sp.model", "sha256": "0" * 64},
-        "files": [{"name": "train.tfrecord"}],
-    }
-    beside = tmp_path / "train.tfrecord.manifest.json"
-    beside.write_text(json.dumps(manifest))
+    beside = str(tmp_path / "train.tfrecord.manifest.json")
+    made = manifest(do_lower_case=True, keep_accents=False)
+    write_manifest(beside, made)
     assert albert(*(command + ["--export_dir={}".format(tmp_path / "wrong")])) == 2
     assert "is not the tokenizer of this run's records" in capsys.readouterr().err
-    del manifest["model"]["sha256"]
-    beside.write_text(json.dumps(manifest))
+    right = ModelFile("sp.model", sha256_file(str(tmp_path / "sp.model")))
+    write_manifest(beside, dataclasses.replace(made, model=right))
     out = export_run(tmp_path, "hf")
     settings = json.loads((out / "tokenizer_config.json").read_text())
     assert (settings["do_lower_case"], settings["keep_accents"]) == (True, False)

@@ -26,12 +26,20 @@ PRODUCT = sources("albert/**/*.py", "preprocess/**/*.py", "quickstart/*.py", "*.
 MODULES = {module_of(path): path for path in PRODUCT if "remote_code" not in path}
 
 
+def nodes_that_run(node):
+    """A tree without what only a checker of types reads."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and getattr(child.test, "id", "") == "TYPE_CHECKING"):
+            yield from nodes_that_run(child)
+
+
 def imports(path):
     """Every module a file imports, and every name it takes from one, inside functions too."""
     with open(os.path.join(ROOT, path), encoding="utf-8") as handle:
         tree = ast.parse(handle.read())
     names = set()
-    for node in ast.walk(tree):
+    for node in nodes_that_run(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -49,12 +57,14 @@ def imported_modules(path):
 FLOORS = (
     ("albert",),
     ("albert.compat", "albert.system"),
-    # What the record builder shares with the trainer: the format and the masks.
+    # What the record builder shares with the trainer: the format, the options and the masks.
     (
         "albert.data",
         "albert.data.counter_rng",
         "albert.data.example_proto",
+        "albert.data.manifest",
         "albert.data.masking",
+        "albert.data.record_options",
         "albert.data.records",
     ),
     ("albert.model", "preprocess.inputs"),

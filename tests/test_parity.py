@@ -32,7 +32,7 @@ from albert.tasks.model import initial_weights, task_logits
 from albert.tasks.task import Task
 from albert.text import vocabulary
 from albert.text.encoder import TextEncoder, split_words
-from albert.text.tokenization import Tokenization
+from albert.text.tokenization import TextOptions, Tokenization
 from preprocess.inputs import TextBlock
 from preprocess.records import encoding
 
@@ -150,7 +150,7 @@ def test_token_ids_are_equal_on_a_thousand_sentences(lower_case, keep_accents, t
     words = vocabulary.load(malay_model())
     assert words.resplit  # "2019," is among the pieces
     lines = sentences(1000, seed=2)
-    how = Tokenization(malay_model(), lower_case, keep_accents, None)
+    how = Tokenization(malay_model(), TextOptions(lower_case, keep_accents))
     write_tokenizer(str(tmp_path), spiece.read(malay_model()), how, 512)
     theirs = transformers.AutoTokenizer.from_pretrained(str(tmp_path))
     for line, ids in zip(lines, our_ids(lines, words, lower_case, keep_accents)):
@@ -165,7 +165,7 @@ def test_a_whole_folder_fills_masks(tmp_path):
     config = ModelConfig.from_dict(dict(SIZES, layout="google", vocab_size=PIECES))
     weights = random_weights(config)
     checkpoint = Checkpoint("model.ckpt-7", config, weights, 7, {"loss": 6.5})
-    write_folder(str(tmp_path), checkpoint, Tokenization(malay_model(), False, True, None), {})
+    write_folder(str(tmp_path), checkpoint, Tokenization(malay_model()), {})
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(tmp_path))
     loaded = transformers.AutoModelForMaskedLM.from_pretrained(str(tmp_path))
     words = vocabulary.load(malay_model())
@@ -210,7 +210,7 @@ def tuned(kind, layout):
     task = Task(kind, ("satu", "dua", "tiga"), 30, False, True)
     weights = initial_weights(config, task, random_weights(config), seed=4)
     weights[HEAD_BIAS] = np.array([0.5, -0.5, 1.0], np.float32)
-    return FineTuned(config, task, weights, 5, Tokenization(malay_model(), False, True, None))
+    return FineTuned(config, task, weights, 5, Tokenization(malay_model()))
 
 
 @pytest.mark.parametrize("layout", ["google", "brightmart"])

@@ -12,8 +12,8 @@ from albert.compat import tf
 from albert.model.albert import pretraining_output
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
-from albert.text.encoder import TextEncoder, padded, split_words
-from albert.text.tokenization import Tokenization
+from albert.text.encoder import TextEncoder, padded_batch, split_words
+from albert.text.tokenization import TextOptions, Tokenization
 from albert.text.vocabulary import load
 from preprocess.inputs import TextBlock
 from preprocess.records import encoding
@@ -36,13 +36,13 @@ def test_ids_are_those_of_the_records(lower_case, keep_accents):
     found = encoding.encode_block(block, load(model()), **how)
     records = np.split(found.ids, found.sentence_offsets[1:-1])
     encoder = TextEncoder(
-        Tokenization(model(), lower_case, keep_accents, None), ModelConfig(vocab_size=PIECES)
+        Tokenization(model(), TextOptions(lower_case, keep_accents)), ModelConfig(vocab_size=PIECES)
     )
     assert [encoder.pieces(line) for line in lines] == [part.tolist() for part in records]
 
 
 def test_masks_stand_for_pieces():
-    encoder = TextEncoder(Tokenization(model(), False, True, None), ModelConfig(vocab_size=PIECES))
+    encoder = TextEncoder(Tokenization(model()), ModelConfig(vocab_size=PIECES))
     mask = encoder.vocabulary.mask
     assert encoder.masked_pieces("saya [MASK] nasi") == (
         encoder.pieces("saya") + [mask] + encoder.pieces("nasi")
@@ -53,7 +53,7 @@ def test_masks_stand_for_pieces():
 
 
 def test_pairs_lose_the_end_of_the_longer_text():
-    encoder = TextEncoder(Tokenization(model(), False, True, None), ModelConfig(vocab_size=PIECES))
+    encoder = TextEncoder(Tokenization(model()), ModelConfig(vocab_size=PIECES))
     v = encoder.vocabulary
     found = encoder.pair([9] * 3, [8] * 9, 10)
     assert found.ids.tolist() == [v.cls, 9, 9, 9, v.sep, 8, 8, 8, 8, v.sep]
@@ -74,9 +74,9 @@ def test_punctuation_marks_are_words():
 
 
 def answers_of_the_model(config, texts, masked):
-    encoder = TextEncoder(Tokenization(model(), False, True, None), ModelConfig(vocab_size=PIECES))
+    encoder = TextEncoder(Tokenization(model()), ModelConfig(vocab_size=PIECES))
     rows = [encoder.single(encoder.masked_pieces(text), 41) for text in texts]
-    batch = padded(rows, 41)
+    batch = padded_batch(rows, 41)
     batch["masked_lm_positions"] = np.array(masked, np.int32)
     tensors = {name: tf.constant(value) for name, value in initial_values(config, 3).items()}
     output = pretraining_output(config, tensors, {k: tf.constant(v) for k, v in batch.items()})

@@ -24,7 +24,7 @@ try:
     HAS_FTFY = True
 except ImportError:
     HAS_FTFY = False
-PLAIN = text.TextOptions(fix_mojibake=HAS_FTFY)
+PLAIN = text.CleaningRules(fix_mojibake=HAS_FTFY)
 
 
 def run(tmp_path, pattern, workers=1, **changes):
@@ -132,7 +132,7 @@ def test_mojibake_is_repaired():
 def test_missing_ftfy_is_explained(tmp_path):
     (tmp_path / "a.txt").write_bytes(FILES["a.txt"])
     with pytest.raises(UsageError, match="--nofix_mojibake"):
-        run(tmp_path, "a.txt", cleaning=text.TextOptions())
+        run(tmp_path, "a.txt", cleaning=text.CleaningRules())
 
 
 @pytest.mark.parametrize(
@@ -227,6 +227,21 @@ def test_unreadable_files_are_reported_not_dropped(tmp_path):
     assert errors["d.txt.gz"] and not errors["a.txt"]
     with pytest.raises(UsageError, match="gives no document.*b.json"):
         run(tmp_path, "b.json")
+
+
+def test_json_nested_too_deeply_is_unreadable(tmp_path):
+    (tmp_path / "a.txt").write_bytes(FILES["a.txt"])
+    (tmp_path / "b.json").write_bytes(b"[" * 100000 + b"]" * 100000)
+    manifest = run(tmp_path, "[ab].*")
+    assert manifest["unreadable_files"] == 1 and output(tmp_path) == [PARTS]
+
+
+@pytest.mark.parametrize("mark", ["<![ x ]>", "<![", "<!-", "<![endif]-->", "<![CDATA[ a > b ]]>"])
+def test_marks_that_are_no_html_are_skipped(tmp_path, mark):
+    page = "<html><p>Kucing itu comel sekali.</p>{}<p>Ia tidur di atas kerusi.</p></html>"
+    (tmp_path / "a.html").write_text(page.format(mark))
+    assert run(tmp_path, "a.html")["unreadable_files"] == 0
+    assert output(tmp_path)[0][0] == PARTS[0]
 
 
 def test_fields_and_elements_can_be_named(tmp_path):

@@ -6,14 +6,14 @@ import os
 import preprocess_corpus as corpus
 import pytest
 
+from albert.data.record_options import RecordOptions
 from albert.system.errors import UsageError
 from preprocess import engines, inputs
 from preprocess.clean import clean
 from preprocess.clean.clean import CleanOptions
-from preprocess.clean.text import TextOptions
+from preprocess.clean.text import CleaningRules
 from preprocess.engines import Execution
 from preprocess.records import build as pipeline
-from preprocess.records.options import RecordOptions
 
 
 def double(job):
@@ -69,7 +69,7 @@ def test_ray_gives_the_same_bytes(tmp_path, monkeypatch):
         path = str(tmp_path / engine)
         options = RecordOptions(text, path, corpus.model(), max_seq_length=64)
         pipeline.write_records(options, execution)
-        cleaned = CleanOptions(text, path + ".txt", cleaning=TextOptions(fix_mojibake=False))
+        cleaned = CleanOptions(text, path + ".txt", cleaning=CleaningRules(fix_mojibake=False))
         clean.clean(cleaned, execution)
         hashes.append(
             [hashlib.sha256(open(p, "rb").read()).hexdigest() for p in (path, path + ".txt")]

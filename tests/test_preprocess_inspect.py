@@ -9,9 +9,9 @@ import preprocess_corpus as corpus
 import pytest
 
 from albert.data import records
+from albert.data.record_options import RecordOptions
 from preprocess.engines import Execution
 from preprocess.records.build import write_records
-from preprocess.records.options import RecordOptions
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from albert.data.masking import MaskRule, mask_tokens, padded
+from albert.data.masking import MaskRule, mask_tokens, ragged_to_matrix
 
 CLS, SEP, MASK = 2, 3, 4
 VOCAB = 1000
@@ -213,8 +213,8 @@ def test_examples_without_words_and_without_tokens():
     assert masked.offsets.tolist() == [0, 0, 0, 1] and masked.labels.tolist() == [9]
 
 
-def test_padded():
-    assert padded(np.array([1, 2, 3]), np.array([0, 1, 1, 3]), 2).tolist() == [
+def test_ragged_rows_become_a_matrix():
+    assert ragged_to_matrix(np.array([1, 2, 3]), np.array([0, 1, 1, 3]), 2).tolist() == [
         [1, 0],
         [0, 0],
         [2, 3],

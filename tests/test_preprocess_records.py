@@ -17,7 +17,10 @@ import pytest
 
 from albert.compat import tf
 from albert.data import records
+from albert.data.manifest import SpecialIds, manifest_path, read_manifest
+from albert.data.record_options import RecordOptions
 from albert.system.errors import UsageError
+from albert.system.file_names import expand_files
 from albert.text import vocabulary
 from preprocess import inputs
 from preprocess.engines import Execution
@@ -25,7 +28,6 @@ from preprocess.records import build as pipeline
 from preprocess.records import crc, encoding, jobs, segments, serialize, shards, spill
 from preprocess.records.build import write_records
 from preprocess.records.examples import select
-from preprocess.records.options import RecordOptions
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SCRIPT = os.path.join(ROOT, "create-pretraining-data.py")
@@ -73,21 +75,21 @@ def command(*arguments, **settings):
 def test_records_are_what_the_manifest_says(text, tmp_path):
     path = tmp_path / "a.tfrecord"
     manifest = build(text, path).manifest
-    assert manifest == records.read_manifest(str(path))
+    assert manifest == read_manifest(str(path))
     examples = decoded(path)
     real = sum(int(e["input_mask"].sum()) for e in examples)
     predicted = np.concatenate([e["masked_lm_ids"][e["masked_lm_weights"] > 0] for e in examples])
     labels = [int(e["next_sentence_labels"][0]) for e in examples]
     share = np.unique(predicted, return_counts=True)[1] / len(predicted)
-    assert manifest["examples"] == len(examples) == manifest["files"][0]["examples"]
-    assert manifest["documents"] == 300
-    assert manifest["tokens"] == real and manifest["masked_tokens"] == len(predicted)
-    assert manifest["sentence_labels"] == {str(n): labels.count(n) for n in (0, 1, -1)}
-    assert manifest["unigram_entropy"] == pytest.approx(-(share * np.log(share)).sum())
-    assert manifest["top_piece_share"] == pytest.approx(share.max())
-    assert manifest["max_predictions_per_seq"] == 10 == len(examples[0]["masked_lm_ids"])
-    assert manifest["special_ids"] == {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
-    assert manifest["files"][0]["bytes"] == path.stat().st_size
+    assert manifest.examples == len(examples) == manifest.files[0].examples
+    assert manifest.documents == 300
+    assert manifest.tokens == real and manifest.masked_tokens == len(predicted)
+    assert manifest.sentence_labels == {str(n): labels.count(n) for n in (0, 1, -1)}
+    assert manifest.unigram_entropy == pytest.approx(-(share * np.log(share)).sum())
+    assert manifest.top_piece_share == pytest.approx(share.max())
+    assert manifest.max_predictions_per_seq == 10 == len(examples[0]["masked_lm_ids"])
+    assert manifest.special_ids == SpecialIds(cls=2, sep=3, mask=4, pad=0, unk=1)
+    assert manifest.files[0].bytes == path.stat().st_size
     assert not glob.glob(str(tmp_path / "*.work"))
 
 
@@ -162,7 +164,7 @@ def test_shards_and_comma_lists_deal_the_same_examples(text, tmp_path, monkeypat
     assert [os.path.basename(name) for name in names][1] == "s-00001-of-00003"
     for shard, name in enumerate(names):
         assert [p for _, p in records.read_records(name)] == whole[shard::3]
-        assert records.read_manifest(name)["files"][shard]["examples"] == len(whole[shard::3])
+        assert read_manifest(name).files[shard].examples == len(whole[shard::3])
     build(text, "{0}/x,{0}/y".format(tmp_path))
     assert [p for _, p in records.read_records(str(tmp_path / "y"))] == whole[1::2]
 
@@ -181,18 +183,18 @@ def test_gzip_holds_the_same_bytes_in_one_stream(text, tmp_path, monkeypatch):
     import google_crc32c
 
     for name, data in (("packed", packed), ("plain", plain)):
-        entry = records.read_manifest(str(tmp_path / name))["files"][0]
-        assert entry["crc32c"] == "{:08x}".format(google_crc32c.value(data))
-        assert entry["bytes"] == len(data)
+        entry = read_manifest(str(tmp_path / name)).files[0]
+        assert entry.crc32c == "{:08x}".format(google_crc32c.value(data))
+        assert entry.bytes == len(data)
     theirs = tf.data.TFRecordDataset(str(tmp_path / "packed"), compression_type="GZIP")
-    assert sum(1 for _ in theirs) == manifest["examples"]
+    assert sum(1 for _ in theirs) == manifest.examples
 
 
 def test_dynamic_records_are_unmasked_unpadded_and_small(text, tmp_path):
     build(text, tmp_path / "static", dupe_factor=1)
     manifest = build(text, tmp_path / "dynamic", masking="dynamic", dupe_factor=5).manifest
     static, dynamic = decoded(tmp_path / "static"), decoded(tmp_path / "dynamic")
-    assert len(static) == len(dynamic) == manifest["examples"]
+    assert len(static) == len(dynamic) == manifest.examples
     for masked, plain in zip(static, dynamic):
         used = masked["masked_lm_weights"] > 0
         real = int(masked["input_mask"].sum())
@@ -202,7 +204,7 @@ def test_dynamic_records_are_unmasked_unpadded_and_small(text, tmp_path):
         for name in ("segment_ids", "token_boundary"):
             assert plain[name].tolist() == masked[name][:real].tolist()
         assert plain["next_sentence_labels"] == masked["next_sentence_labels"]
-    assert manifest["masked_tokens"] == 0 and manifest["unigram_entropy"] > 3
+    assert manifest.masked_tokens == 0 and manifest.unigram_entropy > 3
 
 
 def test_fast_serialisation_equals_the_plain_one():
@@ -252,7 +254,7 @@ def test_fast_serialisation_equals_the_plain_one():
 
 def test_an_explicit_cap_that_bites_is_reported(text, tmp_path, caplog):
     manifest = build(text, tmp_path / "a", max_predictions_per_seq=4).manifest
-    assert manifest["predictions_lost_to_cap"] > 0
+    assert manifest.predictions_lost_to_cap > 0
     assert options(text, "x", max_seq_length=512).predictions == 77
     assert options(text, "x", max_seq_length=100).predictions == 15
     assert options(text, "x", max_seq_length=128).predictions == 20
@@ -311,7 +313,7 @@ def test_interruption_at_every_stage(text, tmp_path, monkeypatch, stage):
         "mask": (jobs, "mask"),
         "append": (shards, "_copy"),
         "rename": (pipeline, "rename_all"),
-        "manifest": (pipeline.manifest, "write"),
+        "manifest": (pipeline, "write_manifest"),
     }[stage]
     original, calls = getattr(module, name), []
 
@@ -324,7 +326,7 @@ def test_interruption_at_every_stage(text, tmp_path, monkeypatch, stage):
     monkeypatch.setattr(module, name, interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_records(options(text, "", **changes), Execution(1, tqdm_off=True))
-    assert not os.path.exists(records.manifest_path(str(names[0])))
+    assert not os.path.exists(manifest_path(str(names[0])))
     monkeypatch.setattr(module, name, original)
     write_records(options(text, "", **changes), Execution(1, tqdm_off=True))
     assert digest(*names) == whole
@@ -366,7 +368,7 @@ def test_compressed_and_split_input_is_read(text, tmp_path):
     assert digest(build_path(text, tmp_path / "a")) == digest(build_path(packed, tmp_path / "b"))
     shutil.copy(text, str(tmp_path / "u.txt"))
     both = build("{0}/t.txt.gz, {0}/u.*".format(tmp_path), tmp_path / "c").manifest
-    assert both["documents"] == 600
+    assert both.documents == 600
 
 
 def test_blocks_hold_whole_documents(tmp_path):
@@ -541,3 +543,12 @@ def test_word_starts_in_any_script():
         assert vocabulary.starts_word(piece), piece
     for piece in ("kan", "\u0434\u0430", "\u0915\u093e", "1999", "a", "\u00e9t\u00e9", "'s"):
         assert not vocabulary.starts_word(piece), piece
+
+
+def test_text_files_are_found_in_folders_below_and_each_once(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    names = [tmp_path / "a" / "b" / "t.txt", tmp_path / "a" / "u.txt"]
+    for name in names:
+        name.write_text("Satu.")
+    found = expand_files("{0}/**/*,{0}/a/u.txt,".format(tmp_path), "input_file")
+    assert found == [str(name) for name in names]

@@ -33,7 +33,7 @@ def test_training_is_reproducible_and_samples_are_bounded(tmp_path):
     text = corpus.write_text(tmp_path / "t.txt", corpus.documents(300))
     scores = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        path = tokenizer.train(
+        path = tokenizer.train_tokenizer(
             text, str(tmp_path / name), 200, input_sentence_size=200, random_seed=seed
         )
         scores.append([vocabulary.load(path).processor.GetScore(i) for i in range(200)])
@@ -43,10 +43,10 @@ def test_training_is_reproducible_and_samples_are_bounded(tmp_path):
 def test_too_large_a_vocabulary_names_the_largest_that_works(tmp_path):
     text = corpus.write_text(tmp_path / "t.txt", corpus.documents(20))
     with pytest.raises(UsageError, match=r"the largest that works is \d+") as caught:
-        tokenizer.train(text, str(tmp_path / "m"), 30000)
+        tokenizer.train_tokenizer(text, str(tmp_path / "m"), 30000)
     assert not glob.glob(str(tmp_path / "m*"))
     largest = int(str(caught.value).rstrip(".").split()[-1])
-    model = tokenizer.train(text, str(tmp_path / "m"), largest)
+    model = tokenizer.train_tokenizer(text, str(tmp_path / "m"), largest)
     assert len(vocabulary.load(model).pieces) == largest
 
 
@@ -64,7 +64,7 @@ def test_mistakes_are_explained(tmp_path):
         (("nothing.txt", str(tmp_path / "m"), 300), "matches no file"),
     ):
         with pytest.raises(UsageError, match=message):
-            tokenizer.train(*arguments)
+            tokenizer.train_tokenizer(*arguments)
 
 
 def test_report_counts_what_can_be_counted():

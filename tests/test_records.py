@@ -1,7 +1,6 @@
 """The record format against TensorFlow's own reader and writer, and against damage."""
 
 import gzip
-import json
 
 import numpy as np
 import pytest
@@ -152,17 +151,3 @@ def test_every_truncation_is_noticed(tmp_path, opener):
 def test_missing_file_is_named():
     with pytest.raises(records.RecordError, match="no-such.tfrecord"):
         list(records.read_records("no-such.tfrecord"))
-
-
-def test_manifest_is_found_for_single_names_lists_and_shards(tmp_path):
-    base = str(tmp_path / "a.tfrecord")
-    assert records.manifest_path(base) == base + ".manifest.json"
-    assert records.manifest_path(base + "," + base + "2") == base + ".manifest.json"
-    assert records.manifest_path(base + "-00001-of-00008") == base + ".manifest.json"
-    assert records.read_manifest(base) is None
-    entries = [{"name": "a.tfrecord"}, {"name": "b.tfrecord"}]
-    with open(base + ".manifest.json", "w") as handle:
-        json.dump({"version": 1, "files": entries}, handle)
-    for name in ("a.tfrecord", "b.tfrecord", "a.tfrecord-00001-of-00008"):
-        assert records.read_manifest(str(tmp_path / name))["version"] == 1
-    assert records.read_manifest(str(tmp_path / "other.tfrecord")) is None

@@ -71,7 +71,7 @@ def write_examples(path, examples):
 
 
 def encoder():
-    return TextEncoder(Tokenization(model(), False, True, None), ModelConfig(vocab_size=PIECES))
+    return TextEncoder(Tokenization(model()), ModelConfig(vocab_size=PIECES))
 
 
 @pytest.mark.parametrize("zipped", [False, True])

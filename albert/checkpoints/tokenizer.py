@@ -7,10 +7,11 @@ from typing import Iterator, Optional
 from absl import logging
 
 from albert.checkpoints.folder import read_flags
-from albert.data.records import read_manifest
+from albert.data.manifest import Manifest, read_manifest
 from albert.system.errors import UsageError
-from albert.system.files import matching, sha256_file
-from albert.text.tokenization import Tokenization, read_text_options
+from albert.system.file_names import matching
+from albert.system.files import sha256_file
+from albert.text.tokenization import TextOptions, Tokenization, read_text_options
 
 
 def find_tokenization(
@@ -31,26 +32,26 @@ def find_tokenization(
       UsageError: There is no model, or several, or it is not the one of the records.
     """
     manifest = _find_manifest(directory)
-    options = (manifest or {}).get("options") or read_text_options(directory)._asdict()
+    text = read_text_options(directory)
+    if manifest:
+        text = TextOptions(manifest.options.do_lower_case, manifest.options.keep_accents)
+    if lower_case is not None:
+        text = text._replace(do_lower_case=lower_case)
+    if keep_accents is not None:
+        text = text._replace(keep_accents=keep_accents)
     path = spm_model_file or _of_records(manifest, directory) or _in_folder(directory)
     if not os.path.isfile(path):
         raise UsageError("--spm_model_file={} does not exist.".format(path))
-    expected = (manifest or {}).get("model", {}).get("sha256")
-    if expected and sha256_file(path) != expected:
+    if manifest and sha256_file(path) != manifest.model.sha256:
         raise UsageError(
             "{} is not the tokenizer of this run's records ({} with SHA-256 {}). Pass that one "
-            "with --spm_model_file.".format(path, manifest["model"].get("file"), expected)
+            "with --spm_model_file.".format(path, manifest.model.file, manifest.model.sha256)
         )
     logging.debug("Tokenizer = %s", path)
-    return Tokenization(
-        path,
-        options.get("do_lower_case", False) if lower_case is None else lower_case,
-        options.get("keep_accents", True) if keep_accents is None else keep_accents,
-        manifest,
-    )
+    return Tokenization(path, text, manifest)
 
 
-def _find_manifest(directory: str) -> Optional[dict]:
+def _find_manifest(directory: str) -> Optional[Manifest]:
     names = read_flags(directory).get("input_file", "").split(",")
     for pattern in names if names[0] else []:
         for path in _places(pattern.strip(), directory):
@@ -59,9 +60,8 @@ def _find_manifest(directory: str) -> Optional[dict]:
     return None
 
 
-def _of_records(manifest: Optional[dict], directory: str) -> Optional[str]:
-    named = (manifest or {}).get("options", {}).get("spm_model_file")
-    paths = _places(named, directory) if named else iter(())
+def _of_records(manifest: Optional[Manifest], directory: str) -> Optional[str]:
+    paths = _places(manifest.options.spm_model_file, directory) if manifest else iter(())
     return next((path for path in paths if os.path.isfile(path)), None)
 
 

@@ -1,40 +1,16 @@
 """Batches as a pure function of (files, seed, number): the same for any tower count or restart."""
 
-import os
 import queue
 import threading
-from typing import Iterable, Iterator, List, Optional, TypeVar
+from typing import Iterable, Iterator, Optional, TypeVar
 
 import numpy as np
 
 from albert.data.dataset import Batch, RecordDataset, Shapes
 from albert.data.packing import Layout
-from albert.data.records import BESIDE_RECORDS, NO_SENTENCE_LABEL
-from albert.system.errors import UsageError
-from albert.system.files import matching
+from albert.data.records import NO_SENTENCE_LABEL
 
 T = TypeVar("T")
-
-
-def expand_files(patterns: str) -> List[str]:
-    """Files named by a comma list of paths and globs, in a stable order.
-
-    A glob leaves out what lies beside records: manifests and indexes.
-
-    Raises:
-      UsageError: A part names nothing.
-    """
-    files: List[str] = []
-    for pattern in patterns.split(","):
-        pattern = pattern.strip()
-        found = [p for p in matching(pattern) if p == pattern or not p.endswith(BESIDE_RECORDS)]
-        if not found:
-            raise UsageError(
-                "No file matches '{}' (from {}). Build records with "
-                "create-pretraining-data.py.".format(pattern, os.path.abspath(pattern))
-            )
-        files.extend(found)
-    return files
 
 
 class BatchOrder:

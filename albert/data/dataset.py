@@ -7,6 +7,7 @@ import numpy as np
 from albert.compat import tf
 from albert.data.dynamic import DynamicMasks
 from albert.data.index import RecordIndex, load_index
+from albert.data.manifest import manifest_path, read_manifest
 from albert.data.records import (
     FLOAT_FEATURES,
     NO_SENTENCE_LABEL,
@@ -16,8 +17,6 @@ from albert.data.records import (
     TOKEN_BOUNDARY,
     RecordError,
     decode_example,
-    manifest_path,
-    read_manifest,
 )
 
 Batch = Dict[str, np.ndarray]
@@ -57,7 +56,7 @@ class RecordDataset:
         if PREDICTION_FEATURES[0] in self._decode(0):
             return None
         manifest = read_manifest(self.files[0])
-        if manifest is None or manifest.get("masking") != "dynamic":
+        if manifest is None or manifest.masking != "dynamic":
             raise RecordError(
                 "{} has no masks, and no manifest {} says how to draw them. Keep the manifest "
                 "beside the records, or build them with --masking=static.".format(

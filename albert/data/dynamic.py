@@ -9,7 +9,8 @@ from typing import Dict, List, Sequence
 import numpy as np
 
 from albert.data import counter_rng
-from albert.data.masking import MaskRule, mask_tokens, padded
+from albert.data.manifest import Manifest
+from albert.data.masking import mask_rule, mask_tokens, ragged_to_matrix
 from albert.data.records import (
     PREDICTION_FEATURES,
     SENTENCE_LABEL,
@@ -28,24 +29,15 @@ class DynamicMasks:
       predictions: P of the batches.
     """
 
-    def __init__(self, manifest: Dict) -> None:
-        """Reads the rule from a manifest."""
-        options, ids = manifest["options"], manifest["special_ids"]
-        ordinary = np.setdiff1d(np.arange(manifest["vocab_size"]), manifest["reserved_ids"])
-        self.sequence_length = manifest["max_seq_length"]
-        self.predictions = manifest["max_predictions_per_seq"]
-        self._seed = options["random_seed"]
-        self._unmaskable = [ids["cls"], ids["sep"]]
-        self._rule = MaskRule(
-            rate=options["masked_lm_prob"],
-            max_predictions=self.predictions // (2 if options["do_permutation"] else 1),
-            ngram=options["ngram"],
-            favor_shorter_ngram=options["favor_shorter_ngram"],
-            whole_word=options["do_whole_word_mask"],
-            permute=options["do_permutation"],
-            mask_id=ids["mask"],
-            replacements=ordinary,
-        )
+    def __init__(self, manifest: Manifest) -> None:
+        """Takes the rule from a manifest."""
+        special = manifest.special_ids
+        ordinary = np.setdiff1d(np.arange(manifest.vocab_size), manifest.reserved_ids)
+        self.sequence_length = manifest.max_seq_length
+        self.predictions = manifest.max_predictions_per_seq
+        self._seed = manifest.options.random_seed
+        self._unmaskable = [special.cls, special.sep]
+        self._rule = mask_rule(manifest.options, special.mask, ordinary)
 
     def batch(self, examples: List[Arrays], numbers: Sequence[int], step: int) -> Arrays:
         """Masks and pads examples.
@@ -74,10 +66,10 @@ class DynamicMasks:
         weights = np.ones(len(masked.labels), np.float32)
         predictions = (masked.positions, masked.labels, weights)
         batch = {
-            name: padded(value, offsets, self.sequence_length)
+            name: ragged_to_matrix(value, offsets, self.sequence_length)
             for name, value in zip(SEQUENCE_FEATURES, sequences)
         }
         for name, value in zip(PREDICTION_FEATURES, predictions):
-            batch[name] = padded(value, masked.offsets, self.predictions)
+            batch[name] = ragged_to_matrix(value, masked.offsets, self.predictions)
         batch[SENTENCE_LABEL] = np.stack([example[SENTENCE_LABEL] for example in examples])
         return batch

@@ -7,16 +7,16 @@ no shuffle buffer is needed.
 import gzip
 import os
 import shutil
-import zipfile
 from typing import List, NamedTuple, Optional
 
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 from albert.data.records import INDEX_SUFFIX, PLAIN_SUFFIX, RecordError, read_records
+from albert.system.compression import DAMAGED
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write
+from albert.system.progress import progress_bar
 
 _FRAME_HEAD = 12  # bytes before the payload: length and its checksum
 
@@ -75,8 +75,9 @@ def _read_cached(path: str, plain: str, stamp: np.ndarray) -> Optional[RecordInd
         with np.load(path + INDEX_SUFFIX) as cached:
             if np.array_equal(cached["stamp"], stamp) and os.path.isfile(plain):
                 return RecordIndex(plain, cached["offsets"], cached["lengths"])
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
-        pass  # absent or not ours: it is built again
+    except Exception:
+        # Absent, or damaged, which NumPy and zipfile report in a dozen ways: it is built again.
+        pass
     return None
 
 
@@ -93,7 +94,7 @@ def _unzip(path: str, plain: str) -> None:
     try:
         with atomic_write(plain, "wb") as output, gzip.open(path) as stream:
             shutil.copyfileobj(stream, output, 1 << 20)
-    except (EOFError, OSError) as error:
+    except DAMAGED as error:
         raise UsageError(
             "Cannot unpack {} to {} ({}). Unpack it by hand and pass the plain file.".format(
                 path, plain, error
@@ -105,7 +106,7 @@ def _build(path: str, progress: bool) -> RecordIndex:
     offsets: List[int] = []
     lengths: List[int] = []
     total = os.path.getsize(path)
-    bar = tqdm(
+    bar = progress_bar(
         total=total,
         unit="B",
         unit_scale=True,

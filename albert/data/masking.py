@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from albert.data import counter_rng
+from albert.data.record_options import RecordOptions
 
 
 class MaskRule(NamedTuple):
@@ -43,6 +44,20 @@ class MaskRule(NamedTuple):
     permute: bool
     mask_id: int
     replacements: np.ndarray
+
+
+def mask_rule(options: RecordOptions, mask_id: int, replacements: np.ndarray) -> MaskRule:
+    """The rule that the options of a build describe, for a vocabulary."""
+    return MaskRule(
+        rate=options.masked_lm_prob,
+        max_predictions=options.predictions,
+        ngram=options.ngram,
+        favor_shorter_ngram=options.favor_shorter_ngram,
+        whole_word=options.do_whole_word_mask,
+        permute=options.do_permutation,
+        mask_id=mask_id,
+        replacements=replacements,
+    )
 
 
 class Masked(NamedTuple):
@@ -243,7 +258,7 @@ def _replace(
     return output
 
 
-def padded(values: np.ndarray, offsets: np.ndarray, width: int) -> np.ndarray:
+def ragged_to_matrix(values: np.ndarray, offsets: np.ndarray, width: int) -> np.ndarray:
     """Turns ragged rows into a matrix filled up with 0.
 
     Args:

@@ -1,4 +1,4 @@
-"""The TFRecord files of ALBERT pre-training: names, wire format and manifests, without TensorFlow.
+"""The TFRecord files of ALBERT pre-training: names and wire format, without TensorFlow.
 
 A record file is a sequence of framed `tf.train.Example` messages. The feature names are those of
 Google's and brightmart's scripts, so files move freely between those systems and this one. With
@@ -21,17 +21,15 @@ Unmasked records (masks are drawn while training) hold `input_ids`, `segment_ids
 
 import functools
 import gzip
-import json
-import os
-import re
 import struct
-import zlib
-from typing import Iterator, Optional, Tuple
+from typing import Iterator, List, Tuple
 
 import google_crc32c
 
 from albert.data.example_proto import decode_example, encode_example
+from albert.system.compression import DAMAGED
 from albert.system.errors import UsageError
+from albert.system.file_names import expand_files
 
 __all__ = [
     "BESIDE_RECORDS",
@@ -48,9 +46,8 @@ __all__ = [
     "decode_example",
     "encode_example",
     "frame",
-    "manifest_path",
-    "read_manifest",
     "read_records",
+    "record_files",
 ]
 
 SEQUENCE_FEATURES = ("input_ids", "input_mask", "segment_ids")
@@ -96,7 +93,7 @@ def _damaged(path: str, offset: int, what: str) -> RecordError:
 def _read_exactly(stream, size: int, path: str, offset: int, what: str) -> bytes:
     try:
         data = stream.read(size)
-    except (EOFError, OSError, zlib.error) as error:
+    except DAMAGED as error:
         raise _damaged(path, offset, str(error)) from error
     if data and len(data) < size:
         raise _damaged(path, offset, "the file ends inside {}".format(what))
@@ -144,34 +141,12 @@ def read_records(path: str) -> Iterator[Tuple[int, bytes]]:
         yield from _read_frames(stream, path)
 
 
-def manifest_path(output_file: str) -> str:
-    """Where the manifest of `--output_file` lies.
+def record_files(patterns: str, flag: str) -> List[str]:
+    """The files that a comma list of names and globs stands for, without what lies beside records.
 
-    A comma list has one manifest, named after its first file; the shards of `name` share
-    `name.manifest.json`.
+    A file that is named twice is read twice.
 
-    >>> manifest_path("data/train.tfrecord-00003-of-00008")
-    'data/train.tfrecord.manifest.json'
+    Raises:
+      UsageError: An item matches no file or names a folder, or there is none.
     """
-    first = output_file.split(",")[0].strip()
-    return re.sub(r"-\d{5,}-of-\d{5,}$", "", first) + MANIFEST_SUFFIX
-
-
-def read_manifest(record_file: str) -> Optional[dict]:
-    """The manifest that describes a record file, or None if none lies beside it."""
-    beside = manifest_path(record_file)
-    candidates = [beside] if os.path.isfile(beside) else []
-    if not candidates:
-        folder = os.path.dirname(record_file) or "."
-        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-        candidates = [os.path.join(folder, n) for n in names if n.endswith(MANIFEST_SUFFIX)]
-    for path in candidates:
-        try:
-            with open(path, encoding="utf-8") as handle:
-                manifest = json.load(handle)
-        except ValueError as error:
-            raise RecordError("{} is not valid JSON ({}).".format(path, error)) from error
-        listed = [entry.get("name") for entry in manifest.get("files", [])]
-        if path == beside or os.path.basename(record_file) in listed:
-            return manifest
-    return None
+    return expand_files(patterns, flag, BESIDE_RECORDS, once=False)

@@ -6,10 +6,14 @@ from typing import Optional
 import numpy as np
 from absl import logging
 
-from albert.data.batches import expand_files
 from albert.data.dataset import Batch, RecordDataset, Shapes
 from albert.data.packing import PADDINGS, Layout, choose_padding, row_layout
-from albert.data.records import PREDICTION_FEATURES, SENTENCE_LABEL, SEQUENCE_FEATURES
+from albert.data.records import (
+    PREDICTION_FEATURES,
+    SENTENCE_LABEL,
+    SEQUENCE_FEATURES,
+    record_files,
+)
 from albert.model.config import ModelConfig
 from albert.system.errors import UsageError, check_above_0, check_one_of
 
@@ -125,7 +129,7 @@ def open_data(
         raise UsageError(
             "--{} is required: record files made by create-pretraining-data.py.".format(flag)
         )
-    files = expand_files(patterns)
+    files = record_files(patterns, flag)
     dataset = RecordDataset(files, progress)
     length, predictions = dataset.record_lengths()
     shapes = Shapes(

@@ -2,13 +2,12 @@
 
 import contextlib
 import fcntl
-import glob
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from typing import IO, Any, Dict, Iterator, List
+from typing import IO, Any, Dict, Iterator
 
 from albert.system.errors import UsageError
 
@@ -132,11 +131,6 @@ def ensure_writable_directory(path: str, flag: str) -> None:
         os.remove(probe)
     except OSError as error:
         raise _cannot_write(path, flag, error) from error
-
-
-def matching(pattern: str, recursive: bool = False) -> List[str]:
-    """Paths that a glob matches, sorted; the name of a file is that file, also with brackets."""
-    return [pattern] if os.path.isfile(pattern) else sorted(glob.glob(pattern, recursive=recursive))
 
 
 @contextlib.contextmanager

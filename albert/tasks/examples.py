@@ -9,6 +9,7 @@ from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
+from albert.system.compression import DAMAGED
 from albert.system.errors import UsageError
 
 CONLLU_COLUMNS = {"upos": 3, "xpos": 4}
@@ -98,7 +99,7 @@ def _lines(path: str) -> Iterator[str]:
     try:
         with gzip.open(path) if path.endswith(".gz") else open(path, "rb") as handle:
             yield from io.TextIOWrapper(handle, encoding="utf-8-sig", newline=None)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except DAMAGED + (UnicodeDecodeError,) as error:
         raise UsageError("Cannot read {}: {}.".format(path, error)) from error
 
 

@@ -8,7 +8,7 @@ from albert.system.errors import UsageError
 from albert.tasks.batching import bucket
 from albert.tasks.examples import Example, Sentence
 from albert.tasks.task import Task
-from albert.text.encoder import Encoded, TextEncoder, padded
+from albert.text.encoder import Encoded, TextEncoder, padded_batch
 
 NO_LABEL = -1  # has no weight in any sum
 
@@ -99,7 +99,7 @@ def make_batch(
     nothing = Features(Encoded(*[np.zeros(1, np.int32)] * 2), np.full(1, NO_LABEL, np.int32))
     rows = [row or nothing for row in rows]
     length = bucket(max(len(row.encoded.ids) for row in rows), max_length)
-    batch = padded([row.encoded for row in rows], length)
+    batch = padded_batch([row.encoded for row in rows], length)
     if task.tags_words:
         labels = np.full((len(rows), length), NO_LABEL, np.int32)
         for number, row in enumerate(rows):

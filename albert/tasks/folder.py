@@ -15,7 +15,7 @@ from albert.system.errors import UsageError
 from albert.system.files import atomic_write
 from albert.tasks.model import task_specs
 from albert.tasks.task import TASK_FILE, Task, read_task, write_task
-from albert.text.tokenization import Tokenization
+from albert.text.tokenization import TextOptions, Tokenization
 
 _TOKENIZER = "tokenizer"
 
@@ -78,5 +78,5 @@ def open_fine_tuned(directory: str) -> FineTuned:
     found = glob.glob(os.path.join(glob.escape(directory), _TOKENIZER + ".model"))
     if not found:
         raise UsageError("{} has no {}.model.".format(directory, _TOKENIZER))
-    tokenization = Tokenization(found[0], task.lower_case, task.keep_accents, None)
+    tokenization = Tokenization(found[0], TextOptions(task.lower_case, task.keep_accents))
     return FineTuned(config, task, weights, int(tensors.get(GLOBAL_STEP, 0)), tokenization)

@@ -13,7 +13,7 @@ from albert.tasks.examples import Sentence, Text
 from albert.tasks.features import features_of
 from albert.tasks.folder import FineTuned
 from albert.tasks.predictor import Predictor
-from albert.text.encoder import MASK, Encoded, TextEncoder, padded, split_words
+from albert.text.encoder import MASK, Encoded, TextEncoder, padded_batch, split_words
 from albert.text.tokenization import Tokenization
 
 _POSITIONS = "masked_lm_positions"
@@ -133,7 +133,7 @@ class PretrainedModel:
             numbers = [numbers[0] if n is None else n for n in numbers]
             chosen = [rows[n] for n in numbers]
             length = bucket(max(len(row.ids) for row in chosen), self._max_length)
-            batch = padded(chosen, length)
+            batch = padded_batch(chosen, length)
             batch.update({name: value[numbers] for name, value in (more or {}).items()})
             return self._functions[function](self._weights, batch)[output].numpy()
 

@@ -177,7 +177,7 @@ def run_finetuning(
     how = start.tokenization
     length = min(what.max_seq_length, start.config.max_position_embeddings)
     labels = tuple(labels_of(examples.train))
-    task = Task(what.task, labels, length, how.lower_case, how.keep_accents)
+    task = Task(what.task, labels, length, *how.text)
     encoder = TextEncoder(how, start.config)
     train, chosen, test = [features_of(task, encoder, part) if part else None for part in examples]
     rows = Rows(train or [], chosen or [], test)

@@ -35,12 +35,12 @@ class TextEncoder:
           UsageError: It has more pieces than the model knows.
         """
         self.vocabulary = load(tokenization.model_file)
-        self._how = (tokenization.lower_case, tokenization.keep_accents)
+        self._text = tokenization.text
         check_vocabulary(config, len(self.vocabulary.pieces), tokenization.model_file)
 
     def pieces(self, text: str) -> List[int]:
         """The ids of a text, without special pieces."""
-        line = normalize(text, *self._how)
+        line = normalize(text, *self._text)
         table = self.vocabulary.resplit
         return [
             part
@@ -95,7 +95,7 @@ def split_words(text: str) -> List[str]:
     return _WORD.findall(text)
 
 
-def padded(examples: Sequence[Encoded], length: int) -> Dict[str, np.ndarray]:
+def padded_batch(examples: Sequence[Encoded], length: int) -> Dict[str, np.ndarray]:
     """input_ids, input_mask and segment_ids of some examples, int32 [B, length]."""
     shape = (len(examples), length)
     names = ("input_ids", "input_mask", "segment_ids")

@@ -6,6 +6,7 @@ from typing import NamedTuple, Optional
 
 from absl import logging
 
+from albert.data.manifest import Manifest
 from albert.model.config import ModelConfig
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write, read_json_object
@@ -25,20 +26,13 @@ class Tokenization(NamedTuple):
 
     Attributes:
       model_file: The SentencePiece model.
-      lower_case: Whether text is lower-cased before.
-      keep_accents: Whether text keeps its combining marks.
+      text: How text is prepared before.
       manifest: What the build of the records told about itself, if it was found.
     """
 
     model_file: str
-    lower_case: bool
-    keep_accents: bool
-    manifest: Optional[dict]
-
-    @property
-    def text(self) -> TextOptions:
-        """How text is prepared."""
-        return TextOptions(self.lower_case, self.keep_accents)
+    text: TextOptions = TextOptions()
+    manifest: Optional[Manifest] = None
 
 
 def write_text_options(directory: str, options: TextOptions) -> None:

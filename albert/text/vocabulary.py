@@ -4,7 +4,7 @@ import functools
 import os
 import re
 import unicodedata
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -87,13 +87,18 @@ def sentencepiece_version() -> str:
     return sentencepiece.__version__
 
 
-@functools.lru_cache(maxsize=4)
 def load(path: str) -> Vocabulary:
-    """Loads a SentencePiece model; each process does so once.
+    """Loads a SentencePiece model; each process does so once, as long as the file is the same.
 
     Raises:
       UsageError: The file is not such a model, or has no special pieces.
     """
+    status = os.stat(path) if os.path.exists(path) else None
+    return _load(path, status and (status.st_ino, status.st_size, status.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=4)
+def _load(path: str, unused_stamp: Optional[Tuple[int, int, int]]) -> Vocabulary:
     processor = _open(path)
     size = processor.GetPieceSize()
     pieces = [processor.IdToPiece(i) for i in range(size)]

@@ -15,8 +15,8 @@ from albert.checkpoints.restore import (
     resume,
     without_absent_final_norm,
 )
-from albert.data.batches import expand_files
-from albert.data.records import read_manifest
+from albert.data.manifest import read_manifest
+from albert.data.records import record_files
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.optim.optimizers import describe
@@ -41,8 +41,8 @@ def preset(name: str, records: Optional[str]) -> ModelConfig:
       UsageError: There is no such preset, or no such file.
     """
     config = ModelConfig.from_json_file(name)
-    manifest = read_manifest(expand_files(records)[0]) if records else None
-    size = (manifest or {}).get("vocab_size", config.vocab_size)
+    manifest = read_manifest(record_files(records, "input_file")[0]) if records else None
+    size = manifest.vocab_size if manifest else config.vocab_size
     if size != config.vocab_size:
         logging.info("vocab_size = %d as in the records, instead of the preset's", size)
     return dataclasses.replace(config, vocab_size=size)

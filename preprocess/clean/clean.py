@@ -11,10 +11,11 @@ from typing import Dict, Iterator, List, Optional
 
 from absl import logging
 
-from albert.data.records import manifest_path
+from albert.data.manifest import manifest_path
 from albert.system.errors import UsageError
+from albert.system.file_names import expand_files
 from albert.system.files import atomic_write, ensure_writable_file
-from preprocess import engines, inputs
+from preprocess import engines
 from preprocess.clean import dedup, extract, sentences, text
 from preprocess.clean.units import Cleaned, CleanOptions, Outcome, clean_unit, units
 from preprocess.engines import LOCAL, Execution
@@ -28,7 +29,7 @@ def clean(options: CleanOptions, execution: Execution = LOCAL) -> dict:
       UsageError: The options do not do, or no document is left.
     """
     _check(options)
-    paths = inputs.expand(options.input_file)
+    paths = expand_files(options.input_file, "input_file")
     counts = collections.Counter()
     files: Dict[str, dict] = collections.OrderedDict()
     total = sum(os.path.getsize(path) for path in paths)

@@ -61,6 +61,13 @@ class _Reader(HTMLParser):
         if self._selected() and not self._skipped():
             self._words.append(data)
 
+    def parse_marked_section(self, i, report=1):
+        """Skips `<![ ... >` to its end where the base class raises: at words it does not know."""
+        try:
+            return super().parse_marked_section(i, report)
+        except (AssertionError, NotImplementedError):  # by the version of Python
+            return self.parse_bogus_comment(i, report)
+
     def _end_paragraph(self):
         paragraph = " ".join("".join(self._words).split())
         self._words = []

@@ -18,7 +18,7 @@ _KEPT_FORMAT = frozenset("\u200c\u200d")  # joiners that Indic and Persian spell
 _SPACED_JOINER = re.compile("(?<![^\\W\\d_])[\u200c\u200d]+|[\u200c\u200d]+(?!\\w)")
 
 
-class TextOptions(NamedTuple):
+class CleaningRules(NamedTuple):
     """What cleaning does besides Unicode and white space.
 
     Attributes:
@@ -34,10 +34,10 @@ class TextOptions(NamedTuple):
     lower_case: bool = False
 
 
-DEFAULTS = TextOptions()
+DEFAULTS = CleaningRules()
 
 
-def require_ftfy(options: TextOptions) -> None:
+def require_ftfy(options: CleaningRules) -> None:
     """Checks early that the repair asked for is installed.
 
     Raises:
@@ -54,7 +54,7 @@ def require_ftfy(options: TextOptions) -> None:
         ) from error
 
 
-def clean(paragraph: str, options: TextOptions = DEFAULTS) -> str:
+def clean(paragraph: str, options: CleaningRules = DEFAULTS) -> str:
     """A paragraph in NFC without markup, control and zero-width characters, single-spaced."""
     if options.fix_mojibake and not _is_ascii(paragraph):
         import ftfy

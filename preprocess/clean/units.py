@@ -6,12 +6,16 @@ from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from albert.system.compression import DAMAGED, open_binary
 from albert.system.errors import UsageError
+from albert.system.file_names import shard_names
 from albert.system.files import published
 from preprocess import inputs
 from preprocess.clean import decoding, dedup, extract, sentences, split, text
 
 _HEAD_BYTES = 1 << 16
+# Of one file, and no reason to end the job. JSON may be nested too deeply for its reader.
+_UNREADABLE = (UsageError, RecursionError) + DAMAGED
 
 
 class CleanOptions(NamedTuple):
@@ -39,7 +43,7 @@ class CleanOptions(NamedTuple):
     splitter: str = "auto"
     language: str = "ms"
     layout: extract.Layout = extract.Layout()
-    cleaning: text.TextOptions = text.DEFAULTS
+    cleaning: text.CleaningRules = text.DEFAULTS
 
     @property
     def held_out_file(self) -> str:
@@ -50,12 +54,7 @@ class CleanOptions(NamedTuple):
     @property
     def output_files(self) -> List[str]:
         """Where kept documents go."""
-        if self.num_files == 1:
-            return [self.output_file]
-        return [
-            "{}-{:05d}-of-{:05d}".format(self.output_file, i, self.num_files)
-            for i in range(self.num_files)
-        ]
+        return shard_names(self.output_file, self.num_files)
 
 
 class Unit(NamedTuple):
@@ -131,13 +130,13 @@ def _units_of_file(path: str, layout: extract.Layout) -> Iterator[Unit]:
             if kind == "jsonl" and not field:
                 field = layout.json_field or extract.guess_field(decoding.decode(data).text)
             yield Unit(0, path, kind, data, field, max(0, min(size - offset, len(data))), "")
-    except (UsageError, OSError, EOFError) as error:
+    except _UNREADABLE as error:
         yield Unit(0, path, kind, None, "", 0, str(error))
 
 
 def _examine(path: str, layout: extract.Layout) -> Tuple[str, bool]:
     """The format of a file, and whether it can be cut into runs of documents."""
-    with inputs.open_binary(path) as stream:
+    with open_binary(path) as stream:
         head = stream.read(_HEAD_BYTES)
     kind = layout.format
     if kind == "auto":
@@ -163,7 +162,7 @@ def _outcome(unit: Unit, options: CleanOptions) -> Outcome:
     try:
         data = unit.data
         if data is None:
-            with inputs.open_binary(unit.path) as stream:
+            with open_binary(unit.path) as stream:
                 data = stream.read()
         decoded = decoding.decode(data)
         if not decoded.text.strip():
@@ -176,7 +175,7 @@ def _outcome(unit: Unit, options: CleanOptions) -> Outcome:
             _clean_document(paragraphs, options, split_paragraph)
             for paragraphs in extract.documents(decoded.text, unit.kind, layout)
         ]
-    except (UsageError, OSError, EOFError) as error:
+    except _UNREADABLE as error:
         return Outcome(bare, [], 0, "", 0, str(error))
     kept = [document for document in found if document is not None]
     return Outcome(bare, kept, len(found) - len(kept), decoded.encoding, decoded.replaced, "")

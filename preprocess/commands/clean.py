@@ -70,7 +70,7 @@ def main(positional: List[str]) -> int:
             "--input_file='raw/*' --output_file=clean.txt --valid_fraction=0.02"
         )
     layout = extract.Layout(f.format, f.documents, f.json_field, f.html_select)
-    cleaning = text.TextOptions(f.fix_mojibake, f.remove_urls, f.remove_handles, f.do_lower_case)
+    cleaning = text.CleaningRules(f.fix_mojibake, f.remove_urls, f.remove_handles, f.do_lower_case)
     manifest = clean.clean(
         clean.CleanOptions(
             f.input_file,

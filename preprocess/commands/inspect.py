@@ -1,13 +1,21 @@
 """The command that validates record files and shows samples."""
 
 import os
-from typing import Iterator, List, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
+import google_crc32c
+import numpy as np
 from absl import flags
 
+from albert.data import records
+from albert.data.manifest import Manifest, read_manifest
+from albert.data.record_options import SENTENCE_TASKS, RecordOptions
 from albert.system import command_line
 from albert.system.errors import UsageError
-from preprocess.records.options import SENTENCE_TASKS
+from albert.system.file_names import expand_files
+from albert.text.vocabulary import Vocabulary, load, resolve_model
+from preprocess.inspection import Expected, Inspection
+from preprocess.progress import Progress
 
 USAGE = """Validates record files, shows samples as text, exits with 1 if something is off.
 
@@ -26,30 +34,28 @@ def define_flags() -> None:
     flags.DEFINE_bool("tqdm_off", False, "Log lines instead of a progress bar.")
 
 
-def _expected(manifest: dict, words):
-    from preprocess.inspection import Expected
+def _expected(manifest: Optional[Manifest], words: Vocabulary) -> Expected:
+    # The attributes of the class are its defaults.
+    options = manifest.options if manifest else RecordOptions
 
-    f = flags.FLAGS
-    options = (manifest or {}).get("options", {})
+    def choose(name: str) -> Any:
+        given = flags.FLAGS[name].value
+        return getattr(options, name) if given is None else given
 
-    def choose(name, default):
-        return f[name].value if f[name].value is not None else options.get(name, default)
-
-    dynamic = options.get("masking") == "dynamic"
     return Expected(
         vocab_size=len(words.pieces),
         cls=words.cls,
         sep=words.sep,
         mask=words.mask,
         unk=words.unk,
-        sentence_task=choose("sentence_task", "sop"),
-        masked_lm_prob=choose("masked_lm_prob", 0.15),
-        duplicates=1 if dynamic else choose("dupe_factor", 5),
-        permuted=options.get("do_permutation", False),
+        sentence_task=choose("sentence_task"),
+        masked_lm_prob=choose("masked_lm_prob"),
+        duplicates=1 if options.masking == "dynamic" else choose("dupe_factor"),
+        permuted=options.do_permutation,
     )
 
 
-def show(features: dict, words) -> str:
+def show(features: Dict[str, np.ndarray], words: Vocabulary) -> str:
     """An example as text; predicted pieces stand in brackets as original>input."""
     ids = features["input_ids"].tolist()
     real = int(features["input_mask"].sum()) if "input_mask" in features else len(ids)
@@ -77,11 +83,10 @@ def _plain_size(path: str) -> int:
     return os.path.getsize(path) * (10 if zipped else 1)
 
 
-def _read(paths: List[str], inspection, shown: list, bar: bool) -> Iterator[str]:
+def _read(
+    paths: List[str], inspection: Inspection, shown: List[Dict[str, np.ndarray]], bar: bool
+) -> Iterator[str]:
     """Feeds all records to the inspection; yields what makes a file unreadable."""
-    from albert.data import records
-    from preprocess.progress import Progress
-
     total = sum(_plain_size(path) for path in paths)
     with Progress("Inspecting", total, "B", bar) as progress:
         for path in paths:
@@ -100,45 +105,39 @@ def _read(paths: List[str], inspection, shown: list, bar: bool) -> Iterator[str]
                 yield str(error)
 
 
-def _changed(paths: List[str], manifest: dict) -> Iterator[str]:
+def _changed(paths: List[str], manifest: Optional[Manifest]) -> Iterator[str]:
     """Files that are not what their manifest says."""
-    import google_crc32c
-
-    entries = {entry["name"]: entry for entry in (manifest or {}).get("files", [])}
+    entries = {entry.name: entry for entry in manifest.files} if manifest else {}
     for path in paths:
         entry = entries.get(os.path.basename(path))
-        if entry is None or "crc32c" not in entry:
+        if entry is None:
             continue
         checksum = google_crc32c.Checksum()
         with open(path, "rb") as handle:
             for block in iter(lambda: handle.read(1 << 20), b""):
                 checksum.update(block)
-        if checksum.hexdigest().decode() != entry["crc32c"]:
+        if checksum.hexdigest().decode() != entry.crc32c:
             yield "{} is not the file its manifest describes (checksum {}, not {}).".format(
-                path, checksum.hexdigest().decode(), entry["crc32c"]
+                path, checksum.hexdigest().decode(), entry.crc32c
             )
 
 
 def main(positional: List[str]) -> int:
     """Inspects the files named on the command line."""
-    from albert.data import records
-    from albert.text import vocabulary
-    from preprocess import inputs
-    from preprocess.inspection import Inspection
-
     f = flags.FLAGS
     if not positional:
         raise UsageError(
             "Name record files, for example: python -m preprocess inspect train.tfrecord "
             "--spm_model_file=tokenizer.model"
         )
-    paths = inputs.expand(",".join(positional), "input_file")
-    manifest = records.read_manifest(paths[0])
+    paths = expand_files(",".join(positional), "input_file", records.BESIDE_RECORDS)
+    manifest = read_manifest(paths[0])
     model = f.spm_model_file or ""
-    if not model and not f.vocab_file:
-        model = (manifest or {}).get("options", {}).get("spm_model_file", "")
-    words = vocabulary.load(vocabulary.resolve_model(model, f.vocab_file or ""))
-    inspection, shown = Inspection(_expected(manifest, words)), []
+    if manifest and not model and not f.vocab_file:
+        model = manifest.options.spm_model_file
+    words = load(resolve_model(model, f.vocab_file or ""))
+    inspection = Inspection(_expected(manifest, words))
+    shown: List[Dict[str, np.ndarray]] = []
     reasons = list(_read(paths, inspection, shown, not f.tqdm_off))
     for features in shown:
         print(show(features, words))

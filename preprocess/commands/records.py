@@ -1,14 +1,14 @@
 """The command that builds records: flags to options."""
 
 import os
-from typing import List, Sequence
+from typing import Any, Dict, List, Sequence
 
 from absl import flags, logging
 
+from albert.data.record_options import COMPRESSIONS, MASKINGS, SENTENCE_TASKS
 from albert.system import command_line
 from albert.system.errors import UsageError
 from preprocess.engines import ENGINES
-from preprocess.records.options import COMPRESSIONS, MASKINGS, SENTENCE_TASKS
 
 USAGE = """Builds ALBERT pre-training records (TFRecords) from text.
 
@@ -74,14 +74,14 @@ def execution_from_flags():
     return Execution(f.num_workers, f.engine, f.ray_address, f.tqdm_off)
 
 
-def options_from_flags():
-    """The `RecordOptions` that the flags describe.
+def arguments_from_flags() -> Dict[str, Any]:
+    """The arguments of `build_records` that the flags describe.
 
     Raises:
       UsageError: A flag is missing or wrong.
     """
+    from albert.data.record_options import RecordOptions
     from albert.text.vocabulary import resolve_model
-    from preprocess.records.options import RecordOptions
 
     f = flags.FLAGS
     bare = f.input_file is None and f.output_file is None
@@ -95,7 +95,8 @@ def options_from_flags():
     fields["output_file"] = DEFAULT_OUTPUT if bare else f.output_file
     if bare and not f["max_predictions_per_seq"].present:
         fields["max_predictions_per_seq"] = DEFAULT_PREDICTIONS
-    fields["spm_model_file"] = resolve_model(
+    del fields["spm_model_file"]
+    fields["tokenizer"] = resolve_model(
         f.spm_model_file or (DEFAULT_MODEL if bare else ""), f.vocab_file or ""
     )
     fields["sentence_task"] = _sentence_task(f)
@@ -103,7 +104,7 @@ def options_from_flags():
         fields["compression"] = "gzip"
     if f.masking == "dynamic" and f["dupe_factor"].present and f.dupe_factor != 1:
         logging.warning("--masking=dynamic draws new masks in every epoch: --dupe_factor is 1.")
-    return RecordOptions(**fields)
+    return fields
 
 
 def _sentence_task(f) -> str:
@@ -141,11 +142,11 @@ def main(positional: List[str]) -> int:
         raise UsageError(
             "Unexpected argument {!r}. Flags are written --name=value.".format(positional[0])
         )
-    options = options_from_flags()
+    arguments = arguments_from_flags()
     execution = execution_from_flags()
-    from preprocess.records.build import write_records
+    from preprocess.records.build import build_records
 
-    write_records(options, execution)
+    build_records(execution=execution, **arguments)
     return 0
 
 

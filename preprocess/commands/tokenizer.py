@@ -30,7 +30,8 @@ def define_flags() -> None:
 
 def main(positional: List[str]) -> int:
     """Trains and reports as the flags say."""
-    from preprocess import inputs, tokenizer
+    from albert.system.file_names import expand_files
+    from preprocess import tokenizer
 
     f = flags.FLAGS
     if positional or not f.input_file:
@@ -39,15 +40,15 @@ def main(positional: List[str]) -> int:
             "--input_file=train.txt --model_prefix=tokenizer --vocab_size=32000"
         )
     heldout = f.heldout_file or f.input_file
-    measured = inputs.expand(heldout, "heldout_file" if f.heldout_file else "input_file")
-    model = tokenizer.train(
+    measured = expand_files(heldout, "heldout_file" if f.heldout_file else "input_file")
+    model = tokenizer.train_tokenizer(
         f.input_file,
         f.model_prefix,
         f.vocab_size or None,
         f.preset,
         input_sentence_size=f.input_sentence_size or None,
         character_coverage=f.character_coverage,
-        lower_case=f.do_lower_case,
+        do_lower_case=f.do_lower_case,
         random_seed=f.random_seed,
         show_progress=sys.stderr.isatty(),
     )

@@ -1,22 +1,32 @@
 """Text files to record files: the whole build, in flat memory, continued where it was killed."""
 
+import dataclasses
 import os
 import shutil
 import time
-from typing import Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple
 
 import numpy as np
 from absl import logging
 
-from albert.data.records import MANIFEST_SUFFIX, manifest_path
+from albert.data.manifest import (
+    Manifest,
+    ModelFile,
+    RecordFile,
+    manifest_path,
+    write_manifest,
+)
+from albert.data.record_options import RecordOptions
+from albert.data.records import MANIFEST_SUFFIX
 from albert.system.errors import UsageError
+from albert.system.file_names import Files, Path, comma_list, expand_files
 from albert.system.files import ensure_writable_file, sha256_file
+from albert.system.keywords import checked_keywords
 from albert.text import vocabulary
 from preprocess import engines, inputs
 from preprocess.engines import LOCAL, Execution
 from preprocess.progress import Progress, duration
-from preprocess.records import examples, jobs, manifest, spill, workspace
-from preprocess.records.options import RecordOptions
+from preprocess.records import examples, jobs, report, spill, workspace
 from preprocess.records.shards import Shards, rename_all
 
 # Pieces that one job masks; with the arrays made from them about 150 MB.
@@ -27,11 +37,13 @@ class Build(NamedTuple):
     """A finished build.
 
     Attributes:
+      files: The record files.
       manifest: As written beside the records.
       seconds: Time of each step, start-up of the engine excluded.
     """
 
-    manifest: dict
+    files: List[str]
+    manifest: Manifest
     seconds: Dict[str, float]
 
 
@@ -49,6 +61,58 @@ class _Segmented(NamedTuple):
         return int(self.cells.sum())
 
 
+@checked_keywords(RecordOptions, "input_file", "output_file", "spm_model_file")
+def build_records(
+    input_file: Files,
+    output_file: Files,
+    tokenizer: Path,
+    *,
+    execution: Execution = LOCAL,
+    **options: Any,
+) -> Build:
+    """Builds pre-training records from text, as `python -m preprocess records` does.
+
+    A build that was interrupted goes on where it stood when it is asked for again.
+
+    Args:
+      input_file: UTF-8 text, a sentence a line and a blank line between documents, also
+        compressed: a path or glob, or a list of them.
+      output_file: The record file, or a list of them that the examples are dealt out to.
+      tokenizer: The SentencePiece model, for example from `train_tokenizer`.
+      execution: Where the work is done and by how many processes; changes no byte.
+      **options: The flags of the command by name, such as `max_seq_length`, `dupe_factor`,
+        `masking`; all of them are attributes of `RecordOptions`.
+
+    Returns:
+      The files, what their manifest says, and the time it took.
+
+    Raises:
+      UsageError: An argument is not known or does not do, the text or the model cannot be read,
+        or the disk is full.
+
+    Example:
+      >>> import preprocess
+      >>> with open("text.txt", "w") as text:
+      ...     for number in range(500):
+      ...         print("Sentence {} is short.".format(number), file=text)
+      ...         print("Another one follows, then an empty line.", file=text)
+      ...         print(file=text)
+      >>> model = preprocess.train_tokenizer("text.txt", "tokenizer", vocab_size=60)
+      >>> train = preprocess.build_records("text.txt", "train.tfrecord", model, max_seq_length=64)
+      >>> train.files, train.manifest.documents
+      (['train.tfrecord'], 500)
+    """
+    return write_records(
+        RecordOptions(
+            comma_list(input_file, "input_file"),
+            comma_list(output_file, "output_file"),
+            vocabulary.resolve_model(os.fspath(tokenizer), ""),
+            **options,
+        ),
+        execution,
+    )
+
+
 def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build:
     """Builds the record files that the options describe, and their manifest.
 
@@ -58,12 +122,12 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
     Raises:
       UsageError: Something in the options, the inputs, the model or the disk does not do.
     """
-    paths = inputs.expand(options.input_file)
+    paths = expand_files(options.input_file, "input_file")
     words = vocabulary.load(options.spm_model_file)
     files = options.output_files
     for path in files:
         ensure_writable_file(path, "--output_file")
-    manifest.warn_if_capped(options)
+    report.warn_if_capped(options)
     logging.info("*** Reading from input files ***")
     for path in paths:
         logging.info("  %s", path)
@@ -71,16 +135,15 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
     for path in files:
         logging.info("  %s", path)
     base = manifest_path(options.output_file)
-    model = {
-        "file": os.path.basename(options.spm_model_file),
-        "sha256": sha256_file(options.spm_model_file),
-        # Versions break ties between segmentations differently.
-        "sentencepiece": vocabulary.sentencepiece_version(),
-    }
+    model = ModelFile(
+        os.path.basename(options.spm_model_file),
+        sha256_file(options.spm_model_file),
+        vocabulary.sentencepiece_version(),
+    )
     identity = {
-        "options": options.as_dict(),
+        "options": dataclasses.asdict(options),
         "inputs": [[path, os.stat(path).st_size, os.stat(path).st_mtime_ns] for path in paths],
-        "model": model,
+        "model": dataclasses.asdict(model),
     }
     folder = base[: -len(MANIFEST_SUFFIX)] + ".work"
     with workspace.opened(folder, identity) as work:
@@ -91,15 +154,15 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
             else:
                 seconds = {}
             result = _finish(context, work, files, base, words, model)
-    manifest.log_examples(files, words)
-    manifest.log_summary(result)
+    report.log_examples(files, words)
+    report.log_summary(result)
     logging.info(
         "Records in %s (%s), manifest in %s",
         ", ".join(files[:3]) + (" ..." if len(files) > 3 else ""),
         duration(sum(seconds.values())),
         base,
     )
-    return Build(result, seconds)
+    return Build(files, result, seconds)
 
 
 def _build(context, work, run, paths, execution) -> Dict[str, float]:
@@ -176,7 +239,7 @@ def _mask(context, work, run, bar) -> None:
         if os.path.exists(work.encoded(block)):
             os.remove(work.encoded(block))
     options = context.options
-    manifest.check_not_empty(found.documents, found.examples, options)
+    report.check_not_empty(found.documents, found.examples, options)
     parts = plan_parts(found.cells, found.pieces, PART_PIECES)
     shards = Shards(work, options.output_files, compressed=options.compression == "gzip")
     if not shards.restore(len(parts)):
@@ -191,11 +254,13 @@ def _mask(context, work, run, bar) -> None:
             progress.update(limits[part.number + 1] - part.rank)
             shards.append_ready()
     entries = shards.finish()
-    work.note(complete=True, files=entries, parts=len(parts))
+    work.note(
+        complete=True, files=[dataclasses.asdict(entry) for entry in entries], parts=len(parts)
+    )
 
 
 def _check_disk(options: RecordOptions, found: _Segmented, folder: str) -> None:
-    expected = manifest.estimate_bytes(options, found.examples, found.pieces)
+    expected = report.estimate_bytes(options, found.examples, found.pieces)
     free = shutil.disk_usage(folder).free
     logging.info(
         "%d documents give %d examples, about %.1f MB on disk (%.1f MB free)",
@@ -213,7 +278,7 @@ def _check_disk(options: RecordOptions, found: _Segmented, folder: str) -> None:
         )
 
 
-def _finish(context, work, files, base, words, model) -> dict:
+def _finish(context, work, files, base, words, model) -> Manifest:
     """Renames the shards and writes the manifest, last, so that it never describes others."""
     state = work.state()
     found = _segmented(work)
@@ -223,8 +288,9 @@ def _finish(context, work, files, base, words, model) -> dict:
     if os.path.exists(base):
         os.remove(base)
     rename_all(work, files)
-    result = manifest.describe(
-        context.options, words, model, found.documents, found.dropped, counts, state["files"]
+    entries = [RecordFile(**entry) for entry in state["files"]]
+    result = report.describe(
+        context.options, words, model, found.documents, found.dropped, counts, entries
     )
-    manifest.write(base, result)
+    write_manifest(base, result)
     return result

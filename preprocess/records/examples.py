@@ -4,10 +4,10 @@ from typing import List, NamedTuple, Tuple
 
 import numpy as np
 
-from albert.data.masking import MaskRule, mask_tokens
+from albert.data.masking import mask_rule, mask_tokens
+from albert.data.record_options import RecordOptions
 from albert.text.vocabulary import Vocabulary
 from preprocess.records import serialize
-from preprocess.records.options import RecordOptions
 from preprocess.records.segments import Instances, take_ranges
 
 BATCH = 2048
@@ -42,20 +42,6 @@ class Counts(NamedTuple):
     def plus(self, other: "Counts") -> "Counts":
         """The counts of both."""
         return Counts(*(mine + theirs for mine, theirs in zip(self, other)))
-
-
-def mask_rule(options: RecordOptions, vocabulary: Vocabulary) -> MaskRule:
-    """The masking rule that the options describe."""
-    return MaskRule(
-        rate=options.masked_lm_prob,
-        max_predictions=options.predictions,
-        ngram=options.ngram,
-        favor_shorter_ngram=options.favor_shorter_ngram,
-        whole_word=options.do_whole_word_mask,
-        permute=options.do_permutation,
-        mask_id=vocabulary.mask,
-        replacements=vocabulary.replacements,
-    )
 
 
 def prediction_width(options: RecordOptions) -> int:
@@ -100,7 +86,7 @@ def records(
         pieces = np.bincount(tokens.ids[~special], minlength=len(vocabulary.pieces))
         return serialize.unmasked_records(tokens), counts._replace(label_pieces=pieces)
     masked = mask_tokens(
-        mask_rule(options, vocabulary),
+        mask_rule(options, vocabulary.mask, vocabulary.replacements),
         tokens.ids,
         tokens.boundary,
         special,

@@ -15,12 +15,12 @@ import google_crc32c
 import numpy as np
 
 from albert.data import counter_rng
+from albert.data.record_options import RecordOptions
 from albert.system.errors import UsageError
 from albert.system.files import published
 from albert.text import vocabulary
 from preprocess.inputs import TextBlock
 from preprocess.records import encoding, examples, segments, spill
-from preprocess.records.options import RecordOptions
 from preprocess.records.workspace import Workspace
 
 # Next-sentence examples draw their random B from this many further blocks.

@@ -7,6 +7,7 @@ from typing import List
 import google_crc32c
 from absl import logging
 
+from albert.data.manifest import RecordFile
 from albert.system.files import sync_directory
 from preprocess.records import crc, jobs
 from preprocess.records.workspace import Workspace
@@ -80,7 +81,7 @@ class Shards:
                         _copy(source, target, piece.size)
             os.remove(path)
 
-    def finish(self) -> List[dict]:
+    def finish(self) -> List[RecordFile]:
         """Ends and syncs the shards; returns their entries for the manifest."""
         entries = []
         for shard, total in enumerate(self._totals):
@@ -95,12 +96,12 @@ class Shards:
             size = len(self._head) + total.size + len(tail)
             checksum = crc.combine(begun, google_crc32c.value(tail), len(tail), crc.CRC32C)
             entries.append(
-                {
-                    "name": os.path.basename(self._files[shard]),
-                    "examples": total.examples,
-                    "bytes": size,
-                    "crc32c": "{:08x}".format(checksum),
-                }
+                RecordFile(
+                    os.path.basename(self._files[shard]),
+                    total.examples,
+                    size,
+                    "{:08x}".format(checksum),
+                )
             )
         return entries
 

@@ -3,6 +3,7 @@
 from typing import Dict, List, Mapping, Optional
 
 from albert.checkpoints.folder import Checkpoint
+from albert.data.manifest import Manifest
 from albert.formats.huggingface.config import REMOTE_CODE_FILE
 from albert.model.config import SIZE_FIELDS
 from albert.text.tokenization import Tokenization
@@ -83,19 +84,19 @@ def numbers(checkpoint: Checkpoint, tokenization: Tokenization, flags: Mapping[s
     text += _table("Training", {k: flags[k] for k in _SHOWN_FLAGS if k in flags})
     text += _table("Data", _data(tokenization.manifest))
     text += _table("Sizes", {key: getattr(checkpoint.config, key) for key in SIZE_FIELDS})
+    lower_case, keep_accents = tokenization.text
     text += "\nText is {}lower-cased and keeps {}accents.\n".format(
-        "" if tokenization.lower_case else "not ", "its " if tokenization.keep_accents else "no "
+        "" if lower_case else "not ", "its " if keep_accents else "no "
     )
     return text
 
 
-def _data(manifest: Optional[dict]) -> Dict[str, object]:
+def _data(manifest: Optional[Manifest]) -> Dict[str, object]:
     if not manifest:
         return {}
     names = ("documents", "examples", "tokens", "max_seq_length", "masking", "sentence_task")
-    shown = {name: manifest[name] for name in names if name in manifest}
-    if "unigram_entropy" in manifest:
-        shown["loss of a model that knows word frequencies alone"] = manifest["unigram_entropy"]
+    shown = {name: getattr(manifest, name) for name in names}
+    shown["loss of a model that knows word frequencies alone"] = manifest.unigram_entropy
     return shown
 
 

@@ -88,7 +88,7 @@ def write_tokenizer(
 ) -> None:
     """Writes `spiece.model`, `tokenizer.json` and `tokenizer_config.json`."""
     shutil.copyfile(tokenization.model_file, os.path.join(directory, SPIECE_FILE))
-    how = (pieces, tokenization.lower_case, tokenization.keep_accents)
+    how = (pieces, *tokenization.text)
     _write_json(directory, "tokenizer.json", tokenizer.tokenizer_json(*how))
     _write_json(directory, TOKENIZER_CONFIG_FILE, tokenizer.tokenizer_config(*how, longest))
 

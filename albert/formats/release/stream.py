@@ -1,9 +1,9 @@
 """What a gzip file unpacks to, read forwards only and within limits."""
 
 import gzip
-import zlib
 from typing import NamedTuple
 
+from albert.system.compression import DAMAGED
 from albert.system.errors import UsageError
 
 # Names and extended headers that tarfile reads between two members; honest ones are below 2 KiB.
@@ -94,7 +94,7 @@ class BoundedStream:
         """
         try:
             data = self._gzip.read(size)
-        except (OSError, EOFError, zlib.error) as error:
+        except DAMAGED as error:
             raise UsageError("it is damaged or cut short ({}).".format(error)) from error
         self._position += len(data)
         self.check_room(0)

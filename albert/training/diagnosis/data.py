@@ -1,11 +1,11 @@
 """Facts about records that decide whether anything can be learned from them."""
 
-from typing import Any, Mapping, NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from albert.data.dataset import Batch
-from albert.data.records import read_manifest
+from albert.data.manifest import Manifest, read_manifest, unigram_entropy
 from albert.data.source import Data
 
 # Records without a manifest may have each text as often as ALBERT's own script does.
@@ -57,38 +57,38 @@ def data_facts(data: Data) -> DataFacts:
     Raises:
       RecordError: A record of the sample cannot be read.
     """
-    return measure(data.sample, read_manifest(data.dataset.files[0]) or {}, data.dataset.size)
+    return measure(data.sample, read_manifest(data.dataset.files[0]), data.dataset.size)
 
 
-def measure(batch: Batch, manifest: Mapping[str, Any], records: int) -> DataFacts:
+def measure(batch: Batch, manifest: Optional[Manifest], records: int) -> DataFacts:
     """The facts of one padded batch.
 
     Args:
       batch: input_ids, input_mask, segment_ids [B, S], masked_lm_positions, masked_lm_ids,
         masked_lm_weights [B, P], sentence_order_labels [B].
-      manifest: Of the records; where it does not name a special piece, the commonest one that
-        stands in its place is taken for it.
+      manifest: Of the records; without one, the commonest piece that stands in the place of a
+        special one is taken for it.
       records: How many there are, of which the batch is an even sample.
     """
-    ids, options = manifest.get("special_ids", {}), manifest.get("options", {})
+    special = manifest.special_ids if manifest else None
     used = batch["masked_lm_weights"] > 0
     shown = np.take_along_axis(batch["input_ids"], batch["masked_lm_positions"], axis=1)[used]
     real = np.take_along_axis(batch["input_mask"], batch["masked_lm_positions"], axis=1)[used]
     labels = batch["masked_lm_ids"][used]
     count = max(1, len(labels))
-    masks = _stands(shown, ids.get("mask"))
+    masks = _stands(shown, special.mask if special else None)
     kept = (shown == labels)[~masks]
-    permuted = options.get("do_permutation")
-    frequencies = np.bincount(labels) / count if len(labels) else np.ones(1)
-    frequencies = frequencies[frequencies > 0]
-    entropy = float(-(frequencies * np.log(frequencies)).sum())
+    permuted = manifest is not None and manifest.options.do_permutation
+    counts = np.bincount(labels) if len(labels) else np.ones(1)
     original = _unmasked(batch, used)
-    again = 1 if manifest.get("masking") == "dynamic" else options.get("dupe_factor", _DUPE_FACTOR)
+    again = manifest.options.duplicates if manifest else _DUPE_FACTOR
     commonest, repeated = _repeats(original, batch["input_mask"] > 0, records, again)
     first, ends = _special_places(batch)
     return DataFacts(
-        unigram_entropy=manifest.get("unigram_entropy", entropy),
-        top_piece_share=manifest.get("top_piece_share", float(frequencies.max())),
+        unigram_entropy=(manifest.unigram_entropy if manifest else unigram_entropy(counts)),
+        top_piece_share=(
+            manifest.top_piece_share if manifest else float(counts.max() / counts.sum())
+        ),
         masked=len(labels),
         mask_share=None if permuted else float(masks.sum() / count),
         kept_share=None if permuted else float(kept.mean()) if len(kept) else 0.5,
@@ -97,8 +97,8 @@ def measure(batch: Batch, manifest: Mapping[str, Any], records: int) -> DataFact
         examples=len(used),
         labelled=float((batch["sentence_order_labels"] >= 0).mean()),
         repeated_share=repeated,
-        cls_share=float(_stands(first, ids.get("cls")).mean()),
-        sep_share=float(_stands(ends, ids.get("sep")).mean()),
+        cls_share=float(_stands(first, special.cls if special else None).mean()),
+        sep_share=float(_stands(ends, special.sep if special else None).mean()),
     )
 
 

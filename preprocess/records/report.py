@@ -1,81 +1,71 @@
 """What a build of records tells about itself: the manifest, the log, the estimates."""
 
-import json
 import math
-from typing import Dict, List
+from typing import List
 
 import numpy as np
 from absl import logging
 
 from albert.data import records
+from albert.data.manifest import (
+    VERSION,
+    Manifest,
+    ModelFile,
+    RecordFile,
+    SpecialIds,
+    unigram_entropy,
+)
+from albert.data.record_options import RecordOptions
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write
 from albert.text.vocabulary import Vocabulary
 from preprocess.records import examples
-from preprocess.records.options import RecordOptions
 
-VERSION = 1
 LOGGED_EXAMPLES = 20
 # Share of the plain size that gzip leaves; measured 0.095 on Malay text at length 512.
 _GZIP_SHARE = 0.1
 
 
-def unigram_entropy(counts: np.ndarray) -> float:
-    """-sum p ln p in nats: the loss of a model that knows the frequencies and nothing else."""
-    total = counts.sum()
-    share = counts[counts > 0] / max(total, 1)
-    return float(-(share * np.log(share)).sum())
-
-
 def describe(
     options: RecordOptions,
     vocabulary: Vocabulary,
-    model: Dict[str, str],
+    model: ModelFile,
     documents: int,
     dropped: int,
     counts: examples.Counts,
-    files: List[dict],
-) -> dict:
+    files: List[RecordFile],
+) -> Manifest:
     """The manifest of a finished build."""
     pieces = counts.label_pieces
     predicted = int(pieces.sum())
     top = int(pieces.argmax())
-    return {
-        "version": VERSION,
-        "options": options.as_dict(),
-        "model": model,
-        "vocab_size": len(vocabulary.pieces),
-        "special_ids": vocabulary.special_ids,
-        # What a random replacement is never drawn from.
-        "reserved_ids": sorted(
-            set(range(len(vocabulary.pieces))) - set(vocabulary.replacements.tolist())
-        ),
-        "sentence_task": options.sentence_task,
-        "masking": options.masking,
-        "max_seq_length": options.max_seq_length,
-        "max_predictions_per_seq": examples.prediction_width(options),
-        "documents": documents,
-        "examples": counts.examples,
-        "dropped_short_examples": dropped,
-        "tokens": counts.tokens,
-        "masked_tokens": counts.masked,
-        "examples_without_masks": counts.unmasked,
-        "predictions_lost_to_cap": counts.capped,
-        "sentence_labels": {
+    return Manifest(
+        version=VERSION,
+        options=options,
+        model=model,
+        vocab_size=len(vocabulary.pieces),
+        special_ids=SpecialIds(**vocabulary.special_ids),
+        sentence_task=options.sentence_task,
+        masking=options.masking,
+        max_seq_length=options.max_seq_length,
+        max_predictions_per_seq=examples.prediction_width(options),
+        documents=documents,
+        examples=counts.examples,
+        dropped_short_examples=dropped,
+        tokens=counts.tokens,
+        masked_tokens=counts.masked,
+        examples_without_masks=counts.unmasked,
+        predictions_lost_to_cap=counts.capped,
+        sentence_labels={
             str(label): int(counts.sentence_labels[label + 1]) for label in (0, 1, -1)
         },
-        "unigram_entropy": unigram_entropy(pieces),
-        "top_piece": vocabulary.pieces[top] if predicted else "",
-        "top_piece_share": float(pieces[top]) / max(predicted, 1),
-        "files": files,
-    }
-
-
-def write(path: str, manifest: dict) -> None:
-    """Writes a manifest."""
-    with atomic_write(path) as handle:
-        json.dump(manifest, handle, indent=2, ensure_ascii=False, sort_keys=True)
-        handle.write("\n")
+        unigram_entropy=unigram_entropy(pieces),
+        top_piece=vocabulary.pieces[top] if predicted else "",
+        top_piece_share=float(pieces[top]) / max(predicted, 1),
+        files=files,
+        reserved_ids=sorted(
+            set(range(len(vocabulary.pieces))) - set(vocabulary.replacements.tolist())
+        ),
+    )
 
 
 def estimate_bytes(options: RecordOptions, count: int, pieces: int) -> int:
@@ -127,26 +117,26 @@ def log_examples(files: List[str], vocabulary: Vocabulary) -> None:
             logging.info("%s: %s", name, " ".join(str(value) for value in values))
 
 
-def log_summary(manifest: dict) -> None:
+def log_summary(manifest: Manifest) -> None:
     """Logs the totals of a finished build."""
-    logging.info("Wrote %d total instances", manifest["examples"])
-    if manifest["predictions_lost_to_cap"]:
-        lost, made = manifest["predictions_lost_to_cap"], manifest["masked_tokens"]
+    logging.info("Wrote %d total instances", manifest.examples)
+    if manifest.predictions_lost_to_cap:
+        lost, made = manifest.predictions_lost_to_cap, manifest.masked_tokens
         logging.warning(
             "The cap of %d predictions cost %d of %d predictions (%.1f%%).",
-            manifest["max_predictions_per_seq"],
+            manifest.max_predictions_per_seq,
             lost,
             lost + made,
             100.0 * lost / (lost + made),
         )
     logging.info(
         "%d documents, %d tokens, %d masked; unigram entropy %.3f nats, commonest piece %s %.1f%%",
-        manifest["documents"],
-        manifest["tokens"],
-        manifest["masked_tokens"],
-        manifest["unigram_entropy"],
-        manifest["top_piece"],
-        100 * manifest["top_piece_share"],
+        manifest.documents,
+        manifest.tokens,
+        manifest.masked_tokens,
+        manifest.unigram_entropy,
+        manifest.top_piece,
+        100 * manifest.top_piece_share,
     )
 
 

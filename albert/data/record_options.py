@@ -2,9 +2,10 @@
 
 import dataclasses
 import math
-from typing import Dict, List
+from typing import List
 
 from albert.system.errors import UsageError, check_between, check_one_of
+from albert.system.file_names import shard_names
 
 SENTENCE_TASKS = ("sop", "nsp", "none")
 MASKINGS = ("static", "dynamic")
@@ -18,7 +19,7 @@ class RecordOptions:
 
     Attributes:
       input_file: Globs or a comma list of UTF-8 text: a sentence a line, a blank line between
-        documents; .gz, .bz2 and .xz are read too.
+        documents; .gz, .bz2, .xz and .zst are read too.
       output_file: One name or a comma list; the examples are dealt out in turn.
       spm_model_file: The SentencePiece model.
       do_lower_case: Lower-case the text.
@@ -54,7 +55,7 @@ class RecordOptions:
     compression: str = "none"
     min_pieces: int = 4
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_one_of("sentence_task", self.sentence_task, SENTENCE_TASKS)
         check_one_of("masking", self.masking, MASKINGS)
         check_one_of("compression", self.compression, COMPRESSIONS)
@@ -92,14 +93,5 @@ class RecordOptions:
     @property
     def output_files(self) -> List[str]:
         """The files to write."""
-        if self.num_shards == 1:
-            return [name.strip() for name in self.output_file.split(",") if name.strip()]
-        shards = range(self.num_shards)
-        return [
-            "{}-{:05d}-of-{:05d}".format(self.output_file, shard, self.num_shards)
-            for shard in shards
-        ]
-
-    def as_dict(self) -> Dict[str, object]:
-        """All options by name, for the manifest."""
-        return dataclasses.asdict(self)
+        names = [name.strip() for name in self.output_file.split(",") if name.strip()]
+        return [shard for name in names for shard in shard_names(name, self.num_shards)]

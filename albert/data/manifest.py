@@ -1,0 +1,211 @@
+"""What the build of some records tells about them, in `NAME.manifest.json` beside them."""
+
+import dataclasses
+import json
+import os
+from typing import Any, Dict, List, Optional
+
+import numpy as np
+
+from albert.data.record_options import RecordOptions
+from albert.data.records import MANIFEST_SUFFIX, RecordError
+from albert.system.file_names import unsharded
+from albert.system.files import atomic_write
+
+VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class SpecialIds:
+    """Ids of the special pieces."""
+
+    cls: int
+    sep: int
+    mask: int
+    pad: int
+    unk: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFile:
+    """The SentencePiece model of a build: its name, its SHA-256 and the version that encoded.
+
+    Versions break ties between segmentations differently.
+    """
+
+    file: str
+    sha256: str
+    sentencepiece: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordFile:
+    """One of the files: its name without folder, its examples, its bytes and their CRC-32C."""
+
+    name: str
+    examples: int
+    bytes: int
+    crc32c: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """A finished build.
+
+    Attributes:
+      version: Of this format.
+      options: What the records were built from.
+      model: The SentencePiece model.
+      vocab_size: Its pieces.
+      special_ids: Ids of its special pieces.
+      sentence_task: As in the options.
+      masking: As in the options.
+      max_seq_length: As in the options; S of the batches.
+      max_predictions_per_seq: P of the batches.
+      documents: Documents of the text.
+      examples: Records.
+      dropped_short_examples: Examples of a single segment that were too short to keep.
+      tokens: Real tokens, special pieces included.
+      masked_tokens: Predictions.
+      examples_without_masks: Examples in which nothing could be masked.
+      predictions_lost_to_cap: Further predictions that only the cap forbade.
+      sentence_labels: Examples by label: "0", "1" and "-1".
+      unigram_entropy: Of the pieces to predict, in nats; see `unigram_entropy`.
+      top_piece: The commonest of them.
+      top_piece_share: Its share.
+      files: The record files.
+      reserved_ids: Pieces that never replace another at random.
+    """
+
+    version: int
+    options: RecordOptions
+    model: ModelFile
+    vocab_size: int
+    special_ids: SpecialIds
+    sentence_task: str
+    masking: str
+    max_seq_length: int
+    max_predictions_per_seq: int
+    documents: int
+    examples: int
+    dropped_short_examples: int
+    tokens: int
+    masked_tokens: int
+    examples_without_masks: int
+    predictions_lost_to_cap: int
+    sentence_labels: Dict[str, int]
+    unigram_entropy: float
+    top_piece: str
+    top_piece_share: float
+    files: List[RecordFile]
+    reserved_ids: List[int] = dataclasses.field(default_factory=list)
+
+
+def unigram_entropy(counts: np.ndarray) -> float:
+    """-sum p ln p in nats: the loss of a model that knows how frequent each piece is, no more."""
+    share = counts[counts > 0] / max(counts.sum(), 1)
+    return float(-(share * np.log(share)).sum())
+
+
+def manifest_path(output_file: str) -> str:
+    """Where the manifest of `--output_file` lies.
+
+    A comma list has one manifest, named after its first file; the shards of `name` share
+    `name.manifest.json`.
+
+    >>> manifest_path("data/train.tfrecord-00003-of-00008")
+    'data/train.tfrecord.manifest.json'
+    """
+    return unsharded(output_file.split(",")[0].strip()) + MANIFEST_SUFFIX
+
+
+def write_manifest(path: str, manifest: Manifest) -> None:
+    """Writes a manifest, whole or not at all."""
+    with atomic_write(path) as handle:
+        json.dump(
+            dataclasses.asdict(manifest), handle, indent=2, ensure_ascii=False, sort_keys=True
+        )
+        handle.write("\n")
+
+
+def read_manifest(record_file: str) -> Optional[Manifest]:
+    """The manifest that describes a record file, or None if none lies beside it.
+
+    It has the name of the file or, where several files share one, lists it.
+
+    Raises:
+      RecordError: It is damaged, or something else has its name.
+    """
+    beside = manifest_path(record_file)
+    if os.path.isfile(beside):
+        return _manifest(_json(beside), beside)
+    folder, own = os.path.split(record_file)
+    names = sorted(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else []
+    for name in names:
+        if name.endswith(MANIFEST_SUFFIX):
+            path = os.path.join(folder, name)
+            values = _json(path)
+            if _lists(values, own):
+                return _manifest(values, path)
+    return None
+
+
+def _json(path: str) -> Any:
+    try:
+        with open(path, encoding="utf-8") as handle:
+            return json.load(handle)
+    except (OSError, ValueError, RecursionError) as error:
+        raise _refused(path, error) from error
+
+
+def _lists(values: Any, name: str) -> bool:
+    """Whether a manifest, of whatever kind, is about a file."""
+    files = values.get("files") if isinstance(values, dict) else None
+    entries = files if isinstance(files, list) else []
+    return any(isinstance(entry, dict) and entry.get("name") == name for entry in entries)
+
+
+def _manifest(values: Any, path: str) -> Manifest:
+    try:
+        manifest = _typed(Manifest, values, "content")
+        if manifest.version != VERSION:
+            raise ValueError("its version is {}, not {}".format(manifest.version, VERSION))
+        return manifest
+    except ValueError as error:
+        raise _refused(path, error) from error
+
+
+def _typed(kind: Any, value: Any, name: str) -> Any:
+    """A JSON value as what a field of this name is declared to hold.
+
+    Raises:
+      ValueError: It does not fit, or a field that must be there is missing.
+    """
+    if hasattr(kind, "__dataclass_fields__"):
+        return kind(**_fields(kind, _typed(dict, value, name)))
+    plain = getattr(kind, "__origin__", kind)
+    fits = isinstance(value, (int, float) if plain is float else plain)
+    if not fits:
+        raise ValueError("its {} is {}".format(name, type(value).__name__))
+    if kind == plain:
+        return value
+    if plain is dict:
+        return {key: _typed(kind.__args__[1], item, name) for key, item in value.items()}
+    return [_typed(kind.__args__[0], item, name) for item in value]
+
+
+def _fields(kind: Any, values: Dict[str, Any]) -> Dict[str, Any]:
+    """The fields of a class; what it does not know is left out, as newer versions may add some."""
+    found = {}
+    for field in dataclasses.fields(kind):
+        if field.name in values:
+            found[field.name] = _typed(field.type, values[field.name], field.name)
+        elif field.default is field.default_factory:  # both MISSING
+            raise ValueError("it has no {}".format(field.name))
+    return found
+
+
+def _refused(path: str, error: Exception) -> RecordError:
+    return RecordError(
+        "{} is damaged, or no manifest of records: {}. Build the records again.".format(path, error)
+    )
