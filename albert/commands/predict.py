@@ -42,7 +42,7 @@ def define_flags() -> None:
 
 def main(positional: List[str]) -> int:
     """Predicts as the flags say."""
-    from albert.system.devices import choose_devices
+    from albert.system.devices import choose_device
 
     f = flags.FLAGS
     if not (f.output_dir or f.checkpoint):
@@ -51,7 +51,7 @@ def main(positional: List[str]) -> int:
             '--output_dir=pretraining_output "Saya makan [MASK] ."'
         )
     lines = _lines(positional)
-    predict = _predictor(choose_devices(f.use_gpu, 1, ["-m", "albert", "predict"])[0])
+    predict = _predictor(choose_device(f.use_gpu))
     for chunk in _chunks(lines):
         for answer in predict(chunk):
             print(json.dumps(answer, ensure_ascii=False), flush=False)

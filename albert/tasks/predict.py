@@ -57,7 +57,7 @@ class PretrainedModel:
                     "missing.".format(MASK, self._max_length - 2, text[:80], MASK)
                 )
         # The head scores as many places in every row as the row with most masks has.
-        most = max(map(len, places))
+        most = max(map(len, places), default=0)
         asked = np.zeros((len(rows), most), np.int32)
         for row, found in enumerate(places):
             asked[row, : len(found)] = found
