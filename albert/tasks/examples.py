@@ -9,7 +9,7 @@ from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, check_seed
 
 CONLLU_COLUMNS = {"upos": 3, "xpos": 4}
 _FORM = 1
@@ -165,8 +165,9 @@ def held_out(
     """Splits off a random share, at least one example: (the rest, the share).
 
     Raises:
-      UsageError: There is only one example.
+      UsageError: There is only one example, or the seed has more than 32 bits.
     """
+    check_seed(seed)
     if len(examples) < 2:
         raise UsageError(
             "One example cannot be split into training and evaluation; pass --eval_file."

@@ -14,6 +14,7 @@ from albert.data.batches import prefetch
 from albert.model.config import ModelConfig
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
+from albert.system.errors import check_seed
 from albert.tasks.batching import filled, shuffled_batches
 from albert.tasks.features import Features, make_batch
 from albert.tasks.model import fine_tuning, initial_weights
@@ -60,6 +61,9 @@ class FinetuneOptions:
     random_seed: int = 12345
     step: StepOptions = StepOptions()
     tqdm_off: bool = False
+
+    def __post_init__(self) -> None:
+        check_seed(self.random_seed)
 
 
 class Outcome(NamedTuple):

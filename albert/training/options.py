@@ -6,6 +6,7 @@ from typing import Optional
 from albert.model.config import ModelConfig
 from albert.optim.optimizers import OptimizerConfig
 from albert.optim.schedules import Schedule, polynomial_with_warmup
+from albert.system.errors import check_seed
 from albert.training.step import StepOptions
 
 
@@ -72,6 +73,9 @@ class TrainingOptions:
     step: StepOptions
     optimizer: OptimizerConfig
     model: ModelConfig
+
+    def __post_init__(self) -> None:
+        check_seed(self.random_seed)
 
     def schedule(self) -> Schedule:
         """The learning rate of this run."""
