@@ -133,12 +133,12 @@ def _saved_model(checkpoint, run: str) -> None:
 
 
 def _weights(checkpoint, run: str) -> None:
-    from albert.formats.published import copy_tokenizer, write_weights
+    from albert.formats.published import copy_tokenizer, write_published
     from albert.text.tokenization import write_text_options
 
     f = flags.FLAGS
     how = _tokenizer_if_any(run)
-    write_weights(f.export_dir, checkpoint.config, checkpoint.weights)
+    write_published(f.export_dir, checkpoint.config, checkpoint.weights)
     if how:
         name = os.path.splitext(os.path.basename(how.model_file))[0]
         copy_tokenizer(how.model_file, f.export_dir, name)

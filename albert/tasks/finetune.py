@@ -13,6 +13,7 @@ from albert.checkpoints.state import GLOBAL_STEP, create_state
 from albert.data.batches import prefetch
 from albert.model.config import ModelConfig
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
+from albert.optim.rates import finetuning_rate
 from albert.optim.schedules import polynomial_with_warmup
 from albert.system.errors import check_seed
 from albert.tasks.batching import filled, shuffled_batches
@@ -25,10 +26,6 @@ from albert.training.evaluation import Totals
 from albert.training.log.metrics import MetricsLog, draw_curves
 from albert.training.step import StepOptions, make_train_step
 
-# The field's 5e-5 for base (width 768, 12 layers) and 8e-4, the best of three for the tiny preset
-# (312, 4), lie on this power of the path through the network; see docs/transfer.md.
-_RATE, _PATH, _POWER, _HIGHEST_RATE = 5e-5, 768 * 12, 1.4, 1e-3
-
 _PANELS = (("loss", "loss (nats)"), ("accuracy", "accuracy"), ("macro_f1", "macro F1"))
 
 
@@ -40,7 +37,7 @@ class FinetuneOptions:
       train_batch_size: B, over all towers.
       num_train_epochs: Epochs at most.
       patience: Epochs without a better score after which the training ends.
-      learning_rate: Peak rate, or None for `suggested_rate`.
+      learning_rate: Peak rate, or None for `finetuning_rate`.
       warmup_proportion: Share of all updates in which the rate rises.
       dropout: Of hidden states, attention and the head's input.
       weight_decay: Decoupled decay of kernels.
@@ -82,12 +79,6 @@ class Outcome(NamedTuple):
     weights: Dict[str, np.ndarray]
 
 
-def suggested_rate(config: ModelConfig) -> float:
-    """The peak rate of AdamW for a pre-trained model of this size."""
-    path = config.hidden_size * config.num_hidden_layers
-    return min(_RATE * (_PATH / path) ** _POWER, _HIGHEST_RATE)
-
-
 def main_score(task: Task, scores: Mapping[str, float]) -> float:
     """What the best epoch has most of: macro F1 of texts, accuracy of tags."""
     return scores["accuracy" if task.tags_words else "macro_f1"]
@@ -125,7 +116,7 @@ def finetune(
     size = options.train_batch_size
     updates = -(-len(train) // size) * options.num_train_epochs
     values = initial_weights(config, task, pretrained, options.random_seed)
-    rate = options.learning_rate or suggested_rate(config)
+    rate = options.learning_rate or finetuning_rate(config)
     schedule = polynomial_with_warmup(rate, updates, int(options.warmup_proportion * updates))
     rule = OptimizerConfig(name="adamw", weight_decay=options.weight_decay, bias_correction=True)
     optimizer = make_optimizer(rule, schedule, values)

@@ -6,13 +6,12 @@ from typing import Dict, NamedTuple
 
 import numpy as np
 
-from albert.checkpoints.folder import CONFIG_FILE
+from albert.checkpoints.folder import CONFIG_FILE, write_config
 from albert.checkpoints.manager import latest_checkpoint, read_tensors
-from albert.checkpoints.state import GLOBAL_STEP
+from albert.checkpoints.restore import step_of, weights_from
 from albert.formats.published import copy_tokenizer
 from albert.model.config import ModelConfig
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write
 from albert.tasks.model import task_specs
 from albert.tasks.task import TASK_FILE, Task, read_task, write_task
 from albert.text.tokenization import Tokenization
@@ -42,8 +41,7 @@ def begin_folder(
     directory: str, config: ModelConfig, task: Task, tokenization: Tokenization
 ) -> None:
     """Writes all but weights and report."""
-    with atomic_write(os.path.join(directory, CONFIG_FILE)) as handle:
-        handle.write(config.to_json())
+    write_config(directory, config)
     write_task(directory, task)
     copy_tokenizer(tokenization.model_file, directory, _TOKENIZER)
 
@@ -63,20 +61,14 @@ def open_fine_tuned(directory: str) -> FineTuned:
         )
     config = ModelConfig.from_json_file(os.path.join(directory, CONFIG_FILE))
     tensors = read_tensors(prefix)
-    for name, spec in task_specs(config, task).items():
-        if name not in tensors or tensors[name].shape != spec.shape:
-            raise UsageError(
-                "{} does not fit config and labels of its folder: {} is {} there and should be "
-                "{}.".format(
-                    prefix,
-                    name,
-                    list(tensors[name].shape) if name in tensors else "missing",
-                    list(spec.shape),
-                )
-            )
-    weights = {name: tensors[name].astype(np.float32) for name in task_specs(config, task)}
+    weights = weights_from(
+        tensors,
+        task_specs(config, task),
+        prefix + " does not fit config and labels of its folder",
+        "Take the folder as `finetune` wrote it.",
+    )
     found = glob.glob(os.path.join(glob.escape(directory), _TOKENIZER + ".model"))
     if not found:
         raise UsageError("{} has no {}.model.".format(directory, _TOKENIZER))
     tokenization = Tokenization(found[0], task.lower_case, task.keep_accents, None)
-    return FineTuned(config, task, weights, int(tensors.get(GLOBAL_STEP, 0)), tokenization)
+    return FineTuned(config, task, weights, step_of(tensors), tokenization)

@@ -11,13 +11,13 @@ from absl import logging
 
 from albert.checkpoints.results import write_results
 from albert.model.config import ModelConfig
+from albert.optim.rates import finetuning_rate
 from albert.tasks.features import Features
 from albert.tasks.finetune import (
     FinetuneOptions,
     Outcome,
     finetune,
     main_score,
-    suggested_rate,
     with_dropout,
 )
 from albert.tasks.folder import begin_folder
@@ -78,7 +78,7 @@ def run_trials(
     Returns:
       The report, as written to `report.json`.
     """
-    rate = options.learning_rate or suggested_rate(start.config)
+    rate = options.learning_rate or finetuning_rate(start.config)
     settings = _settings(dataclasses.replace(options, learning_rate=rate), count)
     best, chosen = None, settings[0]
     for number, setting in enumerate(settings):

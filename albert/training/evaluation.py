@@ -176,7 +176,7 @@ def validate(config: ModelConfig, devices: Sequence[str]) -> Dict[str, float]:
     xla = choose_xla(FLAGS.xla, devices, FLAGS.precision)
     eval_step = make_eval_step(pretraining(config), weights, devices, FLAGS.precision, xla)
     results = evaluate(eval_step, prefetch(batches))
-    log_results(results, saved.global_step)
+    log_results(results, saved.step)
     if not FLAGS.no_save:
-        write_results(results, saved.global_step, directory)
+        write_results(results, saved.step, directory)
     return results
