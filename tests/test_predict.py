@@ -13,9 +13,10 @@ from albert.compat import tf
 from albert.model.albert import pretraining_output
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
+from albert.tasks.fine_tuned import TaskModel
 from albert.tasks.folder import FineTuned
 from albert.tasks.model import initial_weights
-from albert.tasks.predict import PretrainedModel, TaskModel
+from albert.tasks.pretrained import PretrainedModel
 from albert.tasks.task import KINDS, Task
 from albert.text.encoder import TextEncoder, padded, split_words
 from albert.text.tokenization import Tokenization
@@ -167,5 +168,5 @@ def test_no_texts_have_no_answers(tmp_path):
     assert pretrained.embed([], "mean") == [] and pretrained.embed([], "pooled") == []
     for kind in KINDS:
         task = Task(kind, ("a", "b"), 41, False, True)
-        tuned = FineTuned(config, task, initial_weights(config, task, weights, 0), 1, how)
+        tuned = FineTuned("", config, task, initial_weights(config, task, weights, 0), 1, how)
         assert TaskModel(tuned, "/device:CPU:0", 8).predict([]) == []

@@ -1,7 +1,7 @@
 """What a run folder tells about one of its checkpoints: config, weights, numbers, flags."""
 
 import os
-from typing import Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional
 
 import numpy as np
 from absl import logging
@@ -24,6 +24,7 @@ class Checkpoint(NamedTuple):
     """Weights with what they belong to.
 
     Attributes:
+      directory: The folder of the run.
       prefix: Path without ending.
       config: The model.
       weights: Every weight, float32, by name.
@@ -31,11 +32,26 @@ class Checkpoint(NamedTuple):
       results: The evaluation of this step; empty if there was none.
     """
 
+    directory: str
     prefix: str
     config: ModelConfig
     weights: Dict[str, np.ndarray]
     step: int
     results: Dict[str, float]
+
+
+def folder_of(run: Any) -> str:
+    """The folder of a run: a path as it is, or the `output_dir` of what has one.
+
+    Raises:
+      UsageError: It is neither, or a run that wrote nothing.
+    """
+    place = getattr(run, "output_dir", run)
+    if isinstance(place, (str, os.PathLike)):
+        return os.fspath(place)
+    raise UsageError(
+        "Pass the folder of a run, or a run that has one: output_dir. Received {!r}.".format(run)
+    )
 
 
 def write_config(directory: str, config: ModelConfig) -> None:
@@ -94,8 +110,8 @@ def open_checkpoint(
     """
     best = latest_checkpoint(os.path.join(directory, BEST_DIRECTORY)) if directory else None
     prefix = best if best and not name else find_checkpoint(name, directory)
-    directory = directory or os.path.dirname(prefix)
-    config_file = config_file or os.path.join(directory, CONFIG_FILE)
+    folder = directory or os.path.dirname(prefix)
+    config_file = config_file or os.path.join(folder, CONFIG_FILE)
     if not os.path.isfile(config_file):
         raise UsageError(
             "No {}. Pass the model's config with --albert_config_file.".format(config_file)
@@ -112,9 +128,9 @@ def open_checkpoint(
     )
     step = step_of(tensors)
     logging.info("Checkpoint = %s, step %d", prefix, step)
-    results = [read_results(folder) for folder in (os.path.dirname(prefix), directory)]
+    results = [read_results(place) for place in (os.path.dirname(prefix), folder)]
     of_this_step = [found for found in results if found.get("global_step") == step]
-    return Checkpoint(prefix, config, weights, step, (of_this_step or [{}])[0])
+    return Checkpoint(folder, prefix, config, weights, step, (of_this_step or [{}])[0])
 
 
 def read_flags(directory: str) -> Dict[str, str]:

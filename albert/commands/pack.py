@@ -44,9 +44,8 @@ def main(positional: List[str]) -> int:
             "`python -m albert export` makes of it.".format(f.output_dir)
         )
     checkpoint = open_checkpoint(f.output_dir, f.checkpoint, f.albert_config_file)
-    run_folder = f.output_dir or os.path.dirname(checkpoint.prefix)
-    tokenization = tokenization_of(run_folder)
-    pack(f.archive, checkpoint, tokenization, read_flags(run_folder))
+    run_folder = checkpoint.directory
+    pack(f.archive, checkpoint, tokenization_of(run_folder), read_flags(run_folder))
     if not checkpoint.results:
         logging.warning("There is no evaluation of step %d to pack", checkpoint.step)
     logging.info("Wrote %s, %s bytes", f.archive, "{:,}".format(os.path.getsize(f.archive)))

@@ -5,7 +5,7 @@ import csv
 import gzip
 import io
 import json
-from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple, Union
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -31,6 +31,21 @@ class Sentence(NamedTuple):
 
 
 Example = Union[Text, Sentence]
+
+
+def checked_texts(texts: Iterable[str]) -> List[str]:
+    """What a caller passes as texts, as a list.
+
+    Raises:
+      UsageError: It is one text alone, or not all of them are text.
+    """
+    if isinstance(texts, str):
+        raise UsageError("Pass a list of texts: [{!r}]. Received one text.".format(texts[:80]))
+    found = list(texts)
+    for text in found:
+        if not isinstance(text, str):
+            raise UsageError("Texts must be of type str. Received {!r}.".format(text))
+    return found
 
 
 def read_texts(path: str, text_column: str = "text", label_column: str = "label") -> List[Text]:

@@ -2,7 +2,7 @@
 
 import glob
 import os
-from typing import Dict, NamedTuple
+from typing import Any, Dict, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ class FineTuned(NamedTuple):
     """A fine-tuned model.
 
     Attributes:
+      directory: Its folder.
       config: Its sizes.
       task: Its labels.
       weights: By name, float32.
@@ -30,6 +31,7 @@ class FineTuned(NamedTuple):
       tokenization: How text becomes ids.
     """
 
+    directory: str
     config: ModelConfig
     task: Task
     weights: Dict[str, np.ndarray]
@@ -46,19 +48,54 @@ def begin_folder(
     copy_tokenizer(tokenization.model_file, directory, _TOKENIZER)
 
 
+def task_of(directory: str) -> Task:
+    """The task of a folder that `finetune` wrote.
+
+    Raises:
+      UsageError: It is none.
+    """
+    task = read_task(directory)
+    if task is None:
+        raise _not_fine_tuned(directory, TASK_FILE)
+    return task
+
+
+def _not_fine_tuned(directory: str, missing: str) -> UsageError:
+    return UsageError(
+        "{} has no {}. Give the --output_dir of `python -m albert finetune`.".format(
+            directory, missing
+        )
+    )
+
+
+def refuse_options_of_runs(directory: str, **options: Any) -> None:
+    """Refuses options that a fine-tuned model's folder has the answers to itself.
+
+    Args:
+      directory: The folder.
+      **options: Their values by name; None where they were not given.
+
+    Raises:
+      UsageError: One was given.
+    """
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise UsageError(
+            "{} is a fine-tuned model and has all in its folder; leave out --{}.".format(
+                directory, " and --".join(given)
+            )
+        )
+
+
 def open_fine_tuned(directory: str) -> FineTuned:
     """Reads a folder that `finetune` wrote.
 
     Raises:
       UsageError: It is none, or its parts do not fit each other.
     """
-    task, prefix = read_task(directory), latest_checkpoint(directory)
-    if task is None or prefix is None:
-        raise UsageError(
-            "{} has no {}. Give the --output_dir of `python -m albert finetune`.".format(
-                directory, TASK_FILE if task is None else "checkpoint"
-            )
-        )
+    task, prefix = task_of(directory), latest_checkpoint(directory)
+    if prefix is None:
+        raise _not_fine_tuned(directory, "checkpoint")
     config = ModelConfig.from_json_file(os.path.join(directory, CONFIG_FILE))
     tensors = read_tensors(prefix)
     weights = weights_from(
@@ -71,4 +108,4 @@ def open_fine_tuned(directory: str) -> FineTuned:
     if not found:
         raise UsageError("{} has no {}.model.".format(directory, _TOKENIZER))
     tokenization = Tokenization(found[0], task.lower_case, task.keep_accents, None)
-    return FineTuned(config, task, weights, step_of(tensors), tokenization)
+    return FineTuned(directory, config, task, weights, step_of(tensors), tokenization)
