@@ -19,7 +19,7 @@ from albert.checkpoints.manager import (
 )
 from albert.checkpoints.names import find_slot, is_slot, layout_of
 from albert.checkpoints.restore import (
-    compare,
+    differences,
     initialise_from,
     load_model,
     resume,
@@ -183,7 +183,7 @@ def test_initialising_loads_weights_and_reports_the_rest(small_config, tmp_path,
     tensors = dict(state.parameters, extra=tf.Variable(1.0))
     del tensors["cls/predictions/output_bias"]
     write_tensors(str(tmp_path / "model.ckpt-1"), tensors)
-    found = compare(small_config, read_tensors(str(tmp_path / "model.ckpt-1")))
+    found = differences(parameter_specs(small_config), read_tensors(str(tmp_path / "model.ckpt-1")))
     assert (found.missing, found.unused) == (["cls/predictions/output_bias"], ["extra"])
     loaded = initialise_from(small_config, other.parameters, str(tmp_path / "model.ckpt-1"))
     assert len(loaded) == len(other.parameters) - 1

@@ -170,7 +170,7 @@ def test_tokenizers_without_an_equal_are_refused(tmp_path):
 def test_a_folder_tells_its_own_numbers_and_refuses_a_foreign_tokenizer(tmp_path):
     config = ModelConfig.from_dict(dict(SIZES, layout="brightmart", vocab_size=PIECES))
     results = {"loss": 6.5, "masked_lm_accuracy": 0.1234, "global_step": 7.0}
-    checkpoint = Checkpoint("model.ckpt-7", config, initial_values(config, 0), 7, results)
+    checkpoint = Checkpoint("", "model.ckpt-7", config, initial_values(config, 0), 7, results)
     how = Tokenization(model(), TextOptions(True, False), manifest())
     write_folder(str(tmp_path), checkpoint, how, {"optimizer": "lamb"})
     card = (tmp_path / "README.md").read_text(encoding="utf-8")

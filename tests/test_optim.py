@@ -19,7 +19,7 @@ from albert.optim.optimizers import (
     make_optimizer,
     trust_ratios,
 )
-from albert.optim.rates import rate_warning, suggested_rate
+from albert.optim.rates import finetuning_rate, rate_warning, suggested_rate
 from albert.optim.schedules import polynomial_with_warmup
 from albert.system.errors import UsageError
 from albert.training.objective import loss_denominators, pretraining
@@ -272,6 +272,14 @@ def test_adamw_follows_width_depth_and_batch():
     large = dataclasses.replace(BASE, hidden_size=1024, num_attention_heads=16)
     assert suggested_rate("adamw", large, 256, 100000) < base
     assert suggested_rate("adamw", BASE, 64, 100000) == pytest.approx(base / 2)
+
+
+def test_the_rate_of_a_fine_tuning_falls_with_the_path_through_the_network():
+    tiny = ModelConfig(vocab_size=9, hidden_size=312, num_hidden_layers=4)
+    assert finetuning_rate(BASE) == 5e-5
+    assert finetuning_rate(tiny) == pytest.approx(8e-4, rel=0.03)
+    smallest = ModelConfig(vocab_size=9, hidden_size=12, num_hidden_layers=1)
+    assert finetuning_rate(smallest) == 1e-3
 
 
 def test_only_a_rate_far_from_the_suggested_one_is_warned_about():

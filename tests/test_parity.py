@@ -25,7 +25,7 @@ from albert.model.config import ModelConfig
 from albert.model.parameters import HEAD_BIAS, initial_values
 from albert.system.errors import UsageError
 from albert.tasks.examples import Sentence
-from albert.tasks.export import write_huggingface
+from albert.tasks.export_fine_tuned import write_huggingface
 from albert.tasks.features import features_of
 from albert.tasks.folder import FineTuned
 from albert.tasks.model import initial_weights, task_logits
@@ -164,7 +164,7 @@ def test_token_ids_are_equal_on_a_thousand_sentences(lower_case, keep_accents, t
 def test_a_whole_folder_fills_masks(tmp_path):
     config = ModelConfig.from_dict(dict(SIZES, layout="google", vocab_size=PIECES))
     weights = random_weights(config)
-    checkpoint = Checkpoint("model.ckpt-7", config, weights, 7, {"loss": 6.5})
+    checkpoint = Checkpoint("", "model.ckpt-7", config, weights, 7, {"loss": 6.5})
     write_folder(str(tmp_path), checkpoint, Tokenization(malay_model()), {})
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(tmp_path))
     loaded = transformers.AutoModelForMaskedLM.from_pretrained(str(tmp_path))
@@ -210,7 +210,7 @@ def tuned(kind, layout):
     task = Task(kind, ("satu", "dua", "tiga"), 30, False, True)
     weights = initial_weights(config, task, random_weights(config), seed=4)
     weights[HEAD_BIAS] = np.array([0.5, -0.5, 1.0], np.float32)
-    return FineTuned(config, task, weights, 5, Tokenization(malay_model()))
+    return FineTuned("", config, task, weights, 5, Tokenization(malay_model()))
 
 
 @pytest.mark.parametrize("layout", ["google", "brightmart"])
@@ -219,7 +219,7 @@ def tuned(kind, layout):
 )
 def test_fine_tuned_models_give_the_same_logits(kind, auto, layout, tmp_path):
     model = tuned(kind, layout)
-    write_huggingface(str(tmp_path), model, str(tmp_path))
+    write_huggingface(str(tmp_path), model)
     loaded, report = getattr(transformers, "AutoModelFor" + auto).from_pretrained(
         str(tmp_path), trust_remote_code=layout == "brightmart", output_loading_info=True
     )
@@ -239,7 +239,7 @@ def test_fine_tuned_models_give_the_same_logits(kind, auto, layout, tmp_path):
 
 def test_words_one_by_one_have_the_same_ids(tmp_path):
     model = tuned("tagging", "google")
-    write_huggingface(str(tmp_path), model, str(tmp_path))
+    write_huggingface(str(tmp_path), model)
     tokenizer = transformers.AutoTokenizer.from_pretrained(str(tmp_path))
     encoder = TextEncoder(model.tokenization, ModelConfig(vocab_size=PIECES))
     for line in sentences(200, seed=8):

@@ -1,6 +1,7 @@
 """Text in, answers out: the ids of the records, masked words, order, vectors."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -12,6 +13,11 @@ from albert.compat import tf
 from albert.model.albert import pretraining_output
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
+from albert.tasks.fine_tuned import TaskModel
+from albert.tasks.folder import FineTuned
+from albert.tasks.model import initial_weights
+from albert.tasks.pretrained import PretrainedModel
+from albert.tasks.task import KINDS, Task
 from albert.text.encoder import TextEncoder, padded_batch, split_words
 from albert.text.tokenization import TextOptions, Tokenization
 from albert.text.vocabulary import load
@@ -136,3 +142,31 @@ def test_mistakes_get_a_sentence(arguments, message, tmp_path, capsys):
     small_run(tmp_path / "run", "google")
     code, found, errors = predict(tmp_path, capsys, *arguments)
     assert code == 2 and not found and message in errors
+
+
+def test_a_machine_without_a_gpu_is_told_with_flags_that_the_command_has(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr("albert.system.devices.physical_gpus", lambda: [])
+    small_run(tmp_path / "run", "google")
+    assert albert("predict", "--help") == 0
+    known = set(re.findall(r"--(?:\[no\])?(\w+)", capsys.readouterr().out))
+    run = "--output_dir={}".format(tmp_path / "run")
+    assert albert("predict", run, "--task=embed", "--use_gpu=True", "saya") == 2
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if x.startswith("ERROR: ")]
+    assert "--use_gpu=False" in line
+    assert set(re.findall(r"--(\w+)", line)) <= known
+
+
+def test_no_texts_have_no_answers(tmp_path):
+    config = small_run(tmp_path / "run", "google")
+    how = Tokenization(model(), False, True, None)
+    weights = initial_values(config, 3)
+    pretrained = PretrainedModel(config, weights, how, "/device:CPU:0", 8, 41)
+    assert pretrained.fill_mask([], 5) == []
+    assert pretrained.sentence_order([]) == []
+    assert pretrained.embed([], "mean") == [] and pretrained.embed([], "pooled") == []
+    for kind in KINDS:
+        task = Task(kind, ("a", "b"), 41, False, True)
+        tuned = FineTuned("", config, task, initial_weights(config, task, weights, 0), 1, how)
+        assert TaskModel(tuned, "/device:CPU:0", 8).predict([]) == []

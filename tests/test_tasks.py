@@ -11,6 +11,7 @@ from conftest import SIZES
 from malay import PIECES, WORDS, model
 from test_import_export import albert, small_run
 
+from albert.checkpoints.manager import write_tensors
 from albert.checkpoints.state import create_state
 from albert.compat import tf
 from albert.model.config import ModelConfig
@@ -21,7 +22,7 @@ from albert.tasks.batching import each_row, shuffled_batches
 from albert.tasks.examples import Sentence, Text, held_out, labels_of, read_sentences, read_texts
 from albert.tasks.features import features_of, make_batch
 from albert.tasks.finetune import class_weights
-from albert.tasks.folder import open_fine_tuned
+from albert.tasks.folder import begin_folder, open_fine_tuned
 from albert.tasks.model import fine_tuning, initial_weights
 from albert.tasks.predictor import Predictor
 from albert.tasks.task import Task
@@ -447,6 +448,19 @@ def test_mistakes_get_a_sentence(arguments, message, capsys, tmp_path, monkeypat
     assert albert("finetune", "--use_gpu=False", *arguments) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_weights_of_other_labels_are_refused(tmp_path):
+    config = ModelConfig.from_dict(dict(SIZES, layout="google", vocab_size=PIECES))
+    task = Task("classification", ("a", "b", "c"), 16, False, True)
+    begin_folder(str(tmp_path), config, task, Tokenization(model(), False, True, None))
+    two_labels = initial_weights(config, task._replace(labels=("a", "b")), {}, 0)
+    write_tensors(str(tmp_path / "model.ckpt-3"), two_labels)
+    told = r"labels of its folder: 2 weights differ, first output_weights: \[2, 21\]"
+    with pytest.raises(UsageError, match=told):
+        open_fine_tuned(str(tmp_path))
+    write_tensors(str(tmp_path / "model.ckpt-3"), initial_weights(config, task, {}, 0))
+    assert open_fine_tuned(str(tmp_path)).weights["output_weights"].dtype == np.float32
 
 
 def test_words_of_the_test_corpus_are_known():

@@ -2,19 +2,19 @@
 
 import json
 import os
-from typing import Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional
 
 import numpy as np
 from absl import logging
 
 from albert.checkpoints.manager import latest_checkpoint, read_tensors
 from albert.checkpoints.names import check_layout
-from albert.checkpoints.restore import compare
+from albert.checkpoints.restore import step_of, weights_from
 from albert.checkpoints.results import read_results
-from albert.checkpoints.state import GLOBAL_STEP
 from albert.model.config import ModelConfig
 from albert.model.parameters import encoder_tree, parameter_specs, specs_of
 from albert.system.errors import UsageError
+from albert.system.files import atomic_write
 
 CONFIG_FILE = "albert_config.json"
 FLAGS_FILE = "flags.txt"
@@ -27,6 +27,7 @@ class Checkpoint(NamedTuple):
     """Weights with what they belong to.
 
     Attributes:
+      directory: The folder of the run.
       prefix: Path without ending.
       config: The model.
       weights: Every weight, float32, by name.
@@ -34,11 +35,32 @@ class Checkpoint(NamedTuple):
       results: The evaluation of this step; empty if there was none.
     """
 
+    directory: str
     prefix: str
     config: ModelConfig
     weights: Dict[str, np.ndarray]
     step: int
     results: Dict[str, float]
+
+
+def folder_of(run: Any) -> str:
+    """The folder of a run: a path as it is, or the `output_dir` of what has one.
+
+    Raises:
+      UsageError: It is neither, or a run that wrote nothing.
+    """
+    place = getattr(run, "output_dir", run)
+    if isinstance(place, (str, os.PathLike)):
+        return os.fspath(place)
+    raise UsageError(
+        "Pass the folder of a run, or a run that has one: output_dir. Received {!r}.".format(run)
+    )
+
+
+def write_config(directory: str, config: ModelConfig) -> None:
+    """Writes `albert_config.json`."""
+    with atomic_write(os.path.join(directory, CONFIG_FILE)) as handle:
+        handle.write(config.to_json())
 
 
 def find_checkpoint(name: Optional[str], directory: Optional[str]) -> str:
@@ -135,8 +157,8 @@ def open_checkpoint(
     """
     best = latest_checkpoint(os.path.join(directory, BEST_DIRECTORY)) if directory else None
     prefix = best if best and not name else find_checkpoint(name, directory)
-    directory = directory or os.path.dirname(prefix)
-    config_file = config_file or os.path.join(directory, CONFIG_FILE)
+    folder = directory or os.path.dirname(prefix)
+    config_file = config_file or os.path.join(folder, CONFIG_FILE)
     if not os.path.isfile(config_file):
         raise UsageError(
             "No {}. Pass the model's config with --albert_config_file.".format(config_file)
@@ -144,29 +166,18 @@ def open_checkpoint(
     config = ModelConfig.from_json_file(config_file)
     tensors = read_tensors(prefix)
     check_layout(config, tensors, prefix)
-    weights = _fitting(config, tensors, prefix, config_file, heads)
-    step = int(tensors.get(GLOBAL_STEP, 0))
+    weights = weights_from(
+        tensors,
+        parameter_specs(config) if heads else specs_of(encoder_tree(config)),
+        "Config {} does not fit checkpoint {}".format(config_file, prefix),
+        "Use the config it was trained with.",
+        exact=heads,
+    )
+    step = step_of(tensors)
     logging.debug("Checkpoint = %s, step %d", prefix, step)
-    results = [read_results(folder) for folder in (os.path.dirname(prefix), directory)]
+    results = [read_results(place) for place in (os.path.dirname(prefix), folder)]
     of_this_step = [found for found in results if found.get("global_step") == step]
-    return Checkpoint(prefix, config, weights, step, (of_this_step or [{}])[0])
-
-
-def _fitting(config, tensors, prefix: str, config_file: str, heads: bool) -> Dict[str, np.ndarray]:
-    found = compare(config, tensors)
-    differences = found.mismatched
-    differences += ["{}: only in the config".format(name) for name in found.missing]
-    differences += ["{}: only in the checkpoint".format(name) for name in found.unused]
-    specs = parameter_specs(config)
-    if not heads:
-        specs = specs_of(encoder_tree(config))
-        differences = [found for found in differences if found.split(":")[0] in specs]
-    if differences:
-        raise UsageError(
-            "Config {} does not fit checkpoint {}: {} weights differ, first {}. Use the config it "
-            "was trained with.".format(config_file, prefix, len(differences), differences[0])
-        )
-    return {name: tensors[name].astype(np.float32) for name in specs}
+    return Checkpoint(folder, prefix, config, weights, step, (of_this_step or [{}])[0])
 
 
 def read_flags(directory: str) -> Dict[str, str]:

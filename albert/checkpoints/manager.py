@@ -6,7 +6,7 @@ import glob
 import os
 import re
 import shutil
-from typing import Dict, Iterator, List, Mapping, Optional, Set
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set
 
 import numpy as np
 
@@ -119,6 +119,14 @@ def latest_checkpoint(directory: str) -> Optional[str]:
     return os.path.join(directory, PREFIX + str(steps[-1])) if steps else None
 
 
+def make_current(directory: str, name: str, kept: Sequence[str]) -> None:
+    """Writes the file `checkpoint`: which one is meant, and which there are, the newest last."""
+    lines = ['model_checkpoint_path: "{}"'.format(name)]
+    lines += ['all_model_checkpoint_paths: "{}"'.format(other) for other in kept]
+    with atomic_write(os.path.join(directory, _STATE_FILE)) as handle:
+        handle.write("\n".join(lines) + "\n")
+
+
 class CheckpointManager:
     """Saves the state of a run in `model.ckpt-N` files and keeps the newest few."""
 
@@ -135,17 +143,15 @@ class CheckpointManager:
         """Saves all variables as the current checkpoint and returns its prefix."""
         prefix = os.path.join(self._directory, PREFIX + str(step))
         write_tensors(prefix, variables)
-        self._make_current(step)
+        self._keep_newest(step)
         return prefix
 
-    def _make_current(self, step: int) -> None:
+    def _keep_newest(self, step: int) -> None:
         steps = [other for other in saved_steps(self._directory) if other <= step]
         # Checkpoints beyond the current step are of an abandoned continuation; they are kept.
         kept = steps[-self._keep :] if self._keep > 0 else steps
-        lines = ['model_checkpoint_path: "{}{}"'.format(PREFIX, step)]
-        lines += ['all_model_checkpoint_paths: "{}{}"'.format(PREFIX, other) for other in kept]
-        with atomic_write(os.path.join(self._directory, _STATE_FILE)) as handle:
-            handle.write("\n".join(lines) + "\n")
+        names = [PREFIX + str(other) for other in kept]
+        make_current(self._directory, PREFIX + str(step), names)
         for old in set(steps) - set(kept):
             pattern = os.path.join(glob.escape(self._directory), PREFIX + str(old) + ".*")
             for path in glob.glob(pattern):

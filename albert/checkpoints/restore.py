@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from typing import Dict, List, Mapping, NamedTuple, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
 
 import numpy as np
 from absl import logging
@@ -15,54 +15,91 @@ from albert.model.config import ModelConfig
 from albert.model.parameters import FINAL_NORM, parameter_specs
 from albert.system.errors import UsageError
 
+_ANOTHER = " is of another model"
+_OWN_CONFIG = "Use the config it was trained with, or another --output_dir."
 
-class Comparison(NamedTuple):
-    """How the weights of a checkpoint fit a model."""
+Specs = Mapping[str, Any]  # what has a shape, a `ParameterSpec` or a variable
+
+
+class Differences(NamedTuple):
+    """How the weights of a checkpoint differ from those of a model."""
 
     missing: List[str]  # the model's, not in the checkpoint
     unused: List[str]  # the checkpoint's, not in the model
     mismatched: List[str]  # "name: checkpoint shape, model shape"
 
 
-def compare(config: ModelConfig, tensors: Mapping[str, np.ndarray]) -> Comparison:
+def differences(specs: Specs, tensors: Mapping[str, np.ndarray]) -> Differences:
     """Compares a checkpoint's weights with a model's; slots and counters are left out."""
-    return _compare({name: spec.shape for name, spec in parameter_specs(config).items()}, tensors)
-
-
-def _compare(
-    shapes: Mapping[str, Tuple[int, ...]], tensors: Mapping[str, np.ndarray]
-) -> Comparison:
     counters = (GLOBAL_STEP, SKIPPED_STEPS, "loss_scale", "loss_scale_good_steps")
-    return Comparison(
-        [name for name in shapes if name not in tensors],
-        sorted(n for n in tensors if n not in shapes and n not in counters and not is_slot(n)),
+    return Differences(
+        [name for name in specs if name not in tensors],
+        sorted(n for n in tensors if n not in specs and n not in counters and not is_slot(n)),
         [
             "{}: {} in the checkpoint, {} in the config".format(
-                name, list(tensors[name].shape), list(shape)
+                name, list(tensors[name].shape), list(spec.shape)
             )
-            for name, shape in shapes.items()
-            if name in tensors and tuple(tensors[name].shape) != shape
+            for name, spec in specs.items()
+            if name in tensors and tuple(tensors[name].shape) != tuple(spec.shape)
         ],
     )
 
 
-class SavedModel(NamedTuple):
-    """What evaluation needs of a checkpoint."""
+def weights_from(
+    tensors: Mapping[str, np.ndarray], specs: Specs, wrong: str, fix: str, exact: bool = False
+) -> Dict[str, np.ndarray]:
+    """The weights of a model among the tensors of a checkpoint, float32.
 
-    weights: Dict[str, np.ndarray]  # float32
-    global_step: int  # 0 where the checkpoint does not say
+    Args:
+      tensors: What the checkpoint holds.
+      specs: The weights that are wanted.
+      wrong: How a message begins, "X does not fit Y".
+      fix: How it ends: a sentence.
+      exact: Whether the checkpoint may hold no other weights.
+
+    Raises:
+      UsageError: A weight is missing, has another shape or, with `exact`, is one too many.
+    """
+    found = differences(specs, tensors)
+    told = found.mismatched + ["{}: only in the config".format(name) for name in found.missing]
+    if exact:
+        told += ["{}: only in the checkpoint".format(name) for name in found.unused]
+    _refuse(told, wrong, fix)
+    return {name: tensors[name].astype(np.float32) for name in specs}
 
 
-def load_model(config: ModelConfig, prefix: str) -> SavedModel:
-    """All weights of a model and its step, for evaluation.
+def _refuse(told: Sequence[str], wrong: str, fix: str) -> None:
+    if told:
+        raise UsageError(
+            "{}: {} weights differ, first {}. {}".format(wrong, len(told), told[0], fix)
+        )
+
+
+def step_of(tensors: Mapping[str, np.ndarray]) -> int:
+    """The updates that made a checkpoint; 0 where it does not say."""
+    return int(tensors.get(GLOBAL_STEP, 0))
+
+
+class LoadedModel(NamedTuple):
+    """A checkpoint without its optimizer.
+
+    Attributes:
+      weights: Every weight, float32, by name.
+      step: Updates that made them.
+    """
+
+    weights: Dict[str, np.ndarray]
+    step: int
+
+
+def load_model(config: ModelConfig, prefix: str) -> LoadedModel:
+    """All weights of a model and its step.
 
     Raises:
       UsageError: The checkpoint is of another layout, or a weight is missing or has another shape.
     """
     tensors = read_tensors(prefix)
-    _check_complete(config, compare(config, tensors), tensors, prefix)
-    weights = {name: tensors[name].astype(np.float32) for name in parameter_specs(config)}
-    return SavedModel(weights, int(tensors.get(GLOBAL_STEP, 0)))
+    return LoadedModel(_weights_of_run(config, tensors, prefix), step_of(tensors))
 
 
 def resume(config: ModelConfig, state: TrainState, prefix: str) -> None:
@@ -72,10 +109,10 @@ def resume(config: ModelConfig, state: TrainState, prefix: str) -> None:
       UsageError: The checkpoint is of another model, or lacks the optimizer's slots.
     """
     tensors = read_tensors(prefix)
-    shapes = {name: tuple(value.shape.as_list()) for name, value in state.parameters.items()}
-    _check_complete(config, _compare(shapes, tensors), tensors, prefix)
-    for name, variable in state.parameters.items():
-        variable.assign(tensors[name])
+    check_layout(config, tensors, prefix)
+    weights = weights_from(tensors, state.parameters, prefix + _ANOTHER, _OWN_CONFIG)
+    for name, weight in weights.items():
+        state.parameters[name].assign(weight)
     for slot, variable in state.slots.items():
         found = find_slot(slot, tensors)
         if found is None:
@@ -86,7 +123,7 @@ def resume(config: ModelConfig, state: TrainState, prefix: str) -> None:
                 )
             )
         variable.assign(tensors[found])
-    state.global_step.assign(np.int64(tensors.get(GLOBAL_STEP, 0)))
+    state.global_step.assign(np.int64(step_of(tensors)))
     # Absent in checkpoints of the original systems.
     state.skipped_steps.assign(np.int64(tensors.get(SKIPPED_STEPS, 0)))
     for name, variable in state.loss_scale.items():
@@ -115,14 +152,14 @@ def initialise_from(
     """
     tensors = read_tensors(prefix)
     check_layout(config, tensors, prefix)
+    specs = parameter_specs(config)
     if from_group_0:
-        for name in parameter_specs(config):
+        for name in specs:
             source = re.sub(r"/group_\d+/", "/group_0/", name)
             if name not in tensors and source in tensors:
                 tensors[name] = tensors[source]
-    found = compare(config, tensors)
-    if found.mismatched:
-        raise UsageError(_mismatch(prefix, found))
+    found = differences(specs, tensors)
+    _refuse(found.mismatched, prefix + _ANOTHER, _OWN_CONFIG)
     loaded = [name for name in parameters if name in tensors]
     for name in loaded:
         parameters[name].assign(tensors[name])
@@ -145,25 +182,8 @@ def without_absent_final_norm(config: ModelConfig, prefix: str) -> ModelConfig:
     return dataclasses.replace(config, final_layer_norm=False)
 
 
-def _check_complete(
-    config: ModelConfig, found: Comparison, tensors: Mapping[str, np.ndarray], prefix: str
-) -> None:
+def _weights_of_run(
+    config: ModelConfig, tensors: Mapping[str, np.ndarray], prefix: str
+) -> Dict[str, np.ndarray]:
     check_layout(config, tensors, prefix)
-    if found.mismatched:
-        raise UsageError(_mismatch(prefix, found))
-    if found.missing:
-        raise UsageError(
-            "{} is of another model: it lacks {} of the config's weights, first {}. Use the "
-            "config it was trained with, or another --output_dir.".format(
-                prefix, len(found.missing), found.missing[0]
-            )
-        )
-
-
-def _mismatch(prefix: str, found: Comparison) -> str:
-    return (
-        "{} is of another model: {} weights have another shape, first {}. Use the config it was "
-        "trained with, or another --output_dir.".format(
-            prefix, len(found.mismatched), found.mismatched[0]
-        )
-    )
+    return weights_from(tensors, parameter_specs(config), prefix + _ANOTHER, _OWN_CONFIG)

@@ -59,18 +59,23 @@ def main(positional: List[str]) -> int:
 
 
 def _import(source: str) -> None:
-    from albert.checkpoints.manager import PREFIX, write_tensors
+    from albert.checkpoints.manager import PREFIX
     from albert.checkpoints.state import GLOBAL_STEP
     from albert.formats.huggingface.folder import is_folder, read_folder
-    from albert.formats.published import copy_tokenizer, find_prefix, finish_folder, read_original
+    from albert.formats.published import (
+        copy_tokenizer,
+        find_published,
+        read_published,
+        write_published,
+    )
     from albert.optim.transforms import FIRST_MOMENT
     from albert.system.files import ensure_new_directory
     from albert.text.tokenization import read_text_options, write_text_options
 
     f = flags.FLAGS
-    prefix = find_prefix(source)
+    prefix = find_published(source)
     if prefix:
-        found = read_original(prefix, f.albert_config_file, f.ln_type)
+        found = read_published(prefix, f.albert_config_file, f.ln_type)
         config, tensors, step, spm = found
         text = read_text_options(os.path.dirname(prefix))
     elif is_folder(source):
@@ -88,8 +93,8 @@ def _import(source: str) -> None:
         )
     ensure_new_directory(f.output_dir, "--output_dir")
     name = PREFIX + str(step)
-    write_tensors(os.path.join(f.output_dir, name), dict(tensors, **{GLOBAL_STEP: np.int64(step)}))
-    finish_folder(f.output_dir, config, name)
+    counted = dict(tensors, **{GLOBAL_STEP: np.int64(step)})
+    write_published(f.output_dir, config, counted, name)
     write_text_options(f.output_dir, text)
     if spm:
         copy_tokenizer(spm, f.output_dir, "tokenizer")

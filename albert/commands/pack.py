@@ -33,7 +33,7 @@ def main(positional: List[str]) -> int:
             "--output_dir=pretraining_output --archive=my-albert.tar.gz"
         )
     from albert.checkpoints.folder import open_checkpoint, read_flags
-    from albert.formats.release.pack import release_name, write_release
+    from albert.formats.release.pack import pack, release_name
     from albert.system.files import sha256_file
     from albert.tasks.task import read_task
 
@@ -44,9 +44,8 @@ def main(positional: List[str]) -> int:
             "`python -m albert export` makes of it.".format(f.output_dir)
         )
     checkpoint = open_checkpoint(f.output_dir, f.checkpoint, f.albert_config_file)
-    run_folder = f.output_dir or os.path.dirname(checkpoint.prefix)
-    tokenization = tokenization_of(run_folder)
-    write_release(f.archive, checkpoint, tokenization, read_flags(run_folder))
+    run_folder = checkpoint.directory
+    pack(f.archive, checkpoint, tokenization_of(run_folder), read_flags(run_folder))
     if not checkpoint.results:
         logging.warning("There is no evaluation of step %d to pack", checkpoint.step)
     logging.info("Wrote %s, %s bytes", f.archive, "{:,}".format(os.path.getsize(f.archive)))

@@ -3,13 +3,14 @@
 import json
 import os
 import sys
-from typing import Iterator, List, Sequence, Union
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple, Union
 
 from absl import flags
 
-from albert.commands.export import define_checkpoint_flags, refuse_flags_of_runs, tokenization_of
+from albert.commands.export import CHECKPOINT_FLAGS, checkpoint_flags, define_checkpoint_flags
 from albert.system import command_line
 from albert.system.errors import UsageError
+from albert.tasks import POOLINGS
 
 TASKS = ("fill-mask", "sentence-order", "embed", "classification", "tagging")
 USAGE = """Runs a model on text, a line each from --input_file, the arguments or stdin.
@@ -25,6 +26,7 @@ USAGE = """Runs a model on text, a line each from --input_file, the arguments or
 
 Each line of text gives one JSON object on stdout, in order.
 """
+_FLAGS_OF_RUNS = CHECKPOINT_FLAGS + ("max_seq_length", "top_k", "pooling")
 _CHUNK = 1024  # lines read before the first is answered
 
 
@@ -34,7 +36,7 @@ def define_flags() -> None:
     define_checkpoint_flags()
     flags.DEFINE_string("input_file", None, "Text, a line each; default: arguments or stdin.")
     flags.DEFINE_integer("top_k", 5, "fill-mask: pieces to name.", lower_bound=1)
-    flags.DEFINE_enum("pooling", "mean", ("mean", "pooled"), "embed: mean of tokens, or pooler.")
+    flags.DEFINE_enum("pooling", "mean", POOLINGS, "embed: mean of tokens, or pooler.")
     flags.DEFINE_integer("max_seq_length", 512, "Most pieces of a text.", lower_bound=8)
     flags.DEFINE_integer("batch_size", 32, "Texts computed together.", lower_bound=1)
     flags.DEFINE_bool("use_gpu", None, "A GPU or the CPU; default: a GPU where there is one.")
@@ -42,8 +44,6 @@ def define_flags() -> None:
 
 def main(positional: List[str]) -> int:
     """Predicts as the flags say."""
-    from albert.system.devices import choose_devices
-
     f = flags.FLAGS
     if not (f.output_dir or f.checkpoint):
         raise UsageError(
@@ -51,7 +51,7 @@ def main(positional: List[str]) -> int:
             '--output_dir=pretraining_output "Saya makan [MASK] ."'
         )
     lines = _lines(positional)
-    predict = _predictor(choose_devices(f.use_gpu, 1, ["-m", "albert", "predict"])[0])
+    predict = _predictor()
     for chunk in _chunks(lines):
         for answer in predict(chunk):
             print(json.dumps(answer, ensure_ascii=False), flush=False)
@@ -59,39 +59,60 @@ def main(positional: List[str]) -> int:
     return 0
 
 
-def _predictor(device: str):
-    from albert.checkpoints.folder import open_checkpoint
-    from albert.tasks.folder import open_fine_tuned
-    from albert.tasks.predict import PretrainedModel, TaskModel
+def _predictor() -> Callable[[List[str]], List[Dict[str, Any]]]:
+    from albert.tasks.load import load
+
+    f = flags.FLAGS
+    task = _task()
+    length = f.max_seq_length if flags.FLAGS["max_seq_length"].present else None
+    model: Any = load(
+        f.output_dir or None,
+        max_seq_length=length,
+        batch_size=f.batch_size,
+        use_gpu=f.use_gpu,
+        **checkpoint_flags(),
+    )
+    if task == "fill-mask":
+        return lambda chunk: model.fill_mask(chunk, f.top_k)
+    if task == "sentence-order":
+        return lambda chunk: model.sentence_order([_pair(line) for line in chunk])
+    if task == "embed":
+        return lambda chunk: model.embed(chunk, f.pooling)
+    return model.predict
+
+
+def _task() -> str:
+    """What to predict: --task, or what a fine-tuned model is for."""
+    from albert.tasks.folder import refuse_options_of_runs, task_of
     from albert.tasks.task import KINDS, read_task
 
     f = flags.FLAGS
-    task = read_task(f.output_dir) if f.output_dir else None
-    if task or f.task in KINDS:
-        if not f.output_dir:
-            raise UsageError("Pass the folder that finetune wrote: --output_dir=emotion.")
-        model = open_fine_tuned(f.output_dir)
-        refuse_flags_of_runs(f.output_dir, "max_seq_length", "top_k", "pooling")
-        if f.task not in (None, model.task.kind):
-            raise UsageError(
-                "{} is a model for {}; it cannot do --task={}.".format(
-                    f.output_dir, model.task.kind, f.task
-                )
+    if f.task in KINDS and not f.output_dir:
+        raise UsageError("Pass the folder that finetune wrote: --output_dir=emotion.")
+    fine_tuned = f.task in KINDS or (f.output_dir and read_task(f.output_dir))
+    if not fine_tuned:
+        if not f.task:
+            raise UsageError("Pass --task, one of: {}.".format(", ".join(TASKS[:3])))
+        return f.task
+    kind = task_of(f.output_dir).kind
+    given = {n: f[n].value for n in _FLAGS_OF_RUNS if flags.FLAGS[n].present}
+    refuse_options_of_runs(f.output_dir, **given)
+    if f.task not in (None, kind):
+        raise UsageError(
+            "{} is a model for {}; it cannot do --task={}.".format(f.output_dir, kind, f.task)
+        )
+    return kind
+
+
+def _pair(line: str) -> Tuple[str, str]:
+    parts = line.split("\t")
+    if len(parts) != 2 or not all(part.strip() for part in parts):
+        raise UsageError(
+            "Sentence order needs two texts with a tab between them. Received {!r}.".format(
+                line[:80]
             )
-        return TaskModel(model, device, f.batch_size).predict
-    if not f.task:
-        raise UsageError("Pass --task, one of: {}.".format(", ".join(TASKS[:3])))
-    found = open_checkpoint(f.output_dir, f.checkpoint, f.albert_config_file)
-    run = f.output_dir or os.path.dirname(found.prefix)
-    length = min(f.max_seq_length, found.config.max_position_embeddings)
-    model = PretrainedModel(
-        found.config, found.weights, tokenization_of(run), device, f.batch_size, length
-    )
-    return {
-        "fill-mask": lambda chunk: model.fill_mask(chunk, f.top_k),
-        "sentence-order": model.sentence_order,
-        "embed": lambda chunk: model.embed(chunk, f.pooling),
-    }[f.task]
+        )
+    return parts[0], parts[1]
 
 
 def _lines(positional: Sequence[str]) -> Iterator[str]:

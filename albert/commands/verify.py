@@ -27,16 +27,16 @@ def main(positional: List[str]) -> int:
     if not source:
         raise UsageError("Pass what to verify: python -m albert verify --archive=my-albert.tar.gz")
     from albert.formats.release.unpack import unpacked
-    from albert.formats.release.verify import verify_folder
+    from albert.formats.release.verify import verify
     from albert.system.fetch import is_url
 
     if is_url(source):
         raise UsageError("verify reads files; fetch {} with unpack first.".format(source))
     if os.path.isdir(source):
-        _print(verify_folder(source))
+        _print(verify(source))
     else:
         with unpacked(source, None, None, False) as folder:
-            _print(verify_folder(folder))
+            _print(verify(folder))
     return 0
 
 

@@ -3,29 +3,33 @@
 import glob
 import os
 import shutil
-from typing import Dict, List, NamedTuple, Optional
+from typing import Dict, List, Mapping, NamedTuple, Optional
 
 import numpy as np
 from absl import logging
 
-from albert.checkpoints.folder import CONFIG_FILE
-from albert.checkpoints.manager import latest_checkpoint, read_tensors, write_tensors
+from albert.checkpoints.folder import write_config
+from albert.checkpoints.manager import (
+    latest_checkpoint,
+    make_current,
+    read_tensors,
+    write_tensors,
+)
 from albert.checkpoints.names import check_layout, find_slot, layout_of
-from albert.checkpoints.restore import compare
-from albert.checkpoints.state import GLOBAL_STEP
+from albert.checkpoints.restore import differences, step_of, weights_from
 from albert.model.config import ModelConfig
 from albert.model.parameters import parameter_specs
 from albert.optim.transforms import FIRST_MOMENT, SECOND_MOMENT
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write, read_json_object
+from albert.system.files import read_json_object
 
 # As the published archives name it; a run's own are model.ckpt-STEP.
-WEIGHTS_PREFIX = "model.ckpt-best"
+PUBLISHED_PREFIX = "model.ckpt-best"
 _CONFIG_NAMES = ("albert_config.json", "config.json", "bert_config.json")
 _CONFIG_PATTERNS = ("albert_config_*.json", "bert_config_*.json", "*_[cC][oO][nN][fF][iI][gG].json")
 
 
-class Original(NamedTuple):
+class Published(NamedTuple):
     """What such a folder holds.
 
     Attributes:
@@ -41,7 +45,7 @@ class Original(NamedTuple):
     spm_model_file: Optional[str]
 
 
-def find_prefix(source: str) -> Optional[str]:
+def find_published(source: str) -> Optional[str]:
     """The checkpoint meant by a prefix or a folder, also one folder below; None if there is none.
 
     Raises:
@@ -67,11 +71,11 @@ def find_prefix(source: str) -> Optional[str]:
     return (best or found or [None])[0]
 
 
-def read_original(prefix: str, config_file: Optional[str], ln_type: Optional[str]) -> Original:
+def read_published(prefix: str, config_file: Optional[str], ln_type: Optional[str]) -> Published:
     """Reads a checkpoint of the original systems and what lies beside it.
 
     Args:
-      prefix: As `find_prefix` returns.
+      prefix: As `find_published` returns.
       config_file: None to look for it beside the checkpoint, under any of its names.
       ln_type: brightmart: overrides the config's; nothing in a checkpoint tells it.
 
@@ -82,37 +86,30 @@ def read_original(prefix: str, config_file: Optional[str], ln_type: Optional[str
     tensors = read_tensors(prefix)
     config = _read_config(config_file or _find_config(folder), layout_of(tensors), ln_type)
     check_layout(config, tensors, prefix)
-    found = compare(config, tensors)
-    if found.mismatched or found.missing:
-        raise UsageError(
-            "{} does not fit its config: {} weights differ, first {}. Pass the right one with "
-            "--albert_config_file.".format(
-                prefix,
-                len(found.mismatched) + len(found.missing),
-                (found.mismatched + found.missing)[0],
-            )
-        )
-    for name in found.unused:
+    specs = parameter_specs(config)
+    kept = weights_from(
+        tensors,
+        specs,
+        prefix + " does not fit its config",
+        "Pass the right one with --albert_config_file.",
+    )
+    for name in differences(specs, tensors).unused:
         logging.warning("  unused from the checkpoint: %s", name)
-    kept = {name: tensors[name].astype(np.float32) for name in parameter_specs(config)}
     kept.update(_slots(tensors, list(kept)))
     spm = sorted(glob.glob(os.path.join(glob.escape(folder), "*.model")))
-    return Original(config, kept, int(tensors.get(GLOBAL_STEP, 0)), spm[0] if spm else None)
+    return Published(config, kept, step_of(tensors), spm[0] if spm else None)
 
 
-def write_weights(directory: str, config: ModelConfig, weights: Dict[str, np.ndarray]) -> None:
-    """Writes a checkpoint of weights alone and the config, as the published archives hold them."""
-    write_tensors(os.path.join(directory, WEIGHTS_PREFIX), weights)
-    finish_folder(directory, config, WEIGHTS_PREFIX)
-
-
-def finish_folder(directory: str, config: ModelConfig, name: str) -> None:
-    """Writes the config, and `name` as the current checkpoint of a folder."""
-    with atomic_write(os.path.join(directory, CONFIG_FILE)) as handle:
-        handle.write(config.to_json())
-    with atomic_write(os.path.join(directory, "checkpoint")) as handle:
-        line = 'model_checkpoint_path: "{0}"\nall_model_checkpoint_paths: "{0}"\n'
-        handle.write(line.format(name))
+def write_published(
+    directory: str,
+    config: ModelConfig,
+    tensors: Mapping[str, np.ndarray],
+    name: str = PUBLISHED_PREFIX,
+) -> None:
+    """Writes a checkpoint, by default as the published archives name it, and the config."""
+    write_tensors(os.path.join(directory, name), tensors)
+    write_config(directory, config)
+    make_current(directory, name, [name])
 
 
 def copy_tokenizer(model_file: str, directory: str, name: str) -> None:

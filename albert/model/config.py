@@ -12,7 +12,7 @@ from albert.system.shipped import find_config
 LAYOUTS = ("google", "brightmart")
 NORM_PLACEMENTS = ("preln", "postln")
 SHARED_TYPES = ("all", "attention", "ffn", "none")
-ACTIVATIONS = ("gelu", "relu", "tanh", "linear")
+ACTIVATION_NAMES = ("gelu", "relu", "tanh", "linear")
 # What makes a model large or small.
 SIZE_FIELDS = (
     "vocab_size",
@@ -208,7 +208,7 @@ def _check_values(config: ModelConfig) -> None:
         ("layout", LAYOUTS),
         ("ln_type", NORM_PLACEMENTS),
         ("shared_type", SHARED_TYPES),
-        ("hidden_act", ACTIVATIONS),
+        ("hidden_act", ACTIVATION_NAMES),
     )
     for key, known in choices:
         if getattr(config, key) not in known:

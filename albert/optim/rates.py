@@ -17,6 +17,10 @@ _LAMB_HIGHEST = 5e-3
 # with the path through the network, which agrees with the field's 1e-4 for base at batch 256.
 _ADAMW_RATE, _ADAMW_BATCH, _ADAMW_PATH = 2e-3, 64, 128 * 4
 _ADAMW_HIGHEST = 2e-3
+# AdamW on a pre-trained model: the field's 5e-5 for base (width 768, 12 layers) and 8e-4, the best
+# of three for the tiny preset (312, 4), lie on this power of the path; see docs/transfer.md.
+_FINETUNING_RATE, _FINETUNING_PATH, _FINETUNING_POWER = 5e-5, 768 * 12, 1.4
+_FINETUNING_HIGHEST = 1e-3
 
 # Outside of this share of the suggested rate runs are known to stay on the plateau or to diverge.
 _LOWEST_SHARE, _HIGHEST_SHARE = 0.25, 4.0
@@ -40,9 +44,18 @@ def suggested_rate(
         rate = _LAMB_RATE * math.sqrt(batch_size / _LAMB_BATCH)
         # A linear decay to 0 adds up to half of rate x updates.
         return max(rate, min(_LAMB_HIGHEST, 2.0 * _LAMB_TRAVEL / num_train_steps))
-    path = config.hidden_size * config.num_hidden_layers
-    rate = _ADAMW_RATE * math.sqrt(batch_size / _ADAMW_BATCH) * _ADAMW_PATH / path
+    rate = _ADAMW_RATE * math.sqrt(batch_size / _ADAMW_BATCH) * _ADAMW_PATH / _path(config)
     return min(rate, _ADAMW_HIGHEST)
+
+
+def finetuning_rate(config: ModelConfig) -> float:
+    """The peak rate of AdamW for the fine-tuning of a pre-trained model of this size."""
+    rate = _FINETUNING_RATE * (_FINETUNING_PATH / _path(config)) ** _FINETUNING_POWER
+    return min(rate, _FINETUNING_HIGHEST)
+
+
+def _path(config: ModelConfig) -> int:
+    return config.hidden_size * config.num_hidden_layers
 
 
 def rate_warning(learning_rate: float, suggested: float) -> Optional[str]:

@@ -64,6 +64,23 @@ def choose_devices(
     return devices
 
 
+def choose_device(use_gpu: Optional[bool]) -> str:
+    """The device of what needs one alone.
+
+    Args:
+      use_gpu: True, False, or None for a GPU where there is one.
+
+    Raises:
+      UsageError: A GPU was asked for, and there is none.
+    """
+    if use_gpu and not physical_gpus():
+        raise UsageError(
+            "--use_gpu=True asks for a GPU, but {} found none. To use the CPU: "
+            "--use_gpu=False.".format(runtime_name())
+        )
+    return choose_devices(use_gpu, 1, ())[0]
+
+
 def cpu_towers(batch_sizes: Sequence[int]) -> int:
     """Towers to run on the CPU: one a core, as far as every batch divides into rows enough.
 

@@ -42,6 +42,17 @@ def check_between(name: str, value: float, low: float, high: float) -> None:
         )
 
 
+def check_at_least(name: str, value: float, low: float) -> None:
+    """Raises a UsageError unless a flag is a number from `low` on."""
+    if not value >= low:
+        raise UsageError("--{} must be at least {}. Received {}.".format(name, low, value))
+
+
+def check_seed(seed: int) -> None:
+    """Raises a UsageError unless `--random_seed` is one that every generator takes: 32 bits."""
+    check_between("random_seed", seed, 0, 2**32 - 1)
+
+
 _FULL = "The disk is full ({}). Free some space and run the same command again."
 _FORBIDDEN = "Not allowed: {}. Choose a place you may read and write."
 # What the disk says that is no fault of the program.

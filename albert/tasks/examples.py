@@ -5,12 +5,12 @@ import csv
 import gzip
 import io
 import json
-from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple, Union
+from typing import Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
 from albert.system.compression import DAMAGED
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, check_seed
 
 CONLLU_COLUMNS = {"upos": 3, "xpos": 4}
 _FORM = 1
@@ -32,6 +32,21 @@ class Sentence(NamedTuple):
 
 
 Example = Union[Text, Sentence]
+
+
+def checked_texts(texts: Iterable[str]) -> List[str]:
+    """What a caller passes as texts, as a list.
+
+    Raises:
+      UsageError: It is one text alone, or not all of them are text.
+    """
+    if isinstance(texts, str):
+        raise UsageError("Pass a list of texts: [{!r}]. Received one text.".format(texts[:80]))
+    found = list(texts)
+    for text in found:
+        if not isinstance(text, str):
+            raise UsageError("Texts must be of type str. Received {!r}.".format(text))
+    return found
 
 
 def read_texts(path: str, text_column: str = "text", label_column: str = "label") -> List[Text]:
@@ -166,8 +181,9 @@ def held_out(
     """Splits off a random share, at least one example: (the rest, the share).
 
     Raises:
-      UsageError: There is only one example.
+      UsageError: There is only one example, or the seed has more than 32 bits.
     """
+    check_seed(seed)
     if len(examples) < 2:
         raise UsageError(
             "One example cannot be split into training and evaluation; pass --eval_file."

@@ -1,98 +1,123 @@
-"""Fine-tuned models in the formats of others: folders for transformers, SavedModels."""
+"""Runs and fine-tuned models in the formats of others: `albert.export`."""
 
 import os
-from typing import Mapping
+from typing import Any, Optional, Union
 
-from albert.checkpoints.results import read_results
-from albert.compat import tf
-from albert.formats.huggingface import config as config_json
-from albert.formats.huggingface import names, spiece
-from albert.formats.huggingface.folder import SPIECE_FILE, write_model, write_tokenizer
-from albert.formats.saved_model import IDS, Signature, write_saved_model
-from albert.system.files import atomic_write
-from albert.tasks.folder import FineTuned
-from albert.tasks.model import task_logits
-from albert.tasks.scores import REPORT_FILE
-from albert.tasks.task import TASK_FILE
+from absl import logging
 
-# What transformers calls the tasks: the end of a class's name, and the pipeline.
-_CLASSES = {"classification": "SequenceClassification", "tagging": "TokenClassification"}
-_PIPELINES = {"classification": "text-classification", "tagging": "token-classification"}
-_CARD = """---
-library_name: transformers
-pipeline_tag: {pipeline}
-tags:
-- albert
----
-
-# ALBERT for {kind}
-
-Fine-tuned for {step:,} updates. Labels: {labels}.
-
-```python
-from transformers import AutoModelFor{task_class}, AutoTokenizer
-
-tokenizer = AutoTokenizer.from_pretrained("{folder}")
-model = AutoModelFor{task_class}.from_pretrained("{folder}"{remote})
-```
-"""
+from albert.checkpoints.folder import Checkpoint, folder_of, open_checkpoint, read_flags
+from albert.checkpoints.tokenizer import find_tokenization
+from albert.formats import FORMATS
+from albert.formats.huggingface.folder import SPIECE_FILE, write_folder
+from albert.formats.published import copy_tokenizer, write_published
+from albert.formats.saved_model import write_pretraining_model
+from albert.system.errors import UsageError, check_one_of
+from albert.system.files import ensure_new_directory
+from albert.tasks.export_fine_tuned import write_huggingface, write_served
+from albert.tasks.folder import open_fine_tuned, refuse_options_of_runs
+from albert.tasks.task import read_task
+from albert.text.tokenization import Tokenization, write_text_options
 
 
-def write_huggingface(directory: str, model: FineTuned, source: str) -> None:
-    """Writes a folder that transformers' class for the task loads.
+def export(
+    folder: Any,
+    export_dir: Union[str, "os.PathLike[str]"],
+    *,
+    format: str = "hf",
+    checkpoint: Optional[str] = None,
+    albert_config_file: Optional[str] = None,
+    spm_model_file: Optional[str] = None,
+    do_lower_case: Optional[bool] = None,
+    keep_accents: Optional[bool] = None,
+) -> str:
+    """Writes a pre-trained or a fine-tuned model in a format that others read.
 
     Args:
-      directory: An existing folder.
-      model: What to write.
-      source: The folder `finetune` wrote, for its scores.
+      folder: Of a run or of a fine-tuned model: its path, or what `pretrain` or `finetune`
+        returned. None with a `checkpoint` for the folder that is in.
+      export_dir: Where to write; a new or empty folder.
+      format: "hf", a folder for transformers; "savedmodel", functions for plain TensorFlow; "tf1",
+        the weights of a run under the original names, as the published archives hold them.
+      checkpoint: Which one of a run; the best if None, or the latest where none was kept as the
+        best.
+      albert_config_file: Config of the model; the run's own if None.
+      spm_model_file: Tokenizer; that of the run's records if None.
+      do_lower_case: Whether text is to be lower-cased; as in the run's records if None.
+      keep_accents: Whether text keeps its combining marks; likewise.
+
+    Returns:
+      Path of the folder written.
 
     Raises:
-      UsageError: transformers has no equal of the model or its tokenizer.
+      UsageError: Something is missing or does not fit, or the format has no equal of the model.
+
+    Example:
+      >>> import albert, os
+      >>> "model.safetensors" in os.listdir(albert.export("run", "for-transformers"))
+      True
+      >>> "saved_model.pb" in os.listdir(albert.export("emotion", "served", format="savedmodel"))
+      True
     """
-    config, task = model.config, model.task
-    pieces = spiece.read(model.tokenization.model_file)
-    values = config_json.to_huggingface(config, pieces.special_ids, _CLASSES[task.kind])
-    values["id2label"] = {str(number): label for number, label in enumerate(task.labels)}
-    values["label2id"] = {label: number for number, label in enumerate(task.labels)}
-    values["classifier_dropout_prob"] = config.hidden_dropout_prob
-    write_model(directory, values, names.to_huggingface(config, model.weights))
-    write_tokenizer(directory, pieces, model.tokenization, task.max_seq_length)
-    name = os.path.basename(os.path.abspath(directory))
-    with atomic_write(os.path.join(directory, "README.md")) as handle:
-        handle.write(_card(model, read_results(source), name))
+    check_one_of("format", format, FORMATS)
+    target = os.fspath(export_dir)
+    directory = None if folder is None else folder_of(folder)
+    if directory is not None and read_task(directory):
+        refuse_options_of_runs(
+            directory,
+            checkpoint=checkpoint,
+            albert_config_file=albert_config_file,
+            spm_model_file=spm_model_file,
+            do_lower_case=do_lower_case,
+            keep_accents=keep_accents,
+        )
+        _export_fine_tuned(directory, target, format)
+    else:
+        found = open_checkpoint(directory, checkpoint, albert_config_file)
+        asked = (found.directory, spm_model_file, do_lower_case, keep_accents)
+        if format == "hf":
+            how = find_tokenization(*asked)
+            ensure_new_directory(target, "--export_dir")
+            write_folder(target, found, how, read_flags(found.directory))
+        else:
+            _export_weights(found, _tokenization_if_any(*asked), target, format)
+    logging.info("Wrote %s: %s", target, ", ".join(sorted(os.listdir(target))))
+    return target
 
 
-def _card(model: FineTuned, results: Mapping[str, float], folder: str) -> str:
-    remote = model.config.layout == "brightmart"
-    text = _CARD.format(
-        pipeline=_PIPELINES[model.task.kind],
-        kind=model.task.kind,
-        step=model.step,
-        labels=", ".join(model.task.labels),
-        task_class=_CLASSES[model.task.kind],
-        folder=folder,
-        remote=", trust_remote_code=True" if remote else "",
-    )
-    shown = {name: value for name, value in results.items() if name != "global_step"}
-    lines = ["| {} | {:.4f} |".format(name, value) for name, value in shown.items()]
-    return text + "\n| | |\n|---|---|\n" + "\n".join(lines) + "\n"
+def _export_fine_tuned(directory: str, export_dir: str, format: str) -> None:
+    if format == "tf1":
+        raise UsageError(
+            "{} is a fine-tuned model, and its checkpoint holds bare weights already. Export it "
+            "with --format=hf or --format=savedmodel.".format(directory)
+        )
+    model = open_fine_tuned(directory)
+    ensure_new_directory(export_dir, "--export_dir")
+    (write_huggingface if format == "hf" else write_served)(export_dir, model)
 
 
-def write_served(directory: str, model: FineTuned, source: str) -> None:
-    """Writes a SavedModel with one signature, `classify` or `tag`.
+def _tokenization_if_any(
+    directory: str, spm_model_file: Optional[str], *how: Optional[bool]
+) -> Optional[Tokenization]:
+    """The tokenization; weights are of use without one."""
+    try:
+        return find_tokenization(directory, spm_model_file, *how)
+    except UsageError as error:
+        if spm_model_file:
+            raise
+        logging.warning("Exported without a tokenizer. %s", error)
+        return None
 
-    It takes input_ids, input_mask and segment_ids, [B, S], and returns logits and probabilities,
-    [B, labels] of texts and [B, S, labels] of words; labels and tokenizer lie in `assets.extra`.
-    """
 
-    def predict(weights, inputs):
-        logits = task_logits(model.config, model.task, weights, inputs)
-        return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
-
-    name = "tag" if model.task.tags_words else "classify"
-    extra = {
-        SPIECE_FILE: model.tokenization.model_file,
-        TASK_FILE: os.path.join(source, TASK_FILE),
-        REPORT_FILE: os.path.join(source, REPORT_FILE),
-    }
-    write_saved_model(directory, model.weights, {name: Signature(predict, IDS)}, extra)
+def _export_weights(
+    found: Checkpoint, how: Optional[Tokenization], export_dir: str, format: str
+) -> None:
+    ensure_new_directory(export_dir, "--export_dir")
+    if format == "savedmodel":
+        extra = {SPIECE_FILE: how.model_file} if how else {}
+        write_pretraining_model(export_dir, found.config, found.weights, extra)
+        return
+    write_published(export_dir, found.config, found.weights)
+    if how:
+        name = os.path.splitext(os.path.basename(how.model_file))[0]
+        copy_tokenizer(how.model_file, export_dir, name)
+        write_text_options(export_dir, how.text)

@@ -16,6 +16,7 @@ from albert.checkpoints.state import GLOBAL_STEP
 from albert.data.dataset import Batch
 from albert.model.config import ModelConfig
 from albert.optim.optimizers import OptimizerConfig
+from albert.optim.rates import finetuning_rate
 from albert.optim.schedules import ScheduleOptions
 from albert.system.devices import choose_xla
 from albert.system.errors import (
@@ -23,6 +24,7 @@ from albert.system.errors import (
     check_between,
     check_not_negative,
     check_one_of,
+    check_seed,
 )
 from albert.system.options import fields_of, options_of
 from albert.tasks.batching import filled, shuffled_batches
@@ -40,10 +42,6 @@ from albert.training.rollback import Rollbacks
 from albert.training.signals import Interrupted
 from albert.training.step import FLAGS_OF_STEP, StepOptions
 
-# The field's 5e-5 for base (width 768, 12 layers) and 8e-4, the best of three for the tiny preset
-# (312, 4), lie on this power of the path through the network; see docs/transfer.md.
-_RATE, _PATH, _POWER, _HIGHEST_RATE = 5e-5, 768 * 12, 1.4, 1e-3
-
 _PANELS = (("loss", "loss (nats)"), ("accuracy", "accuracy"), ("macro_f1", "macro F1"))
 CLASS_WEIGHTS = ("none", "balanced")
 
@@ -56,7 +54,7 @@ class FinetuneOptions:
       train_batch_size: B, over all towers.
       num_train_epochs: Epochs at most.
       patience: Epochs without a better score after which the training ends.
-      learning_rate: Peak rate, or None for `suggested_rate`.
+      learning_rate: Peak rate, or None for `finetuning_rate`.
       warmup_proportion: Share of all updates in which the rate rises.
       dropout: Of hidden states, attention and the head's input.
       weight_decay: Decoupled decay of kernels.
@@ -92,8 +90,9 @@ class FinetuneOptions:
     def __post_init__(self) -> None:
         for name in ("train_batch_size", "num_train_epochs", "patience", "memory_limit_gb"):
             check_above_0(name, getattr(self, name))
-        for name in ("weight_decay", "max_rollbacks", "random_seed", "learning_rate"):
+        for name in ("weight_decay", "max_rollbacks", "learning_rate"):
             check_not_negative(name, getattr(self, name))
+        check_seed(self.random_seed)
         check_one_of("class_weights", self.class_weights, CLASS_WEIGHTS)
         check_between("dropout", self.dropout, 0.0, 0.9)
         check_between("warmup_proportion", self.warmup_proportion, 0.0, 1.0)
@@ -139,12 +138,6 @@ class Outcome(NamedTuple):
     scores: Dict[str, float]
 
 
-def suggested_rate(config: ModelConfig) -> float:
-    """The peak rate of AdamW for a pre-trained model of this size."""
-    path = config.hidden_size * config.num_hidden_layers
-    return min(_RATE * (_PATH / path) ** _POWER, _HIGHEST_RATE)
-
-
 def main_score(task: Task, scores: Mapping[str, float]) -> float:
     """What the best epoch has most of: macro F1 of texts, accuracy of tags."""
     return scores["accuracy" if task.tags_words else "macro_f1"]
@@ -185,7 +178,7 @@ def finetune_rows(
     size = options.train_batch_size
     epochs = _Epochs(task, rows.train, size, options.random_seed)
     updates = epochs.length * options.num_train_epochs
-    rate = options.learning_rate or suggested_rate(config)
+    rate = options.learning_rate or finetuning_rate(config)
     check_memory(
         Work(config, options.step, size, epochs.longest()),
         machine_of(devices, options.memory_limit_gb),

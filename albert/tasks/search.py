@@ -19,6 +19,7 @@ from albert.checkpoints.manager import PREFIX, read_tensors
 from albert.checkpoints.results import write_results
 from albert.checkpoints.state import GLOBAL_STEP
 from albert.model.config import ModelConfig
+from albert.optim.rates import finetuning_rate
 from albert.system import console
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write, check_holds_nothing, ensure_writable_directory, held
@@ -28,7 +29,6 @@ from albert.tasks.finetune import (
     Rows,
     finetune_rows,
     main_score,
-    suggested_rate,
     with_dropout,
 )
 from albert.tasks.folder import begin_folder
@@ -128,7 +128,7 @@ def run_trials(
       UsageError: It will not fit into memory, or gradients stay without a finite value.
       Interrupted: A signal ended it; the same call goes on.
     """
-    rate = options.learning_rate or suggested_rate(start.config)
+    rate = options.learning_rate or finetuning_rate(start.config)
     settings = _settings(options, rate, count)
     noted = {line["trial"]: line for line in read_lines(os.path.join(directory, TRIALS_FILE))}
     best: Optional[Outcome] = None

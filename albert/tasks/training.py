@@ -20,8 +20,9 @@ from albert.tasks.examples import (
     read_texts,
 )
 from albert.tasks.features import features_of
+from albert.tasks.fine_tuned import TaskModel
 from albert.tasks.finetune import FIELDS, FinetuneOptions, Rows, finetune_options
-from albert.tasks.predict import TaskModel, load
+from albert.tasks.load import load
 from albert.tasks.search import Start, claimed, run_trials
 from albert.tasks.task import KINDS, Task
 from albert.text.encoder import TextEncoder

@@ -175,8 +175,8 @@ def validate(
             "{} holds no masked word and no sentence label to evaluate. Build the records "
             "again.".format(getattr(options.data, flag))
         )
-    log_results(results, saved.global_step)
-    logging.info("%s, step %d: %s", prefix, saved.global_step, in_words(results))
+    log_results(results, saved.step)
+    logging.info("%s, step %d: %s", prefix, saved.step, in_words(results))
     if not options.no_save:
-        write_results(results, saved.global_step, directory)
+        write_results(results, saved.step, directory)
     return results

@@ -13,7 +13,7 @@ from albert.optim.optimizers import OptimizerConfig, original_trust_ratio
 from albert.optim.rates import rate_warning, suggested_rate
 from albert.optim.schedules import Schedule, ScheduleOptions
 from albert.system.devices import XLA_MODES, choose_xla
-from albert.system.errors import check_above_0, check_not_negative, check_one_of
+from albert.system.errors import check_above_0, check_not_negative, check_one_of, check_seed
 from albert.system.options import Flags, field_names, fields_of, options_of
 from albert.training.step import FLAGS_OF_STEP, REDUCTIONS, StepOptions
 
@@ -126,7 +126,7 @@ class TrainingOptions:
         check_above_0("train_batch_size", self.train_batch_size)
         check_above_0("log_steps", self.log_steps)
         check_above_0("memory_limit_gb", self.memory_limit_gb)
-        check_not_negative("random_seed", self.random_seed)
+        check_seed(self.random_seed)
         check_one_of("xla", self.xla, XLA_MODES)
         check_one_of("precision", self.step.precision, sorted(POLICIES))
         check_one_of("reduction", self.step.reduction, REDUCTIONS)

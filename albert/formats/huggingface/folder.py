@@ -17,11 +17,12 @@ from albert.system.errors import UsageError
 from albert.system.files import atomic_write
 from albert.text.tokenization import TextOptions, Tokenization, check_vocabulary
 
-CONFIG_FILE = "config.json"
+MODEL_CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 TORCH_FILE = "pytorch_model.bin"
 SPIECE_FILE = "spiece.model"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+_MODEL_FILES = (MODEL_CONFIG_FILE, WEIGHTS_FILE, TORCH_FILE)
 _REMOTE_CODE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "remote_code")
 
 
@@ -78,7 +79,7 @@ def write_model(
     if values["model_type"] == config_json.BRIGHTMART_TYPE:
         name = config_json.REMOTE_CODE_FILE
         shutil.copyfile(os.path.join(_REMOTE_CODE, name), os.path.join(directory, name))
-    _write_json(directory, CONFIG_FILE, values)
+    _write_json(directory, MODEL_CONFIG_FILE, values)
     with atomic_write(os.path.join(directory, WEIGHTS_FILE), "wb") as handle:
         handle.write(save(dict(tensors), metadata={"format": "pt"}))
 
@@ -96,7 +97,9 @@ def write_tokenizer(
 def is_folder(directory: str) -> bool:
     """Whether a directory is a model folder of transformers."""
     files = [os.path.join(directory, name) for name in (WEIGHTS_FILE, TORCH_FILE)]
-    return os.path.isfile(os.path.join(directory, CONFIG_FILE)) and any(map(os.path.isfile, files))
+    return os.path.isfile(os.path.join(directory, MODEL_CONFIG_FILE)) and any(
+        map(os.path.isfile, files)
+    )
 
 
 def read_folder(directory: str) -> Folder:
@@ -105,7 +108,7 @@ def read_folder(directory: str) -> Folder:
     Raises:
       UsageError: The files cannot be read, or hold a model that has no equal here.
     """
-    path = os.path.join(directory, CONFIG_FILE)
+    path = os.path.join(directory, MODEL_CONFIG_FILE)
     values = _read_json(path)
     config = config_json.from_huggingface(values, path)
     tensors = _read_tensors(directory)

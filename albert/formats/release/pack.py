@@ -9,7 +9,7 @@ from typing import IO, Mapping
 
 from albert.checkpoints.folder import Checkpoint
 from albert.checkpoints.results import write_results
-from albert.formats.published import copy_tokenizer, write_weights
+from albert.formats.published import copy_tokenizer, write_published
 from albert.formats.release.checksums import write_sums
 from albert.formats.release.names import safe_parts
 from albert.formats.release.readme import readme
@@ -37,7 +37,7 @@ def release_name(archive: str) -> str:
     return match.group(1)
 
 
-def write_release(
+def pack(
     archive: str, checkpoint: Checkpoint, tokenization: Tokenization, flags: Mapping[str, str]
 ) -> None:
     """Writes the archive; an older one of this name is replaced when the new one is complete.
@@ -67,7 +67,7 @@ def write_release(
 def _fill(
     folder: str, checkpoint: Checkpoint, tokenization: Tokenization, flags: Mapping[str, str]
 ) -> None:
-    write_weights(folder, checkpoint.config, checkpoint.weights)
+    write_published(folder, checkpoint.config, checkpoint.weights)
     spm = tokenization.model_file
     copy_tokenizer(spm, folder, os.path.splitext(os.path.basename(spm))[0])
     write_text_options(folder, tokenization.text)

@@ -9,7 +9,7 @@ import numpy as np
 
 from albert.checkpoints.names import is_slot
 from albert.compat import tf
-from albert.formats.published import find_prefix, read_original
+from albert.formats.published import find_published, read_published
 from albert.formats.release.checksums import SUMS_FILE, check_sums
 from albert.model.config import ModelConfig
 from albert.system.errors import UsageError
@@ -24,7 +24,7 @@ _PREDICTED = 0.15
 _DEVICE = "/device:CPU:0"
 
 
-def verify_folder(folder: str) -> Iterator[str]:
+def verify(folder: str) -> Iterator[str]:
     """Checks the files, loads the model and computes one batch.
 
     Yields:
@@ -38,10 +38,10 @@ def verify_folder(folder: str) -> Iterator[str]:
         yield "No {}: nothing tells whether the files are the published ones.".format(SUMS_FILE)
     else:
         yield "{}: {} files match.".format(SUMS_FILE, checked)
-    prefix = find_prefix(folder)
+    prefix = find_published(folder)
     if prefix is None:
         raise UsageError("{} holds no checkpoint (*.index).".format(folder))
-    found = read_original(prefix, None, None)
+    found = read_published(prefix, None, None)
     config = found.config
     weights = {name: value for name, value in found.tensors.items() if not is_slot(name)}
     yield "{}: {} weights of {:,} numbers, all that the config ({} layout) asks for.".format(

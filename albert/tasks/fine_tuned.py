@@ -1,0 +1,77 @@
+"""A fine-tuned model at work on text: labels and tags."""
+
+import os
+from typing import Any, Dict, Iterable, List, Sequence
+
+from albert.system.files import read_json_object
+from albert.tasks.examples import Sentence, Text, checked_texts
+from albert.tasks.features import features_of
+from albert.tasks.folder import FineTuned
+from albert.tasks.predictor import Predictor
+from albert.tasks.scores import REPORT_FILE
+from albert.text.encoder import TextEncoder, split_words
+
+
+class TaskModel:
+    """A model that labels texts or tags words; `albert.load` makes one of its folder.
+
+    Attributes:
+      output_dir: The folder that `finetune` wrote.
+      task: Its kind and labels.
+    """
+
+    def __init__(self, model: FineTuned, device: str, batch_size: int) -> None:
+        """Loads the tokenizer."""
+        self.output_dir = model.directory
+        self.task = model.task
+        self._encoder = TextEncoder(model.tokenization, model.config)
+        self._predictor = Predictor(
+            model.config, model.task, model.weights, device, batch_size=batch_size
+        )
+
+    @property
+    def report(self) -> Dict[str, Any]:
+        """How good it is: accuracy, F1, the numbers of each label, the confusion matrix.
+
+        Raises:
+          UsageError: The folder has no `report.json`.
+        """
+        return read_json_object(os.path.join(self.output_dir, REPORT_FILE))
+
+    def predict(self, texts: Iterable[str]) -> List[Dict[str, Any]]:
+        """Labels texts, or tags their words.
+
+        Args:
+          texts: Any; a classifier does not read beyond its longest example.
+
+        Returns:
+          For each text, in order, {"text": ..., "label": ..., "probabilities": by label}; of a
+          tagger {"text": ..., "words": [...], "tags": [...]}.
+
+        Raises:
+          UsageError: It is no list of texts.
+        """
+        found = checked_texts(texts)
+        return self._tag(found) if self.task.tags_words else self._label(found)
+
+    def _label(self, texts: Sequence[str]) -> List[Dict[str, Any]]:
+        examples = [Text(text, "") for text in texts]
+        rows = features_of(self.task, self._encoder, examples, labelled=False)
+        answers = []
+        for text, shares in zip(texts, self._predictor.probabilities(rows)):
+            by_label = {name: round(float(p), 6) for name, p in zip(self.task.labels, shares)}
+            likeliest = self.task.labels[int(shares.argmax())]
+            answers.append({"text": text, "label": likeliest, "probabilities": by_label})
+        return answers
+
+    def _tag(self, texts: Sequence[str]) -> List[Dict[str, Any]]:
+        words = [tuple(split_words(text)) for text in texts]
+        sentences = [Sentence(found, ("",) * len(found)) for found in words]
+        rows = features_of(self.task, self._encoder, sentences, labelled=False)
+        tags: List[List[str]] = [[] for _ in texts]
+        for row, numbers in zip(rows, self._predictor.labels(rows)):
+            tags[row.example] += [self.task.labels[number] for number in numbers]
+        return [
+            {"text": text, "words": list(found), "tags": named}
+            for text, found, named in zip(texts, words, tags)
+        ]

@@ -1,0 +1,168 @@
+"""A pre-trained model at work on text: masked words, sentence order, vectors."""
+
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from albert.compat import compiled, tf
+from albert.formats.saved_model import pretraining_signatures
+from albert.model.config import ModelConfig
+from albert.system.errors import UsageError, check_at_least, check_one_of
+from albert.tasks import POOLINGS
+from albert.tasks.batching import bucket, each_row
+from albert.tasks.examples import checked_texts
+from albert.text.encoder import MASK, Encoded, TextEncoder, padded_batch
+from albert.text.tokenization import Tokenization
+
+_POSITIONS = "masked_lm_positions"
+
+
+class PretrainedModel:
+    """The heads of pre-training, and the encoder alone; `albert.load` makes one of a run.
+
+    Every method takes a list and returns a list of as many answers, in order.
+    """
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        weights: Mapping[str, np.ndarray],
+        tokenization: Tokenization,
+        device: str,
+        batch_size: int,
+        max_length: int,
+    ) -> None:
+        """Puts the weights on the device; texts beyond `max_length` pieces lose their end."""
+        self._encoder = TextEncoder(tokenization, config)
+        self._batch_size, self._max_length = batch_size, max_length
+        with tf.device(device):
+            self._weights = {name: tf.constant(value) for name, value in weights.items()}
+        self._functions = {
+            name: compiled(signature.function)
+            for name, signature in pretraining_signatures(config).items()
+        }
+
+    def fill_mask(self, texts: Iterable[str], top_k: int = 5) -> List[Dict[str, Any]]:
+        """The likeliest pieces at each `[MASK]`.
+
+        Args:
+          texts: With one or several masks each.
+          top_k: Pieces to name at each mask.
+
+        Returns:
+          For each text {"text": ..., "masks": [...]}; for each mask the `top_k` likeliest pieces
+          as {"piece": as in the vocabulary, "text": as it reads, "probability": ...}.
+
+        Raises:
+          UsageError: A text has no mask among the pieces that are kept.
+        """
+        check_at_least("top_k", top_k, 1)
+        texts, encoder = checked_texts(texts), self._encoder
+        rows = [encoder.single(encoder.masked_pieces(text), self._max_length) for text in texts]
+        places = [np.flatnonzero(row.ids == encoder.vocabulary.mask) for row in rows]
+        for text, found in zip(texts, places):
+            if not len(found):
+                raise UsageError(
+                    "No {} among the first {} pieces of {!r}. Write {} where a piece is "
+                    "missing.".format(MASK, self._max_length - 2, text[:80], MASK)
+                )
+        # The head scores as many places in every row as the row with most masks has.
+        asked = np.zeros((len(rows), max(map(len, places), default=0)), np.int32)
+        for number, found in enumerate(places):
+            asked[number, : len(found)] = found
+        logits = self._run("fill_mask", "logits", rows, {_POSITIONS: asked})
+        answers = []
+        for text, found, row in zip(texts, places, logits):
+            masks = [self._likeliest(scores, top_k) for scores in row[: len(found)]]
+            answers.append({"text": text, "masks": masks})
+        return answers
+
+    def _likeliest(self, logits: np.ndarray, top_k: int) -> List[Dict[str, Any]]:
+        exponents = np.exp(logits - logits.max())
+        probabilities = exponents / exponents.sum()
+        vocabulary = self._encoder.vocabulary
+        allowed = vocabulary.replacements  # never a special piece
+        best = allowed[np.argsort(-probabilities[allowed], kind="stable")[:top_k]].tolist()
+        return [
+            {
+                "piece": vocabulary.pieces[i],
+                "text": self._encoder.spell(i),
+                "probability": round(float(probabilities[i]), 6),
+            }
+            for i in best
+        ]
+
+    def sentence_order(self, pairs: Iterable[Tuple[str, str]]) -> List[Dict[str, Any]]:
+        """Whether two texts stand in order.
+
+        Args:
+          pairs: Two texts each, none of them empty.
+
+        Returns:
+          For each pair {"first": ..., "second": ..., "in_order": the probability}.
+
+        Raises:
+          UsageError: Something is no such pair.
+        """
+        pairs = [_checked_pair(pair) for pair in pairs]
+        rows = []
+        for pair in pairs:
+            first, second = map(self._encoder.pieces, pair)
+            rows.append(self._encoder.pair(first, second, self._max_length))
+        answers = []
+        for (left, right), logits in zip(pairs, self._run("sentence_order", "logits", rows)):
+            swapped = 1.0 / (1.0 + np.exp(float(logits[0]) - float(logits[1])))
+            answers.append({"first": left, "second": right, "in_order": round(1.0 - swapped, 6)})
+        return answers
+
+    def embed(self, texts: Iterable[str], pooling: str = "mean") -> List[Dict[str, Any]]:
+        """A vector for each text.
+
+        Args:
+          texts: Any.
+          pooling: "mean" of the tokens' last hidden states, or "pooled", the pooler's output.
+
+        Returns:
+          For each text {"text": ..., "embedding": D numbers}.
+
+        Raises:
+          UsageError: The pooling is unknown.
+        """
+        check_one_of("pooling", pooling, POOLINGS)
+        texts, encoder = checked_texts(texts), self._encoder
+        rows = [encoder.single(encoder.pieces(text), self._max_length) for text in texts]
+        if pooling == "pooled":
+            vectors = self._run("encode", "pooled_output", rows)
+        else:
+            hidden = self._run("encode", "sequence_output", rows)
+            vectors = [states[: len(row.ids)].mean(axis=0) for row, states in zip(rows, hidden)]
+        return [
+            {"text": text, "embedding": [round(float(value), 6) for value in vector]}
+            for text, vector in zip(texts, vectors)
+        ]
+
+    def _run(
+        self,
+        function: str,
+        output: str,
+        rows: Sequence[Encoded],
+        more: Optional[Mapping[str, np.ndarray]] = None,
+    ) -> List[np.ndarray]:
+        def run(numbers: Sequence[Optional[int]]) -> np.ndarray:
+            # Empty rows repeat the first: their output is not used.
+            filled = [numbers[0] if number is None else number for number in numbers]
+            chosen = [rows[number] for number in filled]
+            length = bucket(max(len(row.ids) for row in chosen), self._max_length)
+            batch = padded_batch(chosen, length)
+            batch.update({name: value[filled] for name, value in (more or {}).items()})
+            return self._functions[function](self._weights, batch)[output].numpy()
+
+        return each_row(run, [len(row.ids) for row in rows], self._batch_size)
+
+
+def _checked_pair(pair: Tuple[str, str]) -> Tuple[str, str]:
+    if isinstance(pair, (list, tuple)) and len(pair) == 2:
+        first, second = checked_texts(pair)
+        if first.strip() and second.strip():
+            return first, second
+    raise UsageError("Sentence order needs pairs of two texts. Received {!r}.".format(pair))
