@@ -37,7 +37,7 @@ _UNKEPT = _INERT + ("masked_lm_prob", "verbose")
 class _RateParser(flags.FloatParser):
     """A number, or "auto"."""
 
-    def convert(self, argument):
+    def convert(self, argument: Any) -> Any:
         """Returns the number, or the word."""
         return argument if argument == "auto" else super().convert(argument)
 
@@ -157,17 +157,12 @@ def _warn_about_inert_flags() -> None:
         logging.info("--masked_lm_prob is a choice of the records; training uses their masks")
 
 
-def model_config(required: bool = True) -> Optional[ModelConfig]:
+def model_config() -> ModelConfig:
     """The config named by --albert_config_file or --model.
-
-    Args:
-      required: Whether one must be named; else None stands for that of the run.
 
     Raises:
       UsageError: Neither or both were given, or the config is refused.
     """
-    if not (required or FLAGS.albert_config_file or FLAGS.model):
-        return None
     if bool(FLAGS.albert_config_file) == bool(FLAGS.model):
         raise UsageError(
             "Pass one of --albert_config_file=albert_config/base.json and --model=base. Received "
@@ -176,3 +171,8 @@ def model_config(required: bool = True) -> Optional[ModelConfig]:
     if FLAGS.albert_config_file:
         return ModelConfig.from_json_file(FLAGS.albert_config_file)
     return preset(FLAGS.model, FLAGS.input_file or FLAGS.eval_file)
+
+
+def model_config_if_named() -> Optional[ModelConfig]:
+    """As `model_config`; None where neither flag is given and the run must say."""
+    return model_config() if FLAGS.albert_config_file or FLAGS.model else None

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import List, Sequence
+from typing import Any, List, Sequence
 
 import numpy as np
 from absl import flags, logging
@@ -104,7 +104,7 @@ def _import(source: str) -> None:
     _say_how_to_go_on(os.path.join(f.output_dir, name), slots, text)
 
 
-def _say_how_to_go_on(prefix: str, slots: bool, text) -> None:
+def _say_how_to_go_on(prefix: str, slots: bool, text: Any) -> None:
     logging.info("Wrote %s", prefix)
     folder = os.path.dirname(prefix)
     print(

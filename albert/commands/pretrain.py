@@ -64,7 +64,7 @@ def _export() -> None:
 def _train(argv: Sequence[str]) -> int:
     if not FLAGS.output_dir and not FLAGS.no_save:
         now = datetime.datetime.now()
-        FLAGS.output_dir = os.path.join("runs", now.strftime("pretrain-%Y%m%d_%H%M%S"))
+        FLAGS["output_dir"].value = os.path.join("runs", now.strftime("pretrain-%Y%m%d_%H%M%S"))
     options = _options()
     batches = options.tower_batches
     devices = choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv, batches, options.xla)

@@ -19,7 +19,7 @@ FLAGS = albert_flags.FLAGS
 def validate_as_told(argv: Sequence[str]) -> None:
     """Evaluates what the flags name, on devices of its own."""
     options = options_of(ValidationOptions, albert_flags.flag_values())
-    model = albert_flags.model_config(required=False)
+    model = albert_flags.model_config_if_named()
     batches = [FLAGS.eval_batch_size] if FLAGS.eval_batch_size else []
     devices = choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv, batches, FLAGS.xla)
     validate(options, devices, model)

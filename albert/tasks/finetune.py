@@ -249,7 +249,7 @@ class _Epochs:
         while True:
             for chosen in shuffled_batches(lengths, self._size, random):
                 if number >= first:
-                    yield self._batch(filled(chosen, self._size))
+                    yield self._batch(filled(list(chosen), self._size))
                 number += 1
 
     def longest(self) -> Batch:

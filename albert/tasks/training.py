@@ -243,4 +243,6 @@ def finetune(
         Devices(use_gpu, towers, ()),
         flag_lines(flags),
     )
-    return load(output_dir)
+    model = load(output_dir)
+    assert isinstance(model, TaskModel), "the folder is a fine-tuned model's"
+    return model

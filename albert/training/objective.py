@@ -59,7 +59,7 @@ def loss_denominators(batch: Batch) -> Denominators:
 def pretraining(config: ModelConfig) -> Objective:
     """Masked words and sentence order."""
 
-    def sums(tensors, batch, *how, **named) -> Sums:
+    def sums(tensors: Tensors, batch: Batch, *how: Any, **named: Any) -> Sums:
         return pretraining_sums(pretraining_output(config, tensors, batch, *how, **named), batch)
 
     def loss(sums: Sums, whole: Denominators) -> tf.Tensor:

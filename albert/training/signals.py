@@ -3,7 +3,7 @@
 import contextlib
 import signal
 import threading
-from typing import Iterator, Optional
+from typing import Any, Iterator, Optional
 
 
 class StopRequest:
@@ -49,7 +49,7 @@ def stop_on_signal() -> Iterator[StopRequest]:
         for number, handler in previous.items():
             signal.signal(number, handler)
 
-    def handle(number, frame) -> None:
+    def handle(number: int, frame: Any) -> None:
         request.signal = number
         restore()
 

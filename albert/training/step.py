@@ -1,7 +1,7 @@
 """One synchronous training step, and the evaluation step, over all towers."""
 
 import functools
-from typing import Callable, Dict, List, NamedTuple, Sequence
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from albert.checkpoints.state import TrainState
 from albert.compat import compiled, tf
@@ -163,7 +163,9 @@ def _make_towers(
         scale = state.loss_scale.get("loss_scale")
         scale = None if scale is None else tf.identity(scale)
 
-        def tower(tensors, shard, dropout_seed):
+        def tower(
+            tensors: Tensors, shard: Batch, dropout_seed: Optional[tf.Tensor]
+        ) -> Tuple[Tensors, Sums]:
             return gradients(tensors, shard, denominators, dropout_seed, scale)
 
         results = []

@@ -112,7 +112,7 @@ def accumulate(
         {name: WeightedSum(tf.zeros([]), tf.zeros([])) for name in sum_names},
     )
 
-    def body(number, total):
+    def body(number: tf.Tensor, total: Any) -> Tuple[tf.Tensor, Any]:
         part = {name: value[number] for name, value in micro.items()}
         seed = None if dropout_seed is None else dropout_seed + [0, _SEED_STEP * number]
         result = tower(tensors, part, seed)

@@ -111,13 +111,13 @@ def read_metrics(directory: str) -> Metrics:
     return Metrics(read_lines(os.path.join(directory, METRICS_FILE)))
 
 
-def _event_writer(directory: str):
+def _event_writer(directory: str) -> Any:
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
     return EventFileWriter(directory)
 
 
-def _add_restart(writer, step: int) -> None:
+def _add_restart(writer: Any, step: int) -> None:
     """Makes TensorBoard leave out what it has of a step and those after it."""
     from tensorboard.compat.proto import event_pb2
 
@@ -125,7 +125,7 @@ def _add_restart(writer, step: int) -> None:
     writer.add_event(event_pb2.Event(wall_time=time.time(), step=step, session_log=start))
 
 
-def _add_scalars(writer, kind: str, step: int, values: Mapping[str, float]) -> None:
+def _add_scalars(writer: Any, kind: str, step: int, values: Mapping[str, float]) -> None:
     from tensorboard.compat.proto import event_pb2, summary_pb2
 
     scalars = [

@@ -1,6 +1,6 @@
 """Results as people read them."""
 
-from typing import Any, List, Mapping, Sequence
+from typing import Any, List, Mapping, Sequence, Tuple
 
 _TASKS = ("masked_lm", "sentence_order")
 
@@ -43,10 +43,12 @@ def summary(lines: Sequence[Mapping[str, Any]], floor: Mapping[str, float]) -> L
     """
     masked = [line for line in lines if "masked_lm_loss" in line]
     kinds = {kind: [line for line in masked if line["kind"] == kind] for kind in ("train", "eval")}
-    rows = [["training", kinds["train"][-1]]] if kinds["train"] else []
+    rows: List[Tuple[str, Mapping[str, Any]]] = []
+    if kinds["train"]:
+        rows.append(("training", kinds["train"][-1]))
     if kinds["eval"]:
-        rows.append(["held out", kinds["eval"][-1]])
-        rows.append(["held out, best", min(kinds["eval"], key=lambda line: line["loss"])])
+        rows.append(("held out", kinds["eval"][-1]))
+        rows.append(("held out, best", min(kinds["eval"], key=lambda line: line["loss"])))
     if not rows:
         return []
     head = ["", "step", "masked words right", "nats", "sentence order right"]

@@ -100,7 +100,7 @@ def estimate_memory(
 def _block_gradients(config: ModelConfig, width: int) -> int:
     """Bytes of the gradients of one block's shared weights: a copy beside the sum over blocks."""
     blocks = [
-        {spec.name: int(np.prod(spec.shape)) for part in block for spec in part}
+        {spec.name: int(np.prod(spec.shape)) for part in block for spec in part if spec}
         for block in parameter_tree(config).blocks
     ]
     uses = collections.Counter(name for block in blocks for name in block)

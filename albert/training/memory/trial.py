@@ -3,7 +3,7 @@
 import multiprocessing
 import signal
 import time
-from typing import NamedTuple, Optional, Sequence
+from typing import Any, NamedTuple, Optional, Sequence
 
 from absl import logging
 
@@ -43,7 +43,7 @@ def try_out(options: TrainingOptions, machine: Machine) -> Optional[Trial]:
     sender.close()
     peak = 0
     while child.is_alive():
-        peak = max(peak, resident_bytes(child.pid))
+        peak = max(peak, resident_bytes(child.pid or 0))
         if not machine.on_gpu and machine.available is not None and peak > machine.available:
             child.kill()  # before the machine begins to swap
         child.join(_POLL_SECONDS)
@@ -60,7 +60,7 @@ def try_out(options: TrainingOptions, machine: Machine) -> Optional[Trial]:
     return result._replace(peak=peak or None)
 
 
-def _run_steps(options: TrainingOptions, machine: Machine, sender) -> None:
+def _run_steps(options: TrainingOptions, machine: Machine, sender: Any) -> None:
     logging.set_verbosity(logging.ERROR)
     try:
         kind = "GPU" if machine.on_gpu else "CPU"
