@@ -1,20 +1,19 @@
 """python -m quickstart: runs every command of the main job in turn and sums up."""
 
 import argparse
-import dataclasses
 import glob
+import itertools
 import os
 import shlex
 import subprocess
 import sys
 import time
-from typing import Optional, Sequence
+from typing import Iterator, Optional, Sequence, Tuple
 
+import albert
 from albert.checkpoints.results import read_results
 from albert.data.manifest import read_manifest
-from albert.model.config import ModelConfig
 from albert.system.errors import UsageError, exit_on_usage_error
-from albert.system.files import atomic_write
 from albert.training.log.metrics import CURVES_FILE
 from preprocess.tokenizer import vocab_size_for
 from quickstart.text import write_documents
@@ -27,6 +26,8 @@ _STEPS = 1400
 # Enough masks for a few hundred thousand examples from a small text, no more from a large one.
 _MASKED_COPIES = 20
 _SMALL_TEXT = 4 << 20  # bytes
+_GAPS = 3  # shown at the end
+_GAP_WORDS = range(6, 13)  # of a sentence with a gap
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -109,18 +110,15 @@ def _train(folder: str, steps: int) -> None:
     def inside(name: str) -> str:
         return os.path.join(folder, name)
 
-    vocabulary = read_manifest(inside("train.tfrecord")).vocab_size
-    config = dataclasses.replace(ModelConfig.from_json_file("nano"), vocab_size=vocabulary)
-    with atomic_write(inside("nano.json")) as handle:
-        handle.write(config.to_json())
-    model = ["--albert_config_file=" + inside("nano.json"), "--output_dir=" + inside("model")]
+    run = "--output_dir=" + inside("model")
     towers = ["--use_gpu=False", "--num_gpu_cores={}".format(_TOWERS)]
     _run(
         "4. Pre-training on {} CPU towers".format(_TOWERS),
         "albert",
         "pretrain",
         "--flagfile=" + _RECIPE,
-        *model,
+        "--model=nano",
+        run,
         *towers,
         "--input_file=" + inside("train.tfrecord"),
         "--eval_file=" + inside("valid.tfrecord"),
@@ -130,7 +128,7 @@ def _train(folder: str, steps: int) -> None:
         "5. Validation",
         "albert",
         "validate",
-        *model,
+        run,
         *towers,
         "--input_file=" + inside("valid.tfrecord"),
         "--eval_batch_size=64",
@@ -139,19 +137,24 @@ def _train(folder: str, steps: int) -> None:
 
 def _summary(folder: str, seconds: float) -> None:
     run = os.path.join(folder, "model")
-    manifest = read_manifest(os.path.join(folder, "valid.tfrecord"))
     results = read_results(run)
     loss, accuracy = results["masked_lm_loss"], results["masked_lm_accuracy"]
-    entropy, share = manifest.unigram_entropy, manifest.top_piece_share
     print(
         "\n=== Done in {:.0f} s. The model, {} and eval_results.txt are in {}/.\n"
-        "Held-out masked words: {:.1%} right, loss {:.2f} nats. Knowing only how frequent each "
-        "piece is would give {:.1%} and {:.2f} nats on the same records: {}.".format(
-            seconds,
-            CURVES_FILE,
-            run,
-            accuracy,
-            loss,
+        "Held-out masked words: {:.1%} right, loss {:.2f} nats.".format(
+            seconds, CURVES_FILE, run, accuracy, loss
+        )
+    )
+    manifest = read_manifest(os.path.join(folder, "valid.tfrecord"))
+    if manifest is not None:
+        _compare_with_frequencies(manifest.unigram_entropy, manifest.top_piece_share, loss)
+    _fill_masks(run, os.path.join(folder, "valid.txt"))
+
+
+def _compare_with_frequencies(entropy: float, share: float, loss: float) -> None:
+    print(
+        "Knowing only how frequent each piece is would give {:.1%} and {:.2f} nats on the same "
+        "records: {}.".format(
             share,
             entropy,
             "the model has learned {:.2f} nats from context".format(entropy - loss)
@@ -159,6 +162,35 @@ def _summary(folder: str, seconds: float) -> None:
             else "the model has not learned from context yet; give it more --steps or more text",
         )
     )
+
+
+def _fill_masks(run: str, text: str) -> None:
+    """Shows what the model puts into gaps of held-out sentences, and how to ask it."""
+    gaps = list(itertools.islice(_gaps(text), _GAPS))
+    answers = albert.load(run, use_gpu=False).fill_mask([masked for masked, _ in gaps], top_k=3)
+    print("\nWhat it puts into gaps of held-out sentences:")
+    for (masked, word), answer in zip(gaps, answers):
+        guesses = ", ".join(
+            "{text} {probability:.0%}".format(**guess) for guess in answer["masks"][0]
+        )
+        print("  {}\n    {}; the text has {}".format(masked, guesses, word))
+    print(
+        "\nTry your own:\n  python3 -m albert predict --task=fill-mask --output_dir={} {}".format(
+            shlex.quote(run), shlex.quote(gaps[0][0] if gaps else "... [MASK] ...")
+        )
+    )
+
+
+def _gaps(path: str) -> Iterator[Tuple[str, str]]:
+    """Sentences of a file with the word in the middle masked, and the word; a document each."""
+    with open(path, encoding="utf-8") as handle:
+        for document in handle.read().split("\n\n"):
+            for line in document.splitlines():
+                words = line.split()
+                middle = len(words) // 2
+                if len(words) in _GAP_WORDS and words[middle].isalpha():
+                    yield " ".join(words[:middle] + ["[MASK]"] + words[middle + 1 :]), words[middle]
+                    break
 
 
 if __name__ == "__main__":

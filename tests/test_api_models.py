@@ -32,7 +32,7 @@ REPORT = {"accuracy": 0.5, "macro_f1": 0.25}
 def folders(tmp_path, monkeypatch):
     """A folder with those of a run, "run", and of fine-tuned models, "emotion" and "tags"."""
     config = small_run(tmp_path / "run", "google")
-    how = Tokenization(model(), False, True, None)
+    how = Tokenization(model())
     for name, kind in (("emotion", KINDS[0]), ("tags", KINDS[1])):
         task = Task(kind, LABELS, 16, how.lower_case, how.keep_accents)
         (tmp_path / name).mkdir()

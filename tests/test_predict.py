@@ -160,7 +160,7 @@ def test_a_machine_without_a_gpu_is_told_with_flags_that_the_command_has(
 
 def test_no_texts_have_no_answers(tmp_path):
     config = small_run(tmp_path / "run", "google")
-    how = Tokenization(model(), False, True, None)
+    how = Tokenization(model())
     weights = initial_values(config, 3)
     pretrained = PretrainedModel(config, weights, how, "/device:CPU:0", 8, 41)
     assert pretrained.fill_mask([], 5) == []

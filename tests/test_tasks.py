@@ -453,7 +453,7 @@ def test_mistakes_get_a_sentence(arguments, message, capsys, tmp_path, monkeypat
 def test_weights_of_other_labels_are_refused(tmp_path):
     config = ModelConfig.from_dict(dict(SIZES, layout="google", vocab_size=PIECES))
     task = Task("classification", ("a", "b", "c"), 16, False, True)
-    begin_folder(str(tmp_path), config, task, Tokenization(model(), False, True, None))
+    begin_folder(str(tmp_path), config, task, Tokenization(model()))
     two_labels = initial_weights(config, task._replace(labels=("a", "b")), {}, 0)
     write_tensors(str(tmp_path / "model.ckpt-3"), two_labels)
     told = r"labels of its folder: 2 weights differ, first output_weights: \[2, 21\]"
