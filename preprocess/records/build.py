@@ -24,10 +24,11 @@ from albert.system.files import ensure_writable_file, sha256_file
 from albert.system.keywords import checked_keywords
 from albert.text import vocabulary
 from preprocess import engines, inputs
-from preprocess.engines import LOCAL, Execution
+from preprocess.engines import LOCAL, Execution, Map
 from preprocess.progress import Progress, duration
 from preprocess.records import examples, jobs, report, spill, workspace
 from preprocess.records.shards import Shards, rename_all
+from preprocess.records.workspace import Workspace
 
 # Pieces that one job masks; with the arrays made from them about 150 MB.
 PART_PIECES = 3 << 20
@@ -150,10 +151,10 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
         context = jobs.Context(work.path, options, os.path.abspath(options.spm_model_file))
         with engines.start(execution) as run:
             if not work.state().get("complete"):
-                seconds = _build(context, work, run, paths, execution)
+                seconds = _build(context, work, run, paths, not execution.tqdm_off)
             else:
                 seconds = {}
-            result = _finish(context, work, files, base, words, model)
+            result = _finish(context, work, base, words, model)
     report.log_examples(files, words)
     report.log_summary(result)
     logging.info(
@@ -165,18 +166,20 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
     return Build(files, result, seconds)
 
 
-def _build(context, work, run, paths, execution) -> Dict[str, float]:
+def _build(
+    context: jobs.Context, work: Workspace, run: Map, paths: List[str], bar: bool
+) -> Dict[str, float]:
     clock = [time.time()]
-    _encode(context, work, run, paths, not execution.tqdm_off)
+    _encode(context, work, run, paths, bar)
     clock.append(time.time())
-    _segment(context, work, run, not execution.tqdm_off)
+    _segment(context, work, run, bar)
     clock.append(time.time())
-    _mask(context, work, run, not execution.tqdm_off)
+    _mask(context, work, run, bar)
     clock.append(time.time())
     return dict(zip(("encode", "segment", "mask"), np.diff(clock).tolist()))
 
 
-def _encode(context, work, run, paths, bar) -> None:
+def _encode(context: jobs.Context, work: Workspace, run: Map, paths: List[str], bar: bool) -> None:
     if "blocks" in work.state():
         return
     count = 0
@@ -185,13 +188,13 @@ def _encode(context, work, run, paths, bar) -> None:
     with Progress("Tokenising", sum(sizes), "B", bar) as progress:
         stream = ((context, block) for block in inputs.read_blocks(paths))
         for block in run(jobs.encode, stream):
-            count = max(count, block.index + 1)
+            count = max(count, block.number + 1)
             progress.update(max(0, block.progress - at[block.file_index]))
             at[block.file_index] = max(at[block.file_index], block.progress)
     work.note(blocks=count)
 
 
-def _segment(context, work, run, bar) -> None:
+def _segment(context: jobs.Context, work: Workspace, run: Map, bar: bool) -> None:
     if work.state().get("segmented"):
         return
     blocks = work.state()["blocks"]
@@ -201,7 +204,7 @@ def _segment(context, work, run, bar) -> None:
     work.note(segmented=True)
 
 
-def _segmented(work) -> _Segmented:
+def _segmented(work: Workspace) -> _Segmented:
     blocks = list(range(work.state()["blocks"]))
     cells = np.zeros(spill.CELLS, np.int64)
     documents = pieces = dropped = 0
@@ -225,15 +228,15 @@ def plan_parts(cells: np.ndarray, pieces: int, part_pieces: int) -> List[jobs.Pa
     count = int(cells.sum())
     number = min(len(cells), max(1, -(-pieces // part_pieces)))
     ranks = np.concatenate([[0], np.cumsum(cells)])
-    limits = np.searchsorted(ranks, np.arange(1, number) * count // number)
-    limits = [0] + sorted(set(limits.tolist()) - {0, len(cells)}) + [len(cells)]
+    wanted = np.searchsorted(ranks, np.arange(1, number) * count // number)
+    limits = [0] + sorted(set(wanted.tolist()) - {0, len(cells)}) + [len(cells)]
     return [
         jobs.Part(i, begin, end, int(ranks[begin]))
         for i, (begin, end) in enumerate(zip(limits[:-1], limits[1:]))
     ]
 
 
-def _mask(context, work, run, bar) -> None:
+def _mask(context: jobs.Context, work: Workspace, run: Map, bar: bool) -> None:
     found = _segmented(work)
     for block in found.blocks:
         if os.path.exists(work.encoded(block)):
@@ -278,7 +281,13 @@ def _check_disk(options: RecordOptions, found: _Segmented, folder: str) -> None:
         )
 
 
-def _finish(context, work, files, base, words, model) -> Manifest:
+def _finish(
+    context: jobs.Context,
+    work: Workspace,
+    base: str,
+    words: vocabulary.Vocabulary,
+    model: ModelFile,
+) -> Manifest:
     """Renames the shards and writes the manifest, last, so that it never describes others."""
     state = work.state()
     found = _segmented(work)
@@ -287,7 +296,7 @@ def _finish(context, work, files, base, words, model) -> Manifest:
         counts = counts.plus(jobs.part_counts(work, number))
     if os.path.exists(base):
         os.remove(base)
-    rename_all(work, files)
+    rename_all(work, context.options.output_files)
     entries = [RecordFile(**entry) for entry in state["files"]]
     result = report.describe(
         context.options, words, model, found.documents, found.dropped, counts, entries
