@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from concurrent.futures.process import BrokenProcessPool
-from typing import Callable, Iterable, Iterator, TypeVar
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Set, TypeVar
 
 from albert.system.errors import UsageError, check_between, check_one_of
 from albert.system.processes import usable_cores
@@ -44,7 +44,7 @@ class Execution:
     ray_address: str = ""
     tqdm_off: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_one_of("engine", self.engine, ENGINES)
         check_between("num_workers", self.num_workers, 0, 4096)
 
@@ -84,7 +84,7 @@ def apart(function: Callable[[Job], Result], job: Job) -> Result:
 def _end_with_parent(parent: int) -> None:
     """Ends this worker soon after its parent is gone, however it went."""
 
-    def watch():
+    def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.5)
         os._exit(1)
@@ -102,8 +102,8 @@ def _without_main() -> Iterator[None]:
 
     They would run it up to the same call, unless it stands below `if __name__ == "__main__"`.
     """
-    main = vars(sys.modules["__main__"])
-    kept = {name: main[name] for name in ("__file__", "__spec__") if name in main}
+    main: Dict[str, Any] = vars(sys.modules["__main__"])
+    kept = {name: main[name] for name in main if name in ("__file__", "__spec__")}
     main.pop("__file__", None)
     main["__spec__"] = None
     try:
@@ -122,8 +122,8 @@ def _processes(workers: int) -> Iterator[Map]:
         initargs=(os.getpid(),),
     )
 
-    def run(function, jobs):
-        pending = set()
+    def run(function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
+        pending: Set[concurrent.futures.Future] = set()
         try:
             for job in jobs:
                 with _without_main():  # submitting a job may start a worker
@@ -177,7 +177,7 @@ def _ray(execution: Execution) -> Iterator[Map]:
         ) from error
     limit = max(1, int(ray.cluster_resources().get("CPU", 1))) * _JOBS_PER_WORKER
 
-    def results(done):
+    def results(done: List[Any]) -> List[Any]:
         try:
             return ray.get(done)
         except ray.exceptions.RayTaskError as error:
@@ -185,9 +185,9 @@ def _ray(execution: Execution) -> Iterator[Map]:
                 raise error.cause from error
             raise
 
-    def run(function, jobs):
+    def run(function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
         task = ray.remote(function)
-        pending = []
+        pending: List[Any] = []
         for job in jobs:
             pending.append(task.remote(job))
             if len(pending) >= limit:

@@ -19,7 +19,7 @@ class TextBlock(NamedTuple):
     """A run of whole documents of one file.
 
     Attributes:
-      index: Number of the block in the whole input.
+      number: Place of the block in the whole input.
       file_index: Which of the input files.
       path: That file.
       offset: Where the block begins in the (uncompressed) file.
@@ -27,7 +27,7 @@ class TextBlock(NamedTuple):
       progress: Bytes of the file on disk read so far.
     """
 
-    index: int
+    number: int
     file_index: int
     path: str
     offset: int
@@ -41,14 +41,14 @@ def read_blocks(paths: List[str], block_bytes: int = BLOCK_BYTES) -> Iterator[Te
     Raises:
       UsageError: A file cannot be read to its end.
     """
-    index = 0
+    number = 0
     for file_index, path in enumerate(paths):
         with open(path, "rb") as plain:
             size = os.fstat(plain.fileno()).st_size
         for offset, data in cut(path, block_bytes):
             done = min(size, offset + len(data))
-            yield TextBlock(index, file_index, path, offset, data, done)
-            index += 1
+            yield TextBlock(number, file_index, path, offset, data, done)
+            number += 1
 
 
 def cut(path: str, block_bytes: int, at_lines: bool = False) -> Iterator[Tuple[int, bytes]]:

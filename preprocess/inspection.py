@@ -9,7 +9,7 @@ wrong sentence labels contradict each other.
 import collections
 import hashlib
 import math
-from typing import Dict, List, NamedTuple, Optional
+from typing import Counter, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -22,6 +22,10 @@ MAX_UNK_RATE = 0.05
 MAX_REPEATED = 0.05
 MAX_CONTRADICTIONS = 0.01
 _REASONS_OF_A_KIND = 3
+
+Features = Dict[str, np.ndarray]
+Problem = Tuple[str, str]  # of which kind, and what is said
+
 _UNMASKED_FEATURES = ("input_ids", "segment_ids")
 
 
@@ -51,16 +55,16 @@ class Expected(NamedTuple):
 class Inspection:
     """Collects what is wrong, and the counts, record by record."""
 
-    def __init__(self, expected: Expected):
+    def __init__(self, expected: Expected) -> None:
         """Starts with nothing seen."""
         self.expected = expected
-        self.counts = collections.Counter()
+        self.counts: Counter[str] = collections.Counter()
         self._reasons: Dict[str, List[str]] = collections.OrderedDict()
-        self._texts = collections.Counter()
+        self._texts: Counter[bytes] = collections.Counter()
         self._reversed: List[bytes] = []
-        self._shape = None
+        self._shape: Optional[Tuple[int, int]] = None
 
-    def add(self, path: str, offset: int, features: Dict[str, np.ndarray]) -> bool:
+    def add(self, path: str, offset: int, features: Features) -> bool:
         """Checks one record; whether its form is right."""
         self.counts["examples"] += 1
         problem = self._structure(features)
@@ -81,8 +85,8 @@ class Inspection:
         self._remember(ids, segments, label)
         return True
 
-    def _structure(self, features: Dict[str, np.ndarray]) -> Optional[tuple]:
-        """(kind, message) of the first thing wrong with the form of a record, if any."""
+    def _structure(self, features: Features) -> Optional[Problem]:
+        """The first thing wrong with the form of a record, if any."""
         static = "input_mask" in features
         masked = records.SEQUENCE_FEATURES + records.PREDICTION_FEATURES
         needed = (masked if static else _UNMASKED_FEATURES) + (records.SENTENCE_LABEL,)
@@ -107,7 +111,7 @@ class Inspection:
                 return problem
         return self._segments(ids[:real], segments, int(features[records.SENTENCE_LABEL][0]))
 
-    def _static_structure(self, features, real: int) -> Optional[tuple]:
+    def _static_structure(self, features: Features, real: int) -> Optional[Problem]:
         mask, ids = features["input_mask"], features["input_ids"]
         positions, labels, weights = (features[name] for name in records.PREDICTION_FEATURES)
         shape = (len(ids), len(positions))
@@ -136,7 +140,7 @@ class Inspection:
             return "positions", "a special piece is to be predicted"
         return None
 
-    def _segments(self, ids, segments, label: int) -> Optional[tuple]:
+    def _segments(self, ids: np.ndarray, segments: np.ndarray, label: int) -> Optional[Problem]:
         second = segments[: len(ids)]
         if segments[len(ids) :].any() or np.any(np.diff(second) < 0) or second.max() > 1:
             return "segments", "segment_ids are not zeros, then ones, then padding"
@@ -154,7 +158,7 @@ class Inspection:
             )
         return None
 
-    def _count_predictions(self, ids: np.ndarray, features) -> None:
+    def _count_predictions(self, ids: np.ndarray, features: Features) -> None:
         """Counts what became of the predicted pieces, and restores them in `ids`."""
         positions, labels, weights = (features[name] for name in records.PREDICTION_FEATURES)
         used = int((weights > 0).sum())
@@ -225,7 +229,7 @@ class Inspection:
 
     def _wrong_predictions(self) -> List[str]:
         s, count = self.statistics(), self.counts["predicted"]
-        out = []
+        out: List[str] = []
         if not count or self.expected.permuted:
             return out
         if not 0.8 <= s["predictions of those due"] <= 1.0:
@@ -252,7 +256,8 @@ class Inspection:
         return out
 
     def _wrong_texts(self) -> List[str]:
-        s, out = self.statistics(), []
+        s = self.statistics()
+        out: List[str] = []
         pairs = self.counts["label 0"] + self.counts["label 1"]
         if self.expected.sentence_task == "sop" and pairs:
             if _is_off(s["swapped or random of those"], 0.5, pairs):

@@ -12,7 +12,7 @@ SECONDS_BETWEEN_LINES = 10.0
 class Progress:
     """Counts units of work; use as a context manager."""
 
-    def __init__(self, what: str, total: int, unit: str, bar: bool):
+    def __init__(self, what: str, total: int, unit: str, bar: bool) -> None:
         """Starts counting.
 
         Args:
@@ -31,7 +31,7 @@ class Progress:
     def __enter__(self) -> "Progress":
         return self
 
-    def __exit__(self, *unused_error) -> None:
+    def __exit__(self, *unused_error: object) -> None:
         if self._bar is not None:
             self._bar.close()
 

@@ -4,7 +4,7 @@ import io
 import itertools
 import os
 import re
-from typing import Iterable, Iterator, List, NamedTuple, Optional
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from absl import logging
@@ -155,7 +155,7 @@ def train_tokenizer(
     return model_prefix + ".model"
 
 
-def _train(job) -> bytes:
+def _train(job: Tuple[List[str], int, int, bool, Dict[str, Any]]) -> bytes:
     """Trains in this process, which should be one of its own.
 
     SentencePiece's trainer crashes where TensorFlow 1.15 is loaded: that exports its own, other
@@ -164,9 +164,9 @@ def _train(job) -> bytes:
     import sentencepiece
 
     paths, size, random_seed, lower_case, options = job
-    failed = []
+    failed: List[UsageError] = []
 
-    def stream():
+    def stream() -> Iterator[str]:
         # An exception must not pass through the trainer, which would hide it.
         try:
             for line in _sample(paths, size, random_seed):

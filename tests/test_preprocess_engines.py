@@ -13,7 +13,8 @@ from preprocess.clean import clean
 from preprocess.clean.clean import CleanOptions
 from preprocess.clean.text import CleaningRules
 from preprocess.engines import Execution
-from preprocess.records import build as pipeline
+from preprocess.records import steps
+from preprocess.records.build import write_records
 
 
 def double(job):
@@ -60,7 +61,7 @@ def test_ray_gives_the_same_bytes(tmp_path, monkeypatch):
     pytest.importorskip("ray", reason="Ray is not installed; it is an extra")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     text = corpus.write_text(tmp_path / "t.txt", corpus.documents(300))
-    monkeypatch.setattr(pipeline, "PART_PIECES", 4000)
+    monkeypatch.setattr(steps, "PART_PIECES", 4000)
     blocks = inputs.read_blocks
     monkeypatch.setattr(inputs, "read_blocks", lambda paths: blocks(paths, 20000))
     hashes = []
@@ -68,7 +69,7 @@ def test_ray_gives_the_same_bytes(tmp_path, monkeypatch):
         execution = Execution(2, engine, tqdm_off=True)
         path = str(tmp_path / engine)
         options = RecordOptions(text, path, corpus.model(), max_seq_length=64)
-        pipeline.write_records(options, execution)
+        write_records(options, execution)
         cleaned = CleanOptions(text, path + ".txt", cleaning=CleaningRules(fix_mojibake=False))
         clean.clean(cleaned, execution)
         hashes.append(

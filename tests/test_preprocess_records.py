@@ -24,8 +24,7 @@ from albert.system.file_names import expand_files
 from albert.text import vocabulary
 from preprocess import inputs
 from preprocess.engines import Execution
-from preprocess.records import build as pipeline
-from preprocess.records import crc, encoding, jobs, segments, serialize, shards, spill
+from preprocess.records import crc, encoding, jobs, segments, serialize, shards, spill, steps
 from preprocess.records.build import write_records
 from preprocess.records.examples import select
 
@@ -127,7 +126,7 @@ def test_text_comes_back(text, tmp_path):
 
 @pytest.mark.parametrize("task", ["sop", "nsp"])
 def test_bytes_do_not_depend_on_workers_or_blocks(text, tmp_path, task, monkeypatch):
-    monkeypatch.setattr(pipeline, "PART_PIECES", 4000)
+    monkeypatch.setattr(steps, "PART_PIECES", 4000)
     small_blocks = inputs.read_blocks
     monkeypatch.setattr(inputs, "read_blocks", lambda paths: small_blocks(paths, 20000))
     hashes = []
@@ -157,7 +156,7 @@ def test_order_is_a_global_shuffle(tmp_path):
 
 
 def test_shards_and_comma_lists_deal_the_same_examples(text, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "PART_PIECES", 4000)
+    monkeypatch.setattr(steps, "PART_PIECES", 4000)
     whole = [p for _, p in records.read_records(build_path(text, tmp_path / "one"))]
     build(text, tmp_path / "s", num_shards=3)
     names = sorted(glob.glob(str(tmp_path / "s-*-of-00003")))
@@ -175,7 +174,7 @@ def build_path(text, path, **changes):
 
 
 def test_gzip_holds_the_same_bytes_in_one_stream(text, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "PART_PIECES", 4000)
+    monkeypatch.setattr(steps, "PART_PIECES", 4000)
     build(text, tmp_path / "plain")
     manifest = build(text, tmp_path / "packed", compression="gzip").manifest
     packed, plain = (open(str(tmp_path / n), "rb").read() for n in ("packed", "plain"))
@@ -298,7 +297,7 @@ def test_killed_build_continues_to_the_same_bytes(tmp_path):
 
 @pytest.mark.parametrize("stage", ["encode", "segment", "mask", "append", "rename", "manifest"])
 def test_interruption_at_every_stage(text, tmp_path, monkeypatch, stage):
-    monkeypatch.setattr(pipeline, "PART_PIECES", 4000)
+    monkeypatch.setattr(steps, "PART_PIECES", 4000)
     small_blocks = inputs.read_blocks
     monkeypatch.setattr(inputs, "read_blocks", lambda paths: small_blocks(paths, 20000))
     changes = dict(output_file="{0}/a,{0}/b".format(tmp_path), compression="gzip")
@@ -312,8 +311,8 @@ def test_interruption_at_every_stage(text, tmp_path, monkeypatch, stage):
         "segment": (jobs, "segment"),
         "mask": (jobs, "mask"),
         "append": (shards, "_copy"),
-        "rename": (pipeline, "rename_all"),
-        "manifest": (pipeline, "write_manifest"),
+        "rename": (steps, "rename_all"),
+        "manifest": (steps, "write_manifest"),
     }[stage]
     original, calls = getattr(module, name), []
 
@@ -333,7 +332,7 @@ def test_interruption_at_every_stage(text, tmp_path, monkeypatch, stage):
 
 
 def test_lost_work_files_are_made_again(text, tmp_path, monkeypatch):
-    monkeypatch.setattr(pipeline, "PART_PIECES", 4000)
+    monkeypatch.setattr(steps, "PART_PIECES", 4000)
     whole = digest(build_path(text, tmp_path / "whole"))
     original, calls = jobs.mask, []
 

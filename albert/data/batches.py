@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from typing import Iterable, Iterator, Optional, TypeVar
+from typing import Generator, Iterable, Iterator, Optional, Tuple, TypeVar
 
 import numpy as np
 
@@ -96,7 +96,7 @@ def fill_batch(batch: Batch, batch_size: int) -> Batch:
     return filled
 
 
-def prefetch(items: Iterable[T], depth: int = 2) -> Iterator[T]:
+def prefetch(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
     """Yields the items of an iterable that a thread keeps `depth` ahead of the step.
 
     An exception of the iterable is raised here, at the place of the item it stands for. Closing
@@ -105,7 +105,7 @@ def prefetch(items: Iterable[T], depth: int = 2) -> Iterator[T]:
     ready: queue.Queue = queue.Queue(maxsize=depth)
     stop = threading.Event()
 
-    def put(entry) -> None:
+    def put(entry: Tuple[Optional[T], Optional[BaseException]]) -> None:
         while not stop.is_set():
             try:
                 ready.put(entry, timeout=0.1)

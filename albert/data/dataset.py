@@ -5,7 +5,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from albert.compat import tf
-from albert.data.dynamic import DynamicMasks
+from albert.data.dynamic import DynamicMasks, Numbers
 from albert.data.index import RecordIndex, load_index
 from albert.data.manifest import manifest_path, read_manifest
 from albert.data.records import (
@@ -76,7 +76,7 @@ class RecordDataset:
         example = self._decode(0)
         return len(example["input_ids"]), len(example["masked_lm_positions"])
 
-    def read(self, numbers: Sequence[int], shapes: Shapes, step: int = 0) -> Batch:
+    def read(self, numbers: Numbers, shapes: Shapes, step: int = 0) -> Batch:
         """Parses records into one batch.
 
         Args:
@@ -104,7 +104,7 @@ class RecordDataset:
             for name, value in batch.items()
         }
 
-    def _parse(self, numbers: Sequence[int], shapes: Shapes) -> Batch:
+    def _parse(self, numbers: Numbers, shapes: Shapes) -> Batch:
         spec = {name: (shapes.sequence_length, tf.int64) for name in SEQUENCE_FEATURES}
         for name in PREDICTION_FEATURES:
             kind = tf.float32 if name in FLOAT_FEATURES else tf.int64
@@ -140,8 +140,8 @@ class RecordDataset:
                 "{} is not a tf.train.Example: {}.".format(self.describe(number), error)
             ) from error
         unmasked = TOKEN_BOUNDARY in example and PREDICTION_FEATURES[0] not in example
-        wanted = ("input_ids", "segment_ids") if unmasked else SEQUENCE_FEATURES
-        wanted += (SENTENCE_LABEL,) + (() if unmasked else PREDICTION_FEATURES)
+        wanted = ["input_ids", "segment_ids"] if unmasked else list(SEQUENCE_FEATURES)
+        wanted += [SENTENCE_LABEL] + ([] if unmasked else list(PREDICTION_FEATURES))
         for name in wanted:
             if name not in example:
                 raise RecordError(
@@ -172,7 +172,7 @@ class RecordDataset:
                     "again.".format(self.describe(number), name, got, length, flag, got)
                 )
 
-    def _check_ranges(self, values: Dict[str, np.ndarray], numbers, shapes: Shapes) -> None:
+    def _check_ranges(self, values: Batch, numbers: Numbers, shapes: Shapes) -> None:
         order = values[SENTENCE_LABEL][:, 0]
         unknown = np.nonzero((order < NO_SENTENCE_LABEL) | (order > 1))[0]
         if unknown.size:

@@ -4,7 +4,7 @@ RoBERTa (Liu et al., 2019, https://arxiv.org/abs/1907.11692) calls this dynamic 
 of an example are a function of (seed, step, example), so a resumed run sees the same ones.
 """
 
-from typing import Dict, List, Sequence
+from typing import Dict, List, Sequence, Union
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from albert.data.records import (
 )
 
 Arrays = Dict[str, np.ndarray]
+Numbers = Union[Sequence[int], np.ndarray]  # of records, int [B]
 
 
 class DynamicMasks:
@@ -39,7 +40,7 @@ class DynamicMasks:
         self._unmaskable = [special.cls, special.sep]
         self._rule = mask_rule(manifest.options, special.mask, ordinary)
 
-    def batch(self, examples: List[Arrays], numbers: Sequence[int], step: int) -> Arrays:
+    def batch(self, examples: List[Arrays], numbers: Numbers, step: int) -> Arrays:
         """Masks and pads examples.
 
         Args:

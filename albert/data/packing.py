@@ -122,7 +122,14 @@ def pack(batch: Arrays, limits: PackingLimits) -> Arrays:
     return packed
 
 
-def _fill_row(packed: Arrays, row: int, batch: Arrays, examples, lengths, masks) -> None:
+def _fill_row(
+    packed: Arrays,
+    row: int,
+    batch: Arrays,
+    examples: List[int],
+    lengths: np.ndarray,
+    masks: np.ndarray,
+) -> None:
     begin = predicted = 0
     for place, example in enumerate(examples):
         length, count = int(lengths[example]), int(masks[example])

@@ -21,6 +21,7 @@ Unmasked records (masks are drawn while training) hold `input_ids`, `segment_ids
 
 import functools
 import gzip
+import io
 import struct
 from typing import Iterator, List, Tuple
 
@@ -90,7 +91,7 @@ def _damaged(path: str, offset: int, what: str) -> RecordError:
     )
 
 
-def _read_exactly(stream, size: int, path: str, offset: int, what: str) -> bytes:
+def _read_exactly(stream: io.BufferedIOBase, size: int, path: str, offset: int, what: str) -> bytes:
     try:
         data = stream.read(size)
     except DAMAGED as error:
@@ -100,7 +101,7 @@ def _read_exactly(stream, size: int, path: str, offset: int, what: str) -> bytes
     return data
 
 
-def _read_frames(stream, path: str) -> Iterator[Tuple[int, bytes]]:
+def _read_frames(stream: io.BufferedIOBase, path: str) -> Iterator[Tuple[int, bytes]]:
     offset = 0
     while True:
         head = _read_exactly(stream, 12, path, offset, "a record header")

@@ -20,7 +20,7 @@ def atomic_write(path: str, mode: str = "w") -> Iterator[IO]:
     raises, `path` is untouched and the temporary file is removed.
     """
     aside = "{}.{}.tmp".format(path, os.getpid())
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
+    text: Dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     try:
         with open(aside, mode, **text) as handle:
             yield handle

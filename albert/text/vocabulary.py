@@ -4,7 +4,7 @@ import functools
 import os
 import re
 import unicodedata
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -30,7 +30,7 @@ class Vocabulary(NamedTuple):
       resplit: Pieces such as "1," and the ids they are cut into (see `_resplit_table`).
     """
 
-    processor: object
+    processor: Any  # sentencepiece tells no types
     pieces: List[str]
     cls: int
     sep: int
@@ -131,7 +131,7 @@ def count_pieces(path: str) -> int:
     return _open(path).GetPieceSize()
 
 
-def _open(path: str):
+def _open(path: str) -> Any:
     import sentencepiece
 
     processor = sentencepiece.SentencePieceProcessor()
@@ -158,7 +158,7 @@ def _special_pieces(ids: Dict[str, int], path: str) -> List[int]:
     )
 
 
-def _is_ordinary(processor, piece_id: int, piece: str) -> bool:
+def _is_ordinary(processor: Any, piece_id: int, piece: str) -> bool:
     return not (
         processor.IsControl(piece_id)
         or processor.IsUnknown(piece_id)
@@ -186,7 +186,7 @@ def is_glued(piece: str) -> bool:
     return len(piece) > 1 and piece[-1] == "," and piece[-2].isdigit()
 
 
-def _resplit_table(processor, pieces: List[str]) -> Dict[int, List[int]]:
+def _resplit_table(processor: Any, pieces: List[str]) -> Dict[int, List[int]]:
     """Digits glued to a comma ("1999,") are cut apart, as ALBERT's and XLNet's encoders do.
 
     They encode the digits again, without the word mark, and add the comma. What comes out depends

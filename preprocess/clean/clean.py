@@ -7,7 +7,7 @@ import os
 import pickle
 import shutil
 import tempfile
-from typing import Dict, Iterator, List, Optional
+from typing import IO, Any, Counter, Dict, Iterator, List, Optional, Set
 
 from absl import logging
 
@@ -21,8 +21,10 @@ from preprocess.clean.units import Cleaned, CleanOptions, Outcome, clean_unit, u
 from preprocess.engines import LOCAL, Execution
 from preprocess.progress import Progress
 
+FileReport = Dict[str, Any]  # what the manifest tells of an input file
 
-def clean(options: CleanOptions, execution: Execution = LOCAL) -> dict:
+
+def clean(options: CleanOptions, execution: Execution = LOCAL) -> Dict[str, Any]:
     """Cleans files into documents; returns the manifest that is written beside them.
 
     Raises:
@@ -30,8 +32,8 @@ def clean(options: CleanOptions, execution: Execution = LOCAL) -> dict:
     """
     _check(options)
     paths = expand_files(options.input_file, "input_file")
-    counts = collections.Counter()
-    files: Dict[str, dict] = collections.OrderedDict()
+    counts: Counter[str] = collections.Counter()
+    files: Dict[str, FileReport] = collections.OrderedDict()
     total = sum(os.path.getsize(path) for path in paths)
     work = tempfile.mkdtemp(prefix=".clean-", dir=os.path.dirname(options.output_file) or ".")
     try:
@@ -87,7 +89,8 @@ def _check(options: CleanOptions) -> None:
 
 def _in_order(paths: Iterator[str]) -> Iterator[Outcome]:
     """Reads outcomes in the order of their units, whenever they come."""
-    waiting, following = set(), 0
+    waiting: Set[str] = set()
+    following = 0
     for path in paths:
         waiting.add(path)
         folder = os.path.dirname(path)
@@ -106,25 +109,22 @@ def _in_order(paths: Iterator[str]) -> Iterator[Outcome]:
 class _Writer:
     """The output files; each is whole or absent."""
 
-    def __init__(self, options: CleanOptions):
+    def __init__(self, options: CleanOptions) -> None:
         self._options = options
         self._seen = dedup.Seen(options.dedup)
         self._stack = contextlib.ExitStack()
+        self._files: Dict[str, List[IO[str]]] = {}
 
     def __enter__(self) -> "_Writer":
-        opened = [
-            self._stack.enter_context(atomic_write(path)) for path in self._options.output_files
-        ]
-        self._train = opened
-        self._valid = None
-        if self._options.valid_fraction > 0:
-            self._valid = self._stack.enter_context(atomic_write(self._options.held_out_file))
+        held_out = [self._options.held_out_file] if self._options.valid_fraction > 0 else []
+        for side, paths in (("train", self._options.output_files), ("valid", held_out)):
+            self._files[side] = [self._stack.enter_context(atomic_write(p)) for p in paths]
         return self
 
-    def __exit__(self, *error) -> Optional[bool]:
+    def __exit__(self, *error: Any) -> Optional[bool]:
         return self._stack.__exit__(*error)
 
-    def add(self, documents: List[Cleaned], counts: collections.Counter) -> None:
+    def add(self, documents: List[Cleaned], counts: Counter[str]) -> None:
         for document in documents:
             counts["documents"] += 1
             duplicate = self._seen.duplicate(document.digest, document.sketch)
@@ -132,19 +132,17 @@ class _Writer:
                 counts[duplicate + "_duplicates"] += 1
                 continue
             side = "valid" if document.held_out else "train"
-            handle = self._valid if document.held_out else self._file_for(document.digest)
-            handle.write(document.text + "\n\n")
+            files = self._files[side]
+            # By the document, not by turns, so that files change little when input is added.
+            place = int.from_bytes(document.digest[8:], "big") % len(files)
+            files[place].write(document.text + "\n\n")
             counts[side + "_documents"] += 1
             counts[side + "_sentences"] += document.text.count("\n") + 1
             counts[side + "_words"] += len(document.text.split())
             counts[side + "_bytes"] += len(document.text.encode("utf-8")) + 2
 
-    def _file_for(self, digest: bytes):
-        # By the document, not by turns, so that files change little when input is added.
-        return self._train[int.from_bytes(digest[8:], "big") % len(self._train)]
 
-
-def _note_file(files: Dict[str, dict], outcome: Outcome) -> None:
+def _note_file(files: Dict[str, FileReport], outcome: Outcome) -> None:
     unit = outcome.unit
     entry = files.setdefault(
         unit.path, {"format": unit.kind, "documents": 0, "replaced_characters": 0, "error": ""}
@@ -158,12 +156,14 @@ def _note_file(files: Dict[str, dict], outcome: Outcome) -> None:
     entry["replaced_characters"] += outcome.replaced
 
 
-def _first_error(files: Dict[str, dict]) -> str:
+def _first_error(files: Dict[str, FileReport]) -> str:
     errors = ["{}: {}".format(path, f["error"]) for path, f in files.items() if f["error"]]
     return errors[0] if errors else "Is there text in it?"
 
 
-def _write_manifest(options: CleanOptions, counts, files) -> dict:
+def _write_manifest(
+    options: CleanOptions, counts: Counter[str], files: Dict[str, FileReport]
+) -> Dict[str, Any]:
     plain = options._asdict()
     plain["layout"], plain["cleaning"] = options.layout._asdict(), options.cleaning._asdict()
     names = (

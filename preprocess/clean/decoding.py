@@ -2,7 +2,7 @@
 
 import codecs
 import unicodedata
-from typing import NamedTuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 _SAMPLE = 1 << 16
 
@@ -52,7 +52,7 @@ def _replacing(data: bytes, encoding: str) -> Decoded:
     return Decoded(text, encoding, text.count("\ufffd"))
 
 
-def _statistical_guess(data: bytes):
+def _statistical_guess(data: bytes) -> Optional[str]:
     try:
         import charset_normalizer
     except ImportError:
@@ -63,7 +63,7 @@ def _statistical_guess(data: bytes):
     return "cp1252" if "cp1252" in ties else ties[0] if ties else None
 
 
-def _score(match):
+def _score(match: Any) -> Tuple[float, float]:
     return match.chaos, match.coherence
 
 
@@ -92,7 +92,7 @@ def _plausibility(text: str) -> float:
     sample = text[::step]
     if not sample:
         return 0.0
-    blocks = {}
+    blocks: Dict[int, int] = {}
     for character in sample:
         blocks[ord(character) >> 8] = blocks.get(ord(character) >> 8, 0) + 1
     common = sum(sorted(blocks.values())[-3:])

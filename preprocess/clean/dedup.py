@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from typing import Optional
+from typing import Optional, Set
 
 import numpy as np
 
@@ -54,10 +54,10 @@ def signature(text: str) -> np.ndarray:
 class Seen:
     """The documents kept so far; ask in input order, so that the first copy stays."""
 
-    def __init__(self, mode: str):
+    def __init__(self, mode: str) -> None:
         """Starts with no document; `mode` is one of `DEDUPS`."""
         self._mode = mode
-        self._hashes = set()
+        self._hashes: Set[bytes] = set()
         self._index = None
         if mode == "near":
             import datasketch

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from typing import Iterable, Iterator, List, NamedTuple
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Tuple
 
 from albert.system.errors import UsageError
 
@@ -134,7 +134,7 @@ def _json_lines(text: str, layout: Layout) -> Iterator[Document]:
     return _json_values(_parsed_lines(text), layout)
 
 
-def _parsed_lines(text: str) -> list:
+def _parsed_lines(text: str) -> List[Any]:
     values = []
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip():
@@ -146,7 +146,7 @@ def _parsed_lines(text: str) -> list:
     return values
 
 
-def _json_values(values: list, layout: Layout) -> Iterator[Document]:
+def _json_values(values: List[Any], layout: Layout) -> Iterator[Document]:
     path = layout.json_field.split(".") if layout.json_field else _richest_field(values)
     found = 0
     for value in values:
@@ -173,11 +173,11 @@ def _at(value: object, path: List[str]) -> Iterator[str]:
         yield value
 
 
-def _text_sizes(values: Iterable[object]) -> dict:
+def _text_sizes(values: Iterable[object]) -> Dict[Tuple[str, ...], int]:
     """Characters of running text under every path of keys; addresses and tags do not count."""
-    sizes = {}
+    sizes: Dict[Tuple[str, ...], int] = {}
 
-    def visit(value, path):
+    def visit(value: object, path: Tuple[str, ...]) -> None:
         if isinstance(value, dict):
             for key, item in value.items():
                 visit(item, path + (str(key),))
@@ -192,11 +192,12 @@ def _text_sizes(values: Iterable[object]) -> dict:
     return sizes
 
 
-def _richest_field(values: list) -> List[str]:
+def _richest_field(values: List[Any]) -> List[str]:
     sizes = _text_sizes(values[:1000])
     if not sizes:
         raise UsageError("It holds no running text; name the field with --json_field.")
-    return list(max(sorted(sizes), key=lambda path: sizes[path]))
+    largest = max(sorted(sizes), key=sizes.__getitem__)
+    return list(largest)
 
 
 def _html(text: str, layout: Layout) -> Iterator[Document]:

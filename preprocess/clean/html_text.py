@@ -1,7 +1,7 @@
 """The readable text of HTML pages."""
 
 from html.parser import HTMLParser
-from typing import List
+from typing import List, Optional, Tuple
 
 _SKIPPED = frozenset(
     "script style noscript template svg head nav footer form button select option iframe".split()
@@ -18,11 +18,11 @@ _VOID = frozenset("area base br col embed hr img input link meta param source tr
 class _Reader(HTMLParser):
     """Collects paragraphs; inside selected elements only, if there is a selector."""
 
-    def __init__(self, select: str):
+    def __init__(self, select: str) -> None:
         super().__init__(convert_charrefs=True)
         self._tag, _, self._class = select.partition(".")
         self._everything = not select
-        self._open: List[tuple] = []
+        self._open: List[Tuple[str, bool, bool]] = []  # tag, selected, skipped
         self._words: List[str] = []
         self._paragraphs: List[str] = []
         self.documents: List[List[str]] = []
@@ -33,7 +33,7 @@ class _Reader(HTMLParser):
     def _skipped(self) -> bool:
         return any(skipped for _, _, skipped in self._open)
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: List[Tuple[str, Optional[str]]]) -> None:
         if tag not in _INLINE:
             self._end_paragraph()
         if tag in _VOID:
@@ -46,7 +46,7 @@ class _Reader(HTMLParser):
         )
         self._open.append((tag, chosen, tag in _SKIPPED))
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         if tag not in _INLINE:
             self._end_paragraph()
         # Pages leave elements open: close up to the nearest that fits, if there is one.
@@ -57,30 +57,30 @@ class _Reader(HTMLParser):
                     self._end_document()
                 return
 
-    def handle_data(self, data):
+    def handle_data(self, data: str) -> None:
         if self._selected() and not self._skipped():
             self._words.append(data)
 
-    def parse_marked_section(self, i, report=1):
+    def parse_marked_section(self, i: int, report: bool = True) -> int:
         """Skips `<![ ... >` to its end where the base class raises: at words it does not know."""
         try:
             return super().parse_marked_section(i, report)
         except (AssertionError, NotImplementedError):  # by the version of Python
             return self.parse_bogus_comment(i, report)
 
-    def _end_paragraph(self):
+    def _end_paragraph(self) -> None:
         paragraph = " ".join("".join(self._words).split())
         self._words = []
         if paragraph:
             self._paragraphs.append(paragraph)
 
-    def _end_document(self):
+    def _end_document(self) -> None:
         self._end_paragraph()
         if self._paragraphs:
             self.documents.append(self._paragraphs)
         self._paragraphs = []
 
-    def close(self):
+    def close(self) -> None:
         super().close()
         self._end_document()
 

@@ -1,7 +1,7 @@
 """Paragraphs to sentences."""
 
 import re
-from typing import Callable, List
+from typing import Callable, List, Pattern
 
 from albert.system.errors import UsageError
 
@@ -38,7 +38,7 @@ def _split_by_rules(paragraph: str) -> List[str]:
     return [part.strip() for parts in ends for part in parts if part.strip()]
 
 
-def _cut_after(pattern, text: str) -> List[str]:
+def _cut_after(pattern: Pattern[str], text: str) -> List[str]:
     limits = [match.end() for match in pattern.finditer(text)]
     return [text[a:b] for a, b in zip([0] + limits, limits + [len(text)])]
 

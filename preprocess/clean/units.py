@@ -2,7 +2,7 @@
 
 import os
 import pickle
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -146,7 +146,7 @@ def _examine(path: str, layout: extract.Layout) -> Tuple[str, bool]:
     return kind, large and is_utf8 and kind in ("txt", "jsonl") and layout.documents != "file"
 
 
-def clean_unit(job) -> str:
+def clean_unit(job: Tuple[str, Unit, CleanOptions]) -> str:
     """Cleans a unit and leaves its `Outcome` in a file; job is (folder, unit, options)."""
     folder, unit, options = job
     path = os.path.join(folder, "unit-{:08d}".format(unit.number))
@@ -181,7 +181,9 @@ def _outcome(unit: Unit, options: CleanOptions) -> Outcome:
     return Outcome(bare, kept, len(found) - len(kept), decoded.encoding, decoded.replaced, "")
 
 
-def _clean_document(paragraphs, options, split_paragraph) -> Optional[Cleaned]:
+def _clean_document(
+    paragraphs: extract.Document, options: CleanOptions, split_paragraph: Callable[[str], List[str]]
+) -> Optional[Cleaned]:
     lines = []
     for paragraph in paragraphs:
         for sentence in split_paragraph(text.clean(paragraph, options.cleaning)):

@@ -1,6 +1,6 @@
 """The command that cleans text, and its report."""
 
-from typing import List, Sequence
+from typing import Any, Dict, List, Sequence
 
 from absl import flags
 
@@ -42,7 +42,7 @@ def define_flags() -> None:
     define_execution_flags()
 
 
-def report(manifest: dict) -> str:
+def report(manifest: Dict[str, Any]) -> str:
     """The manifest for people."""
     counts = manifest["counts"]
     lines = ["{:>12,}  {}".format(counts[k], k.replace("_", " ")) for k in counts if counts[k]]

@@ -1,10 +1,9 @@
 """The command that validates record files and shows samples."""
 
 import os
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Iterator, List, Optional, Sequence
 
 import google_crc32c
-import numpy as np
 from absl import flags
 
 from albert.data import records
@@ -14,7 +13,7 @@ from albert.system import command_line
 from albert.system.errors import UsageError
 from albert.system.file_names import expand_files
 from albert.text.vocabulary import Vocabulary, load, resolve_model
-from preprocess.inspection import Expected, Inspection
+from preprocess.inspection import Expected, Features, Inspection
 from preprocess.progress import Progress
 
 USAGE = """Validates record files, shows samples as text, exits with 1 if something is off.
@@ -55,7 +54,7 @@ def _expected(manifest: Optional[Manifest], words: Vocabulary) -> Expected:
     )
 
 
-def show(features: Dict[str, np.ndarray], words: Vocabulary) -> str:
+def show(features: Features, words: Vocabulary) -> str:
     """An example as text; predicted pieces stand in brackets as original>input."""
     ids = features["input_ids"].tolist()
     real = int(features["input_mask"].sum()) if "input_mask" in features else len(ids)
@@ -68,8 +67,8 @@ def show(features: Dict[str, np.ndarray], words: Vocabulary) -> str:
     for position, piece in enumerate(ids[:real]):
         text = words.pieces[piece]
         if position in original:
-            label = words.pieces[original[position]]
-            text = "{{{}>{}}}".format(label, "same" if piece == original[position] else text)
+            right = original[position]
+            text = "{{{}>{}}}".format(words.pieces[right], "same" if piece == right else text)
         out.append(text)
     label = int(features["next_sentence_labels"][0])
     return "label {}: {}".format(label, " ".join(out))
@@ -84,7 +83,7 @@ def _plain_size(path: str) -> int:
 
 
 def _read(
-    paths: List[str], inspection: Inspection, shown: List[Dict[str, np.ndarray]], bar: bool
+    paths: List[str], inspection: Inspection, shown: List[Features], bar: bool
 ) -> Iterator[str]:
     """Feeds all records to the inspection; yields what makes a file unreadable."""
     total = sum(_plain_size(path) for path in paths)
@@ -137,13 +136,13 @@ def main(positional: List[str]) -> int:
         model = manifest.options.spm_model_file
     words = load(resolve_model(model, f.vocab_file or ""))
     inspection = Inspection(_expected(manifest, words))
-    shown: List[Dict[str, np.ndarray]] = []
+    shown: List[Features] = []
     reasons = list(_read(paths, inspection, shown, not f.tqdm_off))
     for features in shown:
         print(show(features, words))
     for name, value in inspection.statistics().items():
-        text = "{:,}".format(value) if isinstance(value, int) else "{:.4f}".format(value)
-        print("{:>32}: {}".format(name, text))
+        shape = "{:>32}: {:,}" if isinstance(value, int) else "{:>32}: {:.4f}"
+        print(shape.format(name, value))
     reasons += inspection.reasons() + list(_changed(paths, manifest))
     for reason in reasons:
         print("WRONG: {}".format(reason))

@@ -8,7 +8,7 @@ from absl import flags, logging
 from albert.data.record_options import COMPRESSIONS, MASKINGS, SENTENCE_TASKS
 from albert.system import command_line
 from albert.system.errors import UsageError
-from preprocess.engines import ENGINES
+from preprocess.engines import ENGINES, Execution
 
 USAGE = """Builds ALBERT pre-training records (TFRecords) from text.
 
@@ -66,10 +66,8 @@ def define_execution_flags() -> None:
     flags.DEFINE_bool("tqdm_off", False, "Log lines instead of a progress bar.")
 
 
-def execution_from_flags():
+def execution_from_flags() -> Execution:
     """The `Execution` that the flags describe."""
-    from preprocess.engines import Execution
-
     f = flags.FLAGS
     return Execution(f.num_workers, f.engine, f.ray_address, f.tqdm_off)
 
@@ -107,7 +105,7 @@ def arguments_from_flags() -> Dict[str, Any]:
     return fields
 
 
-def _sentence_task(f) -> str:
+def _sentence_task(f: flags.FlagValues) -> str:
     if f.random_next_sentence and f.sentence_task not in (None, "nsp"):
         raise UsageError(
             "--random_next_sentence means --sentence_task=nsp, but --sentence_task={} is set. "

@@ -2,35 +2,21 @@
 
 import dataclasses
 import os
-import shutil
-import time
 from typing import Any, Dict, List, NamedTuple
 
-import numpy as np
 from absl import logging
 
-from albert.data.manifest import (
-    Manifest,
-    ModelFile,
-    RecordFile,
-    manifest_path,
-    write_manifest,
-)
+from albert.data.manifest import Manifest, ModelFile, manifest_path
 from albert.data.record_options import RecordOptions
 from albert.data.records import MANIFEST_SUFFIX
-from albert.system.errors import UsageError
 from albert.system.file_names import Files, Path, comma_list, expand_files
 from albert.system.files import ensure_writable_file, sha256_file
 from albert.system.keywords import checked_keywords
 from albert.text import vocabulary
-from preprocess import engines, inputs
+from preprocess import engines
 from preprocess.engines import LOCAL, Execution
-from preprocess.progress import Progress, duration
-from preprocess.records import examples, jobs, report, spill, workspace
-from preprocess.records.shards import Shards, rename_all
-
-# Pieces that one job masks; with the arrays made from them about 150 MB.
-PART_PIECES = 3 << 20
+from preprocess.progress import duration
+from preprocess.records import jobs, report, steps, workspace
 
 
 class Build(NamedTuple):
@@ -45,20 +31,6 @@ class Build(NamedTuple):
     files: List[str]
     manifest: Manifest
     seconds: Dict[str, float]
-
-
-class _Segmented(NamedTuple):
-    """What the first two steps have left."""
-
-    blocks: List[int]
-    cells: np.ndarray
-    documents: int
-    pieces: int
-    dropped: int
-
-    @property
-    def examples(self) -> int:
-        return int(self.cells.sum())
 
 
 @checked_keywords(RecordOptions, "input_file", "output_file", "spm_model_file")
@@ -128,12 +100,7 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
     for path in files:
         ensure_writable_file(path, "--output_file")
     report.warn_if_capped(options)
-    logging.info("*** Reading from input files ***")
-    for path in paths:
-        logging.info("  %s", path)
-    logging.info("*** Writing to output files ***")
-    for path in files:
-        logging.info("  %s", path)
+    report.log_files(paths, files)
     base = manifest_path(options.output_file)
     model = ModelFile(
         os.path.basename(options.spm_model_file),
@@ -149,11 +116,8 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
     with workspace.opened(folder, identity) as work:
         context = jobs.Context(work.path, options, os.path.abspath(options.spm_model_file))
         with engines.start(execution) as run:
-            if not work.state().get("complete"):
-                seconds = _build(context, work, run, paths, execution)
-            else:
-                seconds = {}
-            result = _finish(context, work, files, base, words, model)
+            seconds = steps.take(context, work, run, paths, not execution.tqdm_off)
+            result = steps.finish(context, work, base, words, model)
     report.log_examples(files, words)
     report.log_summary(result)
     logging.info(
@@ -163,134 +127,3 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
         base,
     )
     return Build(files, result, seconds)
-
-
-def _build(context, work, run, paths, execution) -> Dict[str, float]:
-    clock = [time.time()]
-    _encode(context, work, run, paths, not execution.tqdm_off)
-    clock.append(time.time())
-    _segment(context, work, run, not execution.tqdm_off)
-    clock.append(time.time())
-    _mask(context, work, run, not execution.tqdm_off)
-    clock.append(time.time())
-    return dict(zip(("encode", "segment", "mask"), np.diff(clock).tolist()))
-
-
-def _encode(context, work, run, paths, bar) -> None:
-    if "blocks" in work.state():
-        return
-    count = 0
-    sizes = [os.path.getsize(path) for path in paths]
-    at = [0] * len(paths)
-    with Progress("Tokenising", sum(sizes), "B", bar) as progress:
-        stream = ((context, block) for block in inputs.read_blocks(paths))
-        for block in run(jobs.encode, stream):
-            count = max(count, block.index + 1)
-            progress.update(max(0, block.progress - at[block.file_index]))
-            at[block.file_index] = max(at[block.file_index], block.progress)
-    work.note(blocks=count)
-
-
-def _segment(context, work, run, bar) -> None:
-    if work.state().get("segmented"):
-        return
-    blocks = work.state()["blocks"]
-    with Progress("Segmenting", blocks, "blocks", bar) as progress:
-        for _ in run(jobs.segment, ((context, block, blocks) for block in range(blocks))):
-            progress.update(1)
-    work.note(segmented=True)
-
-
-def _segmented(work) -> _Segmented:
-    blocks = list(range(work.state()["blocks"]))
-    cells = np.zeros(spill.CELLS, np.int64)
-    documents = pieces = dropped = 0
-    for block in blocks:
-        summary = spill.summarize(work.spill(block))
-        cells += summary.cells
-        documents += summary.documents
-        pieces += summary.pieces
-        dropped += summary.dropped
-    return _Segmented(blocks, cells, documents, pieces, dropped)
-
-
-def plan_parts(cells: np.ndarray, pieces: int, part_pieces: int) -> List[jobs.Part]:
-    """Cuts the key ranges into parts of about equal numbers of examples.
-
-    Args:
-      cells: Examples in each cell of keys.
-      pieces: Pieces in all examples.
-      part_pieces: Pieces that a part should hold.
-    """
-    count = int(cells.sum())
-    number = min(len(cells), max(1, -(-pieces // part_pieces)))
-    ranks = np.concatenate([[0], np.cumsum(cells)])
-    limits = np.searchsorted(ranks, np.arange(1, number) * count // number)
-    limits = [0] + sorted(set(limits.tolist()) - {0, len(cells)}) + [len(cells)]
-    return [
-        jobs.Part(i, begin, end, int(ranks[begin]))
-        for i, (begin, end) in enumerate(zip(limits[:-1], limits[1:]))
-    ]
-
-
-def _mask(context, work, run, bar) -> None:
-    found = _segmented(work)
-    for block in found.blocks:
-        if os.path.exists(work.encoded(block)):
-            os.remove(work.encoded(block))
-    options = context.options
-    report.check_not_empty(found.documents, found.examples, options)
-    parts = plan_parts(found.cells, found.pieces, PART_PIECES)
-    shards = Shards(work, options.output_files, compressed=options.compression == "gzip")
-    if not shards.restore(len(parts)):
-        shards.reset(len(parts))
-    _check_disk(options, found, work.path)
-    left = [part for part in parts if not os.path.exists(work.part_summary(part.number))]
-    with Progress("Writing examples", found.examples, "examples", bar) as progress:
-        shards.append_ready()
-        limits = [part.rank for part in parts] + [found.examples]
-        progress.update(found.examples - sum(limits[p.number + 1] - p.rank for p in left))
-        for part in run(jobs.mask, ((context, found.blocks, part) for part in left)):
-            progress.update(limits[part.number + 1] - part.rank)
-            shards.append_ready()
-    entries = shards.finish()
-    work.note(
-        complete=True, files=[dataclasses.asdict(entry) for entry in entries], parts=len(parts)
-    )
-
-
-def _check_disk(options: RecordOptions, found: _Segmented, folder: str) -> None:
-    expected = report.estimate_bytes(options, found.examples, found.pieces)
-    free = shutil.disk_usage(folder).free
-    logging.info(
-        "%d documents give %d examples, about %.1f MB on disk (%.1f MB free)",
-        found.documents,
-        found.examples,
-        expected / 1e6,
-        free / 1e6,
-    )
-    if expected > free:
-        raise UsageError(
-            "The records need about {:.1f} GB and {:.1f} GB are free on the disk of {}. Use "
-            "--masking=dynamic, --compression=gzip, a lower --dupe_factor or another disk.".format(
-                expected / 1e9, free / 1e9, folder
-            )
-        )
-
-
-def _finish(context, work, files, base, words, model) -> Manifest:
-    """Renames the shards and writes the manifest, last, so that it never describes others."""
-    state = work.state()
-    found = _segmented(work)
-    counts = examples.Counts.zero(len(words.pieces))
-    for number in range(state["parts"]):
-        counts = counts.plus(jobs.part_counts(work, number))
-    if os.path.exists(base):
-        os.remove(base)
-    rename_all(work, files)
-    entries = [RecordFile(**entry) for entry in state["files"]]
-    result = report.describe(
-        context.options, words, model, found.documents, found.dropped, counts, entries
-    )
-    write_manifest(base, result)
-    return result

@@ -1,7 +1,7 @@
 """Text blocks to piece ids: the only place where text is tokenised, once."""
 
 from itertools import chain
-from typing import IO, Dict, List, NamedTuple
+from typing import IO, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
@@ -55,7 +55,9 @@ def encode_block(
     )
 
 
-def _resplit(ids: np.ndarray, lengths: np.ndarray, table: Dict[int, List[int]]):
+def _resplit(
+    ids: np.ndarray, lengths: np.ndarray, table: Dict[int, List[int]]
+) -> Tuple[np.ndarray, np.ndarray]:
     glued = np.isin(ids, np.fromiter(table, np.int64, len(table)))
     where = np.flatnonzero(glued)
     if not where.size:
@@ -85,7 +87,7 @@ def load(path: str) -> Documents:
 def concatenate(parts: List[Documents]) -> Documents:
     """Joins encoded documents in order."""
 
-    def joined(name):
+    def joined(name: str) -> np.ndarray:
         arrays = [getattr(part, name) for part in parts]
         bases = np.cumsum([0] + [array[-1] for array in arrays[:-1]])
         return np.concatenate([[0]] + [array[1:] + base for array, base in zip(arrays, bases)])

@@ -1,5 +1,6 @@
 """Instances to framed records: special pieces, masks, bytes and the counts for the manifest."""
 
+import operator
 from typing import List, NamedTuple, Tuple
 
 import numpy as np
@@ -41,7 +42,7 @@ class Counts(NamedTuple):
 
     def plus(self, other: "Counts") -> "Counts":
         """The counts of both."""
-        return Counts(*(mine + theirs for mine, theirs in zip(self, other)))
+        return Counts(*map(operator.add, self, other))
 
 
 def prediction_width(options: RecordOptions) -> int:

@@ -9,7 +9,7 @@ Each job leaves one file, complete or not at all. A job whose file exists is not
 
 import os
 import zlib
-from typing import List, NamedTuple, Tuple
+from typing import IO, Any, List, NamedTuple, Tuple
 
 import google_crc32c
 import numpy as np
@@ -57,7 +57,7 @@ class Slice(NamedTuple):
 def encode(job: Tuple[Context, TextBlock]) -> TextBlock:
     """Tokenises a block; returns it without its data."""
     context, block = job
-    target = Workspace(context.folder).encoded(block.index)
+    target = Workspace(context.folder).encoded(block.number)
     if not os.path.exists(target):
         options = context.options
         documents = encoding.encode_block(
@@ -94,7 +94,9 @@ def segment(job: Tuple[Context, int, int]) -> int:
     return index
 
 
-def _pool(workspace, documents, index, blocks, seed) -> encoding.Documents:
+def _pool(
+    workspace: Workspace, documents: encoding.Documents, index: int, blocks: int, seed: int
+) -> encoding.Documents:
     others = set()
     if blocks > 1:
         key = counter_rng.combine(seed, index)
@@ -134,7 +136,13 @@ def mask(job: Tuple[Context, List[int], Part]) -> Part:
     return part
 
 
-def _write_slice(handle, instances, rows, options, words) -> Tuple[Slice, examples.Counts]:
+def _write_slice(
+    handle: IO[bytes],
+    instances: segments.Instances,
+    rows: np.ndarray,
+    options: RecordOptions,
+    words: vocabulary.Vocabulary,
+) -> Tuple[Slice, examples.Counts]:
     packer = zlib.compressobj(6, zlib.DEFLATED, -15) if options.compression == "gzip" else None
     size = crc32c = raw_size = raw_crc32 = 0
     counts = examples.Counts.zero(len(words.pieces))
@@ -166,4 +174,5 @@ def part_counts(workspace: Workspace, number: int) -> examples.Counts:
     """What is in a finished part."""
     with np.load(workspace.part_summary(number)) as arrays:
         fields = [arrays[name] for name in examples.Counts._fields]
-    return examples.Counts(*(int(f) if f.ndim == 0 else f for f in fields))
+    values: List[Any] = [int(field) if field.ndim == 0 else field for field in fields]
+    return examples.Counts(*values)

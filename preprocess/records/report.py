@@ -100,6 +100,14 @@ def warn_if_capped(options: RecordOptions) -> None:
         )
 
 
+def log_files(inputs: List[str], outputs: List[str]) -> None:
+    """Logs what is read and written in the form of the original scripts."""
+    for title, paths in (("Reading from input", inputs), ("Writing to output", outputs)):
+        logging.info("*** %s files ***", title)
+        for path in paths:
+            logging.info("  %s", path)
+
+
 def log_examples(files: List[str], vocabulary: Vocabulary) -> None:
     """Logs the first examples in the form of the original scripts."""
     streams = [records.read_records(path) for path in files]

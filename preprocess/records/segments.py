@@ -119,7 +119,15 @@ def _collect(documents: Documents, options: RecordOptions, pool: Documents) -> _
     return _Chunks(*(np.concatenate(columns) for columns in zip(*found)))
 
 
-def _one_chunk(documents, options, pool, document, at, target, key):
+def _one_chunk(
+    documents: Documents,
+    options: RecordOptions,
+    pool: Documents,
+    document: np.ndarray,
+    at: np.ndarray,
+    target: np.ndarray,
+    key: np.ndarray,
+) -> Tuple[_Chunks, np.ndarray]:
     """The next chunk of each of n documents, and the sentence each continues with."""
     sentences = documents.sentence_offsets
     full = np.searchsorted(sentences, sentences[at] + target)
@@ -145,7 +153,9 @@ def _one_chunk(documents, options, pool, document, at, target, key):
     return _Chunks(key, sentences[at], sentences[cut], b_begin, b_end, labels), end
 
 
-def _random_second(pool: Documents, document: np.ndarray, wanted: np.ndarray, key: np.ndarray):
+def _random_second(
+    pool: Documents, document: np.ndarray, wanted: np.ndarray, key: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
     """Token range, in the pool, of about `wanted` pieces from a document other than the own."""
     other = counter_rng.below(len(pool.keys) - 1, key, "other document")
     other += other >= document

@@ -5,7 +5,7 @@ rest is cut from prepared strings. The bytes equal `frame(encode_example(feature
 """
 
 import functools
-from typing import List, NamedTuple
+from typing import List, NamedTuple, Tuple
 
 import numpy as np
 
@@ -69,7 +69,7 @@ def _weights(real: int, width: int) -> bytes:
     return _prefix(_WEIGHTS, 4 * width) + _ONE * real + bytes(4 * (width - real))
 
 
-def _ragged_varints(values: np.ndarray, offsets: np.ndarray):
+def _ragged_varints(values: np.ndarray, offsets: np.ndarray) -> Tuple[bytes, List[int]]:
     """All values as varints in one string, and where each row begins in it."""
     data, ends = encode_varints(values)
     limits = np.concatenate([[0], ends])[offsets]

@@ -2,7 +2,7 @@
 
 import os
 import struct
-from typing import List
+from typing import IO, List
 
 import google_crc32c
 from absl import logging
@@ -23,7 +23,7 @@ class Shards:
     its shards hold.
     """
 
-    def __init__(self, workspace: Workspace, files: List[str], *, compressed: bool):
+    def __init__(self, workspace: Workspace, files: List[str], *, compressed: bool) -> None:
         """Begins at the first part; `files` are the final names."""
         self._workspace, self._files = workspace, files
         self._head = _GZIP_HEAD if compressed else b""
@@ -128,7 +128,7 @@ def _joined(first: jobs.Slice, second: jobs.Slice) -> jobs.Slice:
     )
 
 
-def _copy(source, target, size: int) -> None:
+def _copy(source: IO[bytes], target: IO[bytes], size: int) -> None:
     while size:
         data = source.read(min(size, 1 << 20))
         target.write(data)

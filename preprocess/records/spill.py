@@ -7,7 +7,7 @@ what when. Key ranges are counted in `CELLS` equal cells, whose limits each file
 """
 
 import os
-from typing import IO, List, NamedTuple
+from typing import IO, List, NamedTuple, Tuple
 
 import numpy as np
 
@@ -62,7 +62,7 @@ def write(
     rows["at"] = np.cumsum(lengths) - lengths
     handle.write(header.tobytes())
     handle.write(rows.tobytes())
-    handle.write(instances.ids.astype(_id_type(header["width"])).tobytes())
+    handle.write(instances.ids.astype(_id_type(int(header["width"]))).tobytes())
 
 
 def _id_type(width: int) -> str:
@@ -79,7 +79,7 @@ def summarize(path: str) -> Summary:
     )
 
 
-def _header(handle) -> np.ndarray:
+def _header(handle: IO[bytes]) -> np.ndarray:
     return np.frombuffer(handle.read(_HEADER.itemsize), _HEADER)[0]
 
 
@@ -104,7 +104,7 @@ def read(paths: List[str], first_cell: int, end_cell: int) -> Instances:
     )
 
 
-def _slice(handle, first_cell: int, end_cell: int):
+def _slice(handle: IO[bytes], first_cell: int, end_cell: int) -> Tuple[np.ndarray, np.ndarray]:
     header = _header(handle)
     total = int(header["begin"][-1])
     begin, end = int(header["begin"][first_cell]), int(header["begin"][end_cell])

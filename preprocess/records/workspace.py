@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import shutil
-from typing import Iterator
+from typing import Any, Dict, Iterator
 
 from absl import logging
 
@@ -14,7 +14,7 @@ from albert.system.files import atomic_write, ensure_writable_directory, held
 class Workspace:
     """Names inside the work folder of one build. A file in it is complete or absent."""
 
-    def __init__(self, path: str):
+    def __init__(self, path: str) -> None:
         """Names files in the existing folder `path`."""
         self.path = path
 
@@ -41,7 +41,7 @@ class Workspace:
     def _name(self, kind: str, number: int) -> str:
         return os.path.join(self.path, "{}-{:06d}".format(kind, number))
 
-    def state(self) -> dict:
+    def state(self) -> Dict[str, Any]:
         """What was noted so far."""
         try:
             with open(os.path.join(self.path, "state.json"), encoding="utf-8") as handle:
@@ -57,7 +57,7 @@ class Workspace:
 
 
 @contextlib.contextmanager
-def opened(path: str, identity: dict) -> Iterator[Workspace]:
+def opened(path: str, identity: Dict[str, Any]) -> Iterator[Workspace]:
     """Opens the work folder for a build; removes it when the block succeeds.
 
     Args:
