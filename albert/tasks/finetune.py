@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import os
-import sys
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
@@ -27,6 +26,7 @@ from albert.system.errors import (
     check_seed,
 )
 from albert.system.options import fields_of, options_of
+from albert.system.progress import bars_are_seen
 from albert.tasks.batching import filled, shuffled_batches
 from albert.tasks.features import Features, make_batch
 from albert.tasks.model import fine_tuning, initial_weights
@@ -217,7 +217,7 @@ def finetune_rows(
         follower,
         CheckpointManager(directory, keep=1),
         rollbacks,
-        progress=not options.tqdm_off and sys.stderr.isatty(),
+        progress=not options.tqdm_off and bars_are_seen(),
     )
     code = loop.go()
     if code:

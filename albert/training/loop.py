@@ -4,11 +4,11 @@ import time
 from typing import Any, Callable, Iterator, NamedTuple, Optional, Set, Tuple
 
 from absl import logging
-from tqdm import tqdm
 
 from albert.checkpoints.manager import CheckpointManager
 from albert.data.batches import prefetch
 from albert.data.dataset import Batch
+from albert.system.progress import progress_bar
 from albert.training.learner import Learner
 from albert.training.log.interval import Interval
 from albert.training.rollback import Rollbacks
@@ -120,7 +120,7 @@ class Loop:
         """
         learner, due = self._learner, self._due
         batches = prefetch(self._batches(learner.state.next_batch()))
-        bar = tqdm(
+        bar = progress_bar(
             total=due.end, initial=learner.global_step, unit="step", disable=not self._progress
         )
         try:

@@ -1,7 +1,6 @@
 """Pre-training: records opened, memory checked, and the loop with what belongs to it."""
 
 import functools
-import sys
 from typing import Sequence
 
 import numpy as np
@@ -14,6 +13,7 @@ from albert.model.parameters import parameter_specs
 from albert.model.precision import policy
 from albert.system import console
 from albert.system.devices import matmul_peak
+from albert.system.progress import bars_are_seen
 from albert.training.evaluation import HeldOut
 from albert.training.loop import Due, Loop
 from albert.training.memory.check import Work, check_memory, machine_of
@@ -44,7 +44,7 @@ def train(options: TrainingOptions, devices: Sequence[str], flags_text: str) -> 
     check_batch_size(size, micro_batches, "train_batch_size")
     check_batch_size(options.evaluation.batch_size(len(devices)), len(devices), "eval_batch_size")
     options.log_rate()
-    progress = not options.tqdm_off and sys.stderr.isatty()
+    progress = not options.tqdm_off and bars_are_seen()
     data = options.data.open("input_file", options.model, progress)
     held_out = None
     if options.data.eval_file:
