@@ -34,7 +34,7 @@ def folders(tmp_path, monkeypatch):
     config = small_run(tmp_path / "run", "google")
     how = Tokenization(model())
     for name, kind in (("emotion", KINDS[0]), ("tags", KINDS[1])):
-        task = Task(kind, LABELS, 16, how.lower_case, how.keep_accents)
+        task = Task(kind, LABELS, 16, *how.text)
         (tmp_path / name).mkdir()
         begin_folder(str(tmp_path / name), config, task, how)
         weights = initial_weights(config, task, {}, 5)
