@@ -468,6 +468,7 @@ def test_the_script_logs_as_the_original_did(text, tmp_path):
         "--random_next_sentence=False",
         "--num_tpu_cores=8",
         "--dupe_facter=3",
+        "--verbose",
     )
     assert result.returncode == 0, result.stderr
     assert result.stderr.count("*** Example ***") == 20

@@ -103,9 +103,9 @@ def warn_if_capped(options: RecordOptions) -> None:
 def log_files(inputs: List[str], outputs: List[str]) -> None:
     """Logs what is read and written in the form of the original scripts."""
     for title, paths in (("Reading from input", inputs), ("Writing to output", outputs)):
-        logging.info("*** %s files ***", title)
+        logging.debug("*** %s files ***", title)
         for path in paths:
-            logging.info("  %s", path)
+            logging.debug("  %s", path)
 
 
 def log_examples(files: List[str], vocabulary: Vocabulary) -> None:
@@ -116,18 +116,18 @@ def log_examples(files: List[str], vocabulary: Vocabulary) -> None:
         if record is None:
             return
         features = records.decode_example(record[1])
-        logging.info("*** Example ***")
+        logging.debug("*** Example ***")
         ids = features["input_ids"]
         if "input_mask" in features:
             ids = ids[features["input_mask"] > 0]
-        logging.info("tokens: %s", " ".join(vocabulary.pieces[i] for i in ids))
+        logging.debug("tokens: %s", " ".join(vocabulary.pieces[i] for i in ids))
         for name, values in features.items():
-            logging.info("%s: %s", name, " ".join(str(value) for value in values))
+            logging.debug("%s: %s", name, " ".join(str(value) for value in values))
 
 
 def log_summary(manifest: Manifest) -> None:
     """Logs the totals of a finished build."""
-    logging.info("Wrote %d total instances", manifest.examples)
+    logging.debug("Wrote %d total instances", manifest.examples)
     if manifest.predictions_lost_to_cap:
         lost, made = manifest.predictions_lost_to_cap, manifest.masked_tokens
         logging.warning(
@@ -138,10 +138,12 @@ def log_summary(manifest: Manifest) -> None:
             100.0 * lost / (lost + made),
         )
     logging.info(
-        "%d documents, %d tokens, %d masked; unigram entropy %.3f nats, commonest piece %s %.1f%%",
-        manifest.documents,
-        manifest.tokens,
-        manifest.masked_tokens,
+        "%s examples of %s documents, %s tokens, %s masked; unigram entropy %.3f nats, commonest "
+        "piece %s %.1f%%",
+        "{:,}".format(manifest.examples),
+        "{:,}".format(manifest.documents),
+        "{:,}".format(manifest.tokens),
+        "{:,}".format(manifest.masked_tokens),
         manifest.unigram_entropy,
         manifest.top_piece,
         100 * manifest.top_piece_share,

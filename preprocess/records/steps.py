@@ -140,7 +140,7 @@ def _mask(context: jobs.Context, work: Workspace, run: Map, bar: bool) -> None:
 def _check_disk(options: RecordOptions, found: _Segmented, folder: str) -> None:
     expected = report.estimate_bytes(options, found.examples, found.pieces)
     free = shutil.disk_usage(folder).free
-    logging.info(
+    logging.debug(
         "%d documents give %d examples, about %.1f MB on disk (%.1f MB free)",
         found.documents,
         found.examples,
