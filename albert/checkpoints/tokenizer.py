@@ -35,11 +35,12 @@ def find_tokenization(
     path = spm_model_file or _of_records(manifest, directory) or _in_folder(directory)
     if not os.path.isfile(path):
         raise UsageError("--spm_model_file={} does not exist.".format(path))
-    expected = (manifest or {}).get("model", {}).get("sha256")
+    known = (manifest or {}).get("model", {})
+    expected = known.get("sha256")
     if expected and sha256_file(path) != expected:
         raise UsageError(
             "{} is not the tokenizer of this run's records ({} with SHA-256 {}). Pass that one "
-            "with --spm_model_file.".format(path, manifest["model"].get("file"), expected)
+            "with --spm_model_file.".format(path, known.get("file"), expected)
         )
     logging.info("Tokenizer = %s", path)
     return Tokenization(

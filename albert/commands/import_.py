@@ -9,6 +9,7 @@ from absl import flags, logging
 
 from albert.system import command_line
 from albert.system.errors import UsageError
+from albert.text.tokenization import TextOptions
 
 USAGE = """Reads a model made elsewhere and writes it as a checkpoint to go on from.
 
@@ -104,7 +105,7 @@ def _import(source: str) -> None:
     _say_how_to_go_on(os.path.join(f.output_dir, name), slots, text)
 
 
-def _say_how_to_go_on(prefix: str, slots: bool, text) -> None:
+def _say_how_to_go_on(prefix: str, slots: bool, text: TextOptions) -> None:
     logging.info("Wrote %s", prefix)
     folder = os.path.dirname(prefix)
     print(
