@@ -6,7 +6,7 @@ No other file imports tensorflow or asks for its version.
 import contextlib
 import logging as _python_logging
 import os
-from typing import Callable, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List, Optional
 
 from albert.system.processes import usable_cores
 
@@ -153,7 +153,7 @@ def _split_cores(count: int) -> None:
         tf.config.threading.set_inter_op_parallelism_threads(min(count, cores))
 
 
-def _split_cpu(device, count: int) -> None:
+def _split_cpu(device: Any, count: int) -> None:
     config = tf.config.experimental
     if _LEGACY:
         config.set_virtual_device_configuration(

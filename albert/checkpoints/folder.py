@@ -75,9 +75,9 @@ def find_checkpoint(name: Optional[str], directory: Optional[str]) -> str:
     """
     if name:
         inside = os.path.join(directory or "", name)
-        for prefix in (name, inside):
-            if os.path.isfile(prefix + ".index"):
-                return prefix
+        for place in (name, inside):
+            if os.path.isfile(place + ".index"):
+                return place
         raise UsageError(
             "No checkpoint {}.index. Name it without its ending, for example "
             "model.ckpt-1000.".format(inside)

@@ -1,6 +1,6 @@
 """Which name in a checkpoint holds which tensor: the slot names of every ALBERT system."""
 
-from typing import Dict, Iterable, Optional
+from typing import Iterable, Mapping, Optional
 
 from albert.model.config import ModelConfig
 from albert.optim.transforms import FIRST_MOMENT, SECOND_MOMENT
@@ -41,21 +41,21 @@ def find_slot(slot: str, available: Iterable[str]) -> Optional[str]:
     return None
 
 
-def layout_of(shapes: Dict[str, object]) -> Optional[str]:
+def layout_of(tensors: Mapping[str, object]) -> Optional[str]:
     """The layout whose variables a checkpoint has, or None if it is of neither."""
     for layout, mark in _MARKS.items():
-        if any(name.startswith(mark) for name in shapes):
+        if any(name.startswith(mark) for name in tensors):
             return layout
     return None
 
 
-def check_layout(config: ModelConfig, shapes: Dict[str, object], path: str) -> None:
+def check_layout(config: ModelConfig, tensors: Mapping[str, object], path: str) -> None:
     """Refuses a checkpoint of the other layout.
 
     Raises:
       UsageError: The config and the checkpoint disagree, or it holds no ALBERT.
     """
-    found = layout_of(shapes)
+    found = layout_of(tensors)
     if found is None:
         raise UsageError(
             "{} is not an ALBERT checkpoint: it has neither layout's variables.".format(path)

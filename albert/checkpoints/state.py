@@ -6,7 +6,7 @@ import numpy as np
 
 from albert.compat import tf
 from albert.model.precision import initial_loss_scale
-from albert.optim.transforms import Optimizer
+from albert.optim.chain import Optimizer
 
 GLOBAL_STEP = "global_step"
 SKIPPED_STEPS = "skipped_steps"

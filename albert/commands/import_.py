@@ -2,13 +2,14 @@
 
 import os
 import sys
-from typing import Any, List, Sequence
+from typing import List, Sequence
 
 import numpy as np
 from absl import flags, logging
 
 from albert.system import command_line
 from albert.system.errors import UsageError
+from albert.text.tokenization import TextOptions
 
 USAGE = """Reads a model made elsewhere and writes it as a checkpoint to go on from.
 
@@ -104,7 +105,7 @@ def _import(source: str) -> None:
     _say_how_to_go_on(os.path.join(f.output_dir, name), slots, text)
 
 
-def _say_how_to_go_on(prefix: str, slots: bool, text: Any) -> None:
+def _say_how_to_go_on(prefix: str, slots: bool, text: TextOptions) -> None:
     logging.info("Wrote %s", prefix)
     folder = os.path.dirname(prefix)
     print(

@@ -68,7 +68,7 @@ def find_published(source: str) -> Optional[str]:
                 source, ", ".join(os.path.basename(path) for path in found), found[0]
             )
         )
-    return (best or found or [None])[0]
+    return next(iter(best or found), None)
 
 
 def read_published(prefix: str, config_file: Optional[str], ln_type: Optional[str]) -> Published:

@@ -4,13 +4,13 @@ import contextlib
 import os
 import shutil
 import types
-from typing import Callable, Dict, Iterator, Mapping, NamedTuple
+from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple
 
 import numpy as np
 from absl import logging
 
 from albert.compat import plain_operations, tf
-from albert.model.albert import bound, encoder_output, pretraining_output
+from albert.model.albert import PretrainingOutput, bound, encoder_output, pretraining_output
 from albert.model.config import ModelConfig
 from albert.model.parameters import parameter_tree
 
@@ -40,7 +40,7 @@ def pretraining_signatures(config: ModelConfig) -> Dict[str, Signature]:
       sentence_order: logits of "in order" and "swapped", [B, 2].
     """
 
-    def run(weights: Tensors, inputs: Tensors):
+    def run(weights: Tensors, inputs: Tensors) -> PretrainingOutput:
         # Without predictions asked for, the masked-LM head scores none.
         none = inputs["input_ids"][:, :0]
         return pretraining_output(config, weights, dict({_POSITIONS: none}, **inputs))
@@ -112,7 +112,7 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(kept)
 
 
-def _served(module: tf.Module, signature: Signature) -> Callable[..., Tensors]:
+def _served(module: tf.Module, signature: Signature) -> Any:
     names = sorted(signature.inputs)
     specs = [tf.TensorSpec(signature.inputs[name], tf.int32, name) for name in names]
 

@@ -48,11 +48,13 @@ def pretraining_output(
       precision: In which type to compute.
     """
     parameters = bound(parameter_tree(config), tensors, precision)
+    masked_lm, sentence_order = parameters.masked_lm, parameters.sentence_order
+    assert masked_lm and sentence_order  # a `parameter_tree` has all its parts
     positions = batch["masked_lm_positions"]
     encoder = encoder_output(config, parameters, batch, dropout_seed, recompute, positions)
     return PretrainingOutput(
-        masked_lm_logits(config, parameters, encoder.sequence),
-        sentence_order_logits(encoder.pooled, parameters.sentence_order),
+        masked_lm_logits(config, parameters.embeddings, masked_lm, encoder.sequence),
+        sentence_order_logits(encoder.pooled, sentence_order),
     )
 
 

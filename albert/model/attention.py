@@ -1,7 +1,7 @@
 """Scaled dot-product attention (Vaswani et al., 2017, https://arxiv.org/abs/1706.03762)."""
 
 import math
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from albert.compat import fused, tf
 from albert.model.layers import DropoutFunction, dense, gather_positions, sizes
@@ -99,7 +99,9 @@ def _attention_weights(query: tf.Tensor, key: tf.Tensor, bias: tf.Tensor) -> tf.
 
 
 @tf.custom_gradient
-def _blockwise_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor):
+def _blockwise_attention(
+    query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor
+) -> Tuple[tf.Tensor, Callable]:
     """Blocks of queries over all keys, after Rabe and Staats, 2021, https://arxiv.org/abs/2112.05682.
 
     The sum in softmax's gradient is taken over the head size instead of the keys, as in
@@ -110,7 +112,7 @@ def _blockwise_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bia
         slice(start, min(start + QUERY_BLOCK, length)) for start in range(0, length, QUERY_BLOCK)
     ]
 
-    def rows(block):
+    def rows(block: slice) -> tf.Tensor:
         own_bias = bias if bias.shape[2] == 1 else bias[:, :, block]
         return _attention_weights(query[:, :, block], key, own_bias)
 
@@ -118,7 +120,7 @@ def _blockwise_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bia
     outputs = [tf.matmul(tf.cast(weights, value.dtype), value) for weights in attended]
     output = tf.concat(outputs, axis=2)
 
-    def gradient(upstream):
+    def gradient(upstream: tf.Tensor) -> Tuple[tf.Tensor, ...]:
         query_gradients, key_gradients, value_gradients = [], [], []
         after = upstream  # one block after the other: all at once would be the whole tensor again
         for block in blocks:
@@ -146,7 +148,9 @@ def _blockwise_attention(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bia
 
 
 @fused
-def _softmax_gradient(weights, weights_gradient, along):
+def _softmax_gradient(
+    weights: tf.Tensor, weights_gradient: tf.Tensor, along: tf.Tensor
+) -> tf.Tensor:
     gradient = weights * (tf.cast(weights_gradient, tf.float32) - along)
     return tf.cast(gradient, weights_gradient.dtype)
 

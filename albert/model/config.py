@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import json
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from albert.system.errors import UsageError
 from albert.system.files import read_json_object
@@ -188,7 +188,7 @@ def _infer_layout(values: Dict[str, Any], source: str) -> str:
     return "brightmart" if brightmart else "google"
 
 
-def _unknown_key(key: str, known, source: str) -> str:
+def _unknown_key(key: str, known: Sequence[str], source: str) -> str:
     nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
     return "{} has an unknown key '{}'. The nearest known key is '{}'.".format(source, key, nearest)
 

@@ -35,6 +35,7 @@ def embed(
     # Differs by layout, 2 of 3: brightmart projects to D inside the lookup, google after the norm.
     in_lookup = config.layout == "brightmart"
     if in_lookup:
+        assert parameters.projection is not None  # only google's may be absent
         words = dense(words, parameters.projection)
     # A matrix product: the gradient of a lookup in so small a table is slow and unordered.
     segments = tf.one_hot(segment_ids, config.type_vocab_size, dtype=words.dtype)

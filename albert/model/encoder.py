@@ -23,11 +23,15 @@ SubLayer = Callable[[tf.Tensor], tf.Tensor]
 _SEED_STEP = 104729  # between the dropout seeds of blocks; steps of a run are far fewer apart
 
 
-def _post_norm(inputs, sub_layer: SubLayer, norm: Norm, positions=None) -> tf.Tensor:
+def _post_norm(
+    inputs: tf.Tensor, sub_layer: SubLayer, norm: Norm, positions: Optional[tf.Tensor] = None
+) -> tf.Tensor:
     return layer_norm(gather_positions(inputs, positions) + sub_layer(inputs), norm)
 
 
-def _pre_norm(inputs, sub_layer: SubLayer, norm: Norm, positions=None) -> tf.Tensor:
+def _pre_norm(
+    inputs: tf.Tensor, sub_layer: SubLayer, norm: Norm, positions: Optional[tf.Tensor] = None
+) -> tf.Tensor:
     return gather_positions(inputs, positions) + sub_layer(layer_norm(inputs, norm))
 
 
@@ -77,7 +81,16 @@ def encode(
     return layer_norm(hidden, parameters.final_norm) if parameters.final_norm else hidden
 
 
-def _run_block(config, residual, structure, seed, positions, hidden, bias, *weights) -> tf.Tensor:
+def _run_block(
+    config: ModelConfig,
+    residual: Callable[..., tf.Tensor],
+    structure: JoinedBlock,
+    seed: Optional[tf.Tensor],
+    positions: Optional[tf.Tensor],
+    hidden: tf.Tensor,
+    bias: tf.Tensor,
+    *weights: tf.Tensor,
+) -> tf.Tensor:
     block = tf.nest.pack_sequence_as(structure, list(weights))
     return _apply_block(config, block, hidden, bias, make_dropout(seed), residual, positions)
 

@@ -3,7 +3,7 @@
 from albert.compat import tf
 from albert.model.config import ModelConfig
 from albert.model.layers import ACTIVATIONS, dense, layer_norm
-from albert.model.parameters import Dense, Parameters, SentenceHead
+from albert.model.parameters import Dense, Embeddings, MaskedLmHead, SentenceHead
 
 
 def pool(first: tf.Tensor, pooler: Dense) -> tf.Tensor:
@@ -11,24 +11,27 @@ def pool(first: tf.Tensor, pooler: Dense) -> tf.Tensor:
     return tf.tanh(dense(first, pooler))
 
 
-def masked_lm_logits(config: ModelConfig, parameters: Parameters, masked: tf.Tensor) -> tf.Tensor:
+def masked_lm_logits(
+    config: ModelConfig, embeddings: Embeddings, head: MaskedLmHead, masked: tf.Tensor
+) -> tf.Tensor:
     """Scores every piece of the vocabulary.
 
     Args:
       config: The model.
-      parameters: Bound weights; the word table serves as output embedding.
+      embeddings: Bound weights; the word table serves as output embedding.
+      head: Bound weights.
       masked: The sequence output at the masked positions only, [B, P, D].
 
     Returns:
       [B, P, V].
     """
-    head = parameters.masked_lm
     hidden = layer_norm(ACTIVATIONS[config.hidden_act](dense(masked, head.transform)), head.norm)
     # Differs by layout, 3 of 3: brightmart's transform stays D wide and goes back through the
     # transposed projection; google's ends E wide.
-    output = Dense(parameters.embeddings.word, head.output_bias)
+    output = Dense(embeddings.word, head.output_bias)
     if config.layout == "brightmart":
-        hidden = dense(hidden, Dense(parameters.embeddings.projection.kernel, None), transpose=True)
+        assert embeddings.projection is not None  # only google's may be absent
+        hidden = dense(hidden, Dense(embeddings.projection.kernel, None), transpose=True)
     return dense(hidden, output, transpose=True)
 
 

@@ -1,7 +1,7 @@
 """Leaf computations: linear map, layer normalisation, activations, dropout."""
 
 import math
-from typing import Callable, List, Optional, Union
+from typing import Callable, List, Optional, Tuple, Union
 
 from albert.compat import fused, tf
 from albert.model.parameters import Dense, Norm
@@ -60,13 +60,13 @@ def layer_norm(inputs: tf.Tensor, parameters: Norm) -> tf.Tensor:
 
 
 @tf.custom_gradient
-def _normalised(inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor):
+def _normalised(inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
     width = inputs.shape.as_list()[-1]
     mean = tf.reduce_mean(tf.cast(inputs, tf.float32), axis=-1, keepdims=True)
     variance = tf.reduce_mean(_squared_distance(inputs, mean), axis=-1, keepdims=True)
     rate = tf.math.rsqrt(variance + LAYER_NORM_EPSILON)
 
-    def gradient(upstream):
+    def gradient(upstream: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         along = _times_normal(inputs, mean, rate, upstream)
         slope = tf.cast(gamma, tf.float32)[:, tf.newaxis] / width
         wide = tf.cast(upstream, tf.float32)
@@ -84,23 +84,35 @@ def _normal(inputs: tf.Tensor, mean: tf.Tensor, rate: tf.Tensor) -> tf.Tensor:
 
 
 @fused
-def _squared_distance(inputs, mean):
+def _squared_distance(inputs: tf.Tensor, mean: tf.Tensor) -> tf.Tensor:
     return tf.square(tf.cast(inputs, tf.float32) - mean)
 
 
 @fused
-def _scaled_and_shifted(inputs, mean, rate, gamma, beta):
+def _scaled_and_shifted(
+    inputs: tf.Tensor, mean: tf.Tensor, rate: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor
+) -> tf.Tensor:
     outputs = _normal(inputs, mean, rate) * tf.cast(gamma, tf.float32) + tf.cast(beta, tf.float32)
     return tf.cast(outputs, inputs.dtype)
 
 
 @fused
-def _times_normal(inputs, mean, rate, upstream):
+def _times_normal(
+    inputs: tf.Tensor, mean: tf.Tensor, rate: tf.Tensor, upstream: tf.Tensor
+) -> tf.Tensor:
     return _normal(inputs, mean, rate) * tf.cast(upstream, tf.float32)
 
 
 @fused
-def _norm_gradient(inputs, mean, rate, gamma, upstream, upstream_mean, along_mean):
+def _norm_gradient(
+    inputs: tf.Tensor,
+    mean: tf.Tensor,
+    rate: tf.Tensor,
+    gamma: tf.Tensor,
+    upstream: tf.Tensor,
+    upstream_mean: tf.Tensor,
+    along_mean: tf.Tensor,
+) -> tf.Tensor:
     scaled = tf.cast(upstream, tf.float32) * tf.cast(gamma, tf.float32)
     normal = _normal(inputs, mean, rate)
     return tf.cast((scaled - upstream_mean - normal * along_mean) * rate, inputs.dtype)
@@ -128,7 +140,7 @@ def _gelu_gradient(inputs: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
 
 
 @tf.custom_gradient
-def gelu(inputs: tf.Tensor):
+def gelu(inputs: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
     """Gaussian error linear unit in its tanh form, which both originals use ("gelu_new").
 
     Hendrycks and Gimpel, 2016, https://arxiv.org/abs/1606.08415. A dozen elementwise operations

@@ -1,6 +1,6 @@
 """Losses and accuracies as sums and weights; the one division is at the reporting boundary."""
 
-from typing import Dict, Mapping, NamedTuple, Tuple
+from typing import Callable, Dict, Mapping, NamedTuple, Tuple
 
 from albert.compat import fused, tf
 from albert.model.albert import PretrainingOutput
@@ -93,7 +93,7 @@ def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 
 @tf.custom_gradient
-def _cross_entropy(logits: tf.Tensor, labels: tf.Tensor):
+def _cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
     dtype = logits.dtype
     at_label = tf.stack([tf.range(tf.shape(labels)[0]), labels], axis=1)
     highest = tf.cast(tf.reduce_max(logits, axis=-1, keepdims=True), tf.float32)
@@ -101,7 +101,7 @@ def _cross_entropy(logits: tf.Tensor, labels: tf.Tensor):
     total = tf.reduce_sum(shares, axis=-1, keepdims=True)
     own = tf.cast(tf.gather_nd(logits, at_label), tf.float32) - highest[:, 0]
 
-    def gradient(upstream):
+    def gradient(upstream: tf.Tensor) -> Tuple[tf.Tensor, None]:
         scale = upstream[:, tf.newaxis] / total
         # In float32, because p - 1 of a word that is almost certain would vanish in less.
         own_gradient = tf.gather_nd(shares, at_label) * scale[:, 0] - upstream
@@ -112,12 +112,12 @@ def _cross_entropy(logits: tf.Tensor, labels: tf.Tensor):
 
 
 @fused
-def _exponentials(logits, highest):
+def _exponentials(logits: tf.Tensor, highest: tf.Tensor) -> tf.Tensor:
     return tf.exp(tf.cast(logits, tf.float32) - highest)
 
 
 @fused
-def _scaled(values, scale, like):
+def _scaled(values: tf.Tensor, scale: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
     return tf.cast(values * scale, like.dtype)
 
 

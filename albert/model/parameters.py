@@ -37,7 +37,7 @@ class Dense(NamedTuple):
     """A linear map."""
 
     kernel: Any  # [inputs, outputs]
-    bias: Optional[Any]  # [outputs]
+    bias: Any  # [outputs], or None
 
 
 class Norm(NamedTuple):
@@ -215,8 +215,8 @@ def _embeddings(config: ModelConfig, width: int) -> Embeddings:
     scope = "bert/embeddings/"
     shape = (config.embedding_size, config.hidden_size)
     if config.layout == "google":
-        projection = _dense("bert/encoder/embedding_hidden_mapping_in", *shape)
-        projection = projection if shape[0] != shape[1] else None
+        same = shape[0] == shape[1]
+        projection = None if same else _dense("bert/encoder/embedding_hidden_mapping_in", *shape)
     else:
         deviation = config.projection_initializer_range or None
         kernel = ParameterSpec(scope + "word_embeddings_2", shape, "normal", deviation)

@@ -4,7 +4,7 @@ After jmp. Layer normalisation statistics, attention's softmax and the losses ar
 in any precision; they are in the files that compute them.
 """
 
-from typing import Dict, NamedTuple
+from typing import Dict, Mapping, NamedTuple
 
 from albert.compat import tf
 from albert.system.errors import UsageError
@@ -22,7 +22,7 @@ class Policy(NamedTuple):
     compute_dtype: tf.DType
     needs_loss_scale: bool
 
-    def cast(self, tensors: Tensors) -> Tensors:
+    def cast(self, tensors: Mapping[str, tf.Tensor]) -> Tensors:
         """Casts weights for computing."""
         return {name: tf.cast(value, self.compute_dtype) for name, value in tensors.items()}
 

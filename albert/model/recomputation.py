@@ -3,7 +3,7 @@
 Chen et al., 2016, https://arxiv.org/abs/1604.06174.
 """
 
-from typing import Callable
+from typing import Callable, List, Optional, Tuple
 
 from albert.compat import tf
 
@@ -21,8 +21,8 @@ def recomputed(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
     """
 
     @tf.custom_gradient
-    def run(hidden, bias, *weights):
-        def gradient(upstream):
+    def run(hidden: tf.Tensor, bias: tf.Tensor, *weights: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
+        def gradient(upstream: tf.Tensor) -> List[Optional[tf.Tensor]]:
             with tf.control_dependencies([upstream]), tf.GradientTape() as tape:
                 again = hidden + _zero_after(upstream, hidden.dtype)
                 sources = [again] + list(weights)

@@ -7,16 +7,16 @@ block are alive.
 """
 
 import collections
-from typing import List, Sequence, Tuple
+from typing import Callable, List, Sequence, Tuple
 
 from albert.compat import tf
-from albert.model.parameters import Block
+from albert.model.attention import JoinedBlock
 
 
 class SharedWeights:
     """Hands blocks their weights, in order of application."""
 
-    def __init__(self, blocks: Sequence[Block], dtype: tf.DType) -> None:
+    def __init__(self, blocks: Sequence[JoinedBlock], dtype: tf.DType) -> None:
         """Casts every weight once.
 
         Args:
@@ -28,7 +28,7 @@ class SharedWeights:
         self._passed_on = {id(weight): weight for weight in weights}
         self._cast = {key: tf.cast(weight, dtype) for key, weight in self._passed_on.items()}
 
-    def take(self, hidden: tf.Tensor, block: Block) -> Tuple[tf.Tensor, List[tf.Tensor]]:
+    def take(self, hidden: tf.Tensor, block: JoinedBlock) -> Tuple[tf.Tensor, List[tf.Tensor]]:
         """The weights of the next block.
 
         Args:
@@ -45,8 +45,8 @@ class SharedWeights:
         count = len(keys)
 
         @tf.custom_gradient
-        def fork(hidden, *weights):
-            def gradient(upstream, *gradients):
+        def fork(hidden: tf.Tensor, *weights: tf.Tensor) -> Tuple[List[tf.Tensor], Callable]:
+            def gradient(upstream: tf.Tensor, *gradients: tf.Tensor) -> List[tf.Tensor]:
                 later = dict(zip(needed_later, gradients[count:]))
                 sums = []
                 for key, weight, own in zip(keys, weights, gradients):

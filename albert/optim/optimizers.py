@@ -5,14 +5,13 @@ import re
 from typing import AbstractSet, Dict, FrozenSet, Iterable, Mapping, Sequence, Tuple
 
 from albert.compat import tf
+from albert.optim.chain import Optimizer, chain
 from albert.optim.schedules import Schedule
 from albert.optim.transforms import (
     FIRST_MOMENT,
     SECOND_MOMENT,
-    Optimizer,
     adam_direction,
     add_decayed_weights,
-    chain,
     clip_by_global_norm,
     moment_scale,
     scale_by_adam,

@@ -1,99 +1,15 @@
-"""Gradient transformations: optimizers as chains of pure functions over named tensors.
+"""The gradient transformations that optimizers are chains of."""
 
-After optax. A state is a flat dictionary whose keys are checkpoint names (`<variable>/adam_m`), so
-saving an optimizer needs no further table. The step is an argument instead of a hidden counter:
-there is one counter, and it counts updates.
+from typing import AbstractSet, Dict, Mapping, Tuple, Union
 
-A transformation is elementwise but for the norms it scales by. Elementwise arithmetic of a chain is
-one pass over the weights; norms are TensorFlow's own sums, which a fused pass does at a quarter of
-their speed on a CPU.
-"""
-
-from typing import AbstractSet, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
-
-from albert.compat import fused, tf
+from albert.compat import tf
+from albert.optim.chain import GradientTransformation, Tensors, stateless
 from albert.optim.schedules import Schedule
 
-Tensors = Dict[str, tf.Tensor]
-Slots = Callable[[Mapping[str, object]], Dict[str, str]]
+FloatLike = Union[float, tf.Tensor]
 
 FIRST_MOMENT = "/adam_m"
 SECOND_MOMENT = "/adam_v"
-
-
-class GradientTransformation(NamedTuple):
-    """A link of a chain.
-
-    Attributes:
-      slots: From parameter names to the names of the state tensors, each shaped like its
-        parameter and zero at first: {slot name: parameter name}.
-      update: (updates, state, parameters, step, scales) -> (updates, state), elementwise. `step` is
-        the number of updates done before this one.
-      scales: (updates, parameters, gradient norm) -> what `update` takes, [] tensors by any names;
-        None where it takes none.
-    """
-
-    slots: Slots
-    update: Callable[[Tensors, Tensors, Tensors, tf.Tensor, Tensors], Tuple[Tensors, Tensors]]
-    scales: Optional[Callable[[Tensors, Tensors, tf.Tensor], Tensors]] = None
-
-
-class Optimizer(NamedTuple):
-    """A rule that turns gradients into updates.
-
-    Attributes:
-      slots: As of a `GradientTransformation`.
-      update: (gradients, state, parameters, step, norm of all gradients) -> (updates, state).
-    """
-
-    slots: Slots
-    update: Callable[[Tensors, Tensors, Tensors, tf.Tensor, tf.Tensor], Tuple[Tensors, Tensors]]
-
-
-def _stateless(rule: Callable[..., Tensors], scales=None) -> GradientTransformation:
-    def update(updates, state, parameters, step, scales):
-        return rule(updates, parameters, step, scales), state
-
-    return GradientTransformation(lambda parameters: {}, update, scales)
-
-
-def chain(*transformations: GradientTransformation) -> Optimizer:
-    """Applies transformations in turn; their slots are joined."""
-    groups: List[List[GradientTransformation]] = []
-    for transformation in transformations:
-        if transformation.scales or not groups:  # norms of updates: they must be there
-            groups.append([])
-        groups[-1].append(transformation)
-    passes = [_fused_pass(group) for group in groups]
-
-    def update(updates, state, parameters, step, norm):
-        state = dict(state)
-        for run in passes:
-            scales = run.scales(updates, parameters, norm) if run.scales else {}
-            # What a pass does not change it would copy.
-            own = {name: state[name] for name in run.slots(parameters)}
-            updates, own = run.update(updates, own, parameters, step, scales)
-            state.update(own)
-        return updates, state
-
-    return Optimizer(_joined_slots(transformations), update)
-
-
-def _fused_pass(links: Sequence[GradientTransformation]) -> GradientTransformation:
-    """Several links as one, of which only the first may scale."""
-
-    def update(updates, state, parameters, step, scales):
-        for link in links:
-            updates, state = link.update(updates, state, parameters, step, scales)
-        return updates, state
-
-    return GradientTransformation(_joined_slots(links), fused(update), links[0].scales)
-
-
-def _joined_slots(links: Sequence[GradientTransformation]) -> Slots:
-    return lambda parameters: {
-        slot: name for link in links for slot, name in link.slots(parameters).items()
-    }
 
 
 def global_norm(tensors: Tensors) -> tf.Tensor:
@@ -108,21 +24,23 @@ def _norm(*tensors: tf.Tensor) -> tf.Tensor:
 def clip_by_global_norm(max_norm: float) -> GradientTransformation:
     """Scales all gradients down together when their global norm exceeds `max_norm`."""
 
-    def scales(updates, parameters, norm):
+    def scales(updates: Tensors, parameters: Tensors, norm: tf.Tensor) -> Tensors:
         return {"all": max_norm / tf.maximum(norm, max_norm)}
 
-    def rule(updates, parameters, step, scales):
+    def rule(updates: Tensors, parameters: Tensors, step: tf.Tensor, scales: Tensors) -> Tensors:
         return {name: value * scales["all"] for name, value in updates.items()}
 
-    return _stateless(rule, scales)
+    return stateless(rule, scales)
 
 
-def moment_scale(decay: float, count: tf.Tensor, bias_correction: bool):
+def moment_scale(decay: float, count: tf.Tensor, bias_correction: bool) -> FloatLike:
     """What a moment of `count` gradients is multiplied by."""
     return 1.0 / (1.0 - tf.pow(decay, count)) if bias_correction else 1.0
 
 
-def adam_direction(m: tf.Tensor, v: tf.Tensor, epsilon: float, m_scale, v_scale) -> tf.Tensor:
+def adam_direction(
+    m: tf.Tensor, v: tf.Tensor, epsilon: float, m_scale: FloatLike, v_scale: FloatLike
+) -> tf.Tensor:
     """The direction of two moments, each multiplied by its scale."""
     return m * m_scale / (tf.sqrt(v * v_scale) + epsilon)
 
@@ -140,10 +58,12 @@ def scale_by_adam(
         optimizers do not.
     """
 
-    def slots(parameters):
+    def slots(parameters: Mapping[str, object]) -> Dict[str, str]:
         return {name + slot: name for name in parameters for slot in (FIRST_MOMENT, SECOND_MOMENT)}
 
-    def update(updates, state, parameters, step, scales):
+    def update(
+        updates: Tensors, state: Tensors, parameters: Tensors, step: tf.Tensor, scales: Tensors
+    ) -> Tuple[Tensors, Tensors]:
         count = tf.cast(step, tf.float32) + 1.0
         corrections = [moment_scale(b, count, bias_correction) for b in (b1, b2)]
         state = dict(state)
@@ -165,13 +85,13 @@ def add_decayed_weights(rate: float, decayed: AbstractSet[str]) -> GradientTrans
     rate multiplies it later, as in BERT.
     """
 
-    def rule(updates, parameters, step, scales):
+    def rule(updates: Tensors, parameters: Tensors, step: tf.Tensor, scales: Tensors) -> Tensors:
         return {
             name: value + rate * parameters[name] if name in decayed else value
             for name, value in updates.items()
         }
 
-    return _stateless(rule)
+    return stateless(rule)
 
 
 def scale_by_trust_ratio(adapted: AbstractSet[str]) -> GradientTransformation:
@@ -181,20 +101,20 @@ def scale_by_trust_ratio(adapted: AbstractSet[str]) -> GradientTransformation:
     left alone, as in both originals.
     """
 
-    def scales(updates, parameters, norm):
+    def scales(updates: Tensors, parameters: Tensors, norm: tf.Tensor) -> Tensors:
         return {
             name: trust_ratio(parameters[name], value)
             for name, value in updates.items()
             if name in adapted
         }
 
-    def rule(updates, parameters, step, scales):
+    def rule(updates: Tensors, parameters: Tensors, step: tf.Tensor, scales: Tensors) -> Tensors:
         return {
             name: value * scales[name] if name in scales else value
             for name, value in updates.items()
         }
 
-    return _stateless(rule, scales)
+    return stateless(rule, scales)
 
 
 def trust_ratio(parameter: tf.Tensor, update: tf.Tensor) -> tf.Tensor:
@@ -208,8 +128,8 @@ def trust_ratio(parameter: tf.Tensor, update: tf.Tensor) -> tf.Tensor:
 def scale_by_schedule(schedule: Schedule) -> GradientTransformation:
     """Multiplies by minus the learning rate: the result is added to the parameters."""
 
-    def rule(updates, parameters, step, scales):
+    def rule(updates: Tensors, parameters: Tensors, step: tf.Tensor, scales: Tensors) -> Tensors:
         rate = schedule(step)
         return {name: -rate * value for name, value in updates.items()}
 
-    return _stateless(rule)
+    return stateless(rule)

@@ -7,7 +7,7 @@ import os
 import re
 import urllib.error
 import urllib.request
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, NamedTuple, Optional, Union
 
 from absl import logging
 from tqdm import tqdm
@@ -18,6 +18,10 @@ from albert.system.files import atomic_write, sha256_file
 _TIMEOUT = 60.0  # seconds without a byte
 _PIECE = 256 << 10
 _PART, _NOTE = ".part", ".part.json"
+
+
+# An answer of status 416 comes as an error that reads like a response.
+_Response = Union[http.client.HTTPResponse, urllib.error.HTTPError]
 
 
 class _Part(NamedTuple):
@@ -114,7 +118,7 @@ def _download(url: str, path: str, progress: bool) -> None:
                 raise _cut_off(url, handle.tell(), total)
 
 
-def _open_rest(url: str, part: Optional[_Part]) -> http.client.HTTPResponse:
+def _open_rest(url: str, part: Optional[_Part]) -> _Response:
     """Asks for what is missing of a file, or for the whole if that cannot be had."""
     if part is None:
         return _open(url, {})
@@ -126,14 +130,14 @@ def _open_rest(url: str, part: Optional[_Part]) -> http.client.HTTPResponse:
     return _open(url, {})
 
 
-def _continues(response: http.client.HTTPResponse, part: _Part) -> bool:
+def _continues(response: _Response, part: _Part) -> bool:
     # Some servers answer with a range of another version in spite of If-Range.
     same = response.headers.get(part.header, part.value) == part.value
     span = response.headers.get("Content-Range", "")
     return same and span.startswith("bytes {}-".format(part.size))
 
 
-def _open(url: str, headers: Dict[str, str]) -> http.client.HTTPResponse:
+def _open(url: str, headers: Dict[str, str]) -> _Response:
     """Opens an address; an unsatisfiable range is an answer of status 416, not an error."""
     try:
         return urllib.request.urlopen(urllib.request.Request(url, headers=headers), None, _TIMEOUT)
@@ -151,9 +155,7 @@ def _open(url: str, headers: Dict[str, str]) -> http.client.HTTPResponse:
         ) from error
 
 
-def _read(
-    response: http.client.HTTPResponse, url: str, received: int, total: Optional[int]
-) -> bytes:
+def _read(response: _Response, url: str, received: int, total: Optional[int]) -> bytes:
     try:
         return response.read(_PIECE)
     except (OSError, http.client.HTTPException) as error:
@@ -179,7 +181,7 @@ def _received(url: str, path: str) -> Optional[_Part]:
     return part if part.url == url and size else None
 
 
-def _write_note(url: str, path: str, response: http.client.HTTPResponse) -> None:
+def _write_note(url: str, path: str, response: _Response) -> None:
     """Writes which version of the file this is; a weak ETag does not tell that."""
     for header in ("ETag", "Last-Modified"):
         value = response.headers.get(header)

@@ -2,7 +2,7 @@
 
 import os
 import subprocess
-from typing import Dict, Optional, Sequence
+from typing import Dict, Optional, Sequence, Tuple
 
 _CGROUPS = (  # where a container's limit is: version 2, version 1
     ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
@@ -52,7 +52,9 @@ def _kilobytes(path: str) -> Dict[str, int]:
     return found
 
 
-def _free_in_container(cgroups=_CGROUPS) -> Optional[int]:
+def _free_in_container(
+    cgroups: Sequence[Tuple[str, str, str, str]] = _CGROUPS,
+) -> Optional[int]:
     for directory, limit_file, usage_file, reclaimable in cgroups:
         try:
             limit = int(_text(directory, limit_file))  # "max" where there is none

@@ -1,13 +1,16 @@
 """Pictures as PNG files, drawn without a display."""
 
-from typing import Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Mapping, Optional, Sequence
 
 import numpy as np
 
 from albert.system.files import atomic_write
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def new_figure(width: float, height: float):
+
+def new_figure(width: float, height: float) -> "Figure":
     """An empty matplotlib figure; sizes in inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -17,7 +20,7 @@ def new_figure(width: float, height: float):
     return figure
 
 
-def save_figure(figure, path: str) -> None:
+def save_figure(figure: "Figure", path: str) -> None:
     """Writes a figure as a PNG, whole or not at all."""
     with atomic_write(path, "wb") as handle:
         figure.savefig(handle, format="png", dpi=110)

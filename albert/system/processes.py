@@ -36,7 +36,7 @@ def run_python(*arguments: object) -> int:
         encoding="utf-8",
         errors="replace",
     ) as process:
-        for line in process.stdout:
+        for line in process.stdout or ():
             print(line, end="", flush=True)
     return process.returncode
 

@@ -1,6 +1,6 @@
 """Ragged examples in batches of a few static shapes, each about as long as its longest."""
 
-from typing import Callable, Iterator, List, Optional, Sequence
+from typing import Callable, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 
@@ -52,14 +52,14 @@ def each_row(
       lengths: Pieces of each example.
       batch_size: Rows of every batch.
     """
-    found: List[Optional[np.ndarray]] = [None] * len(lengths)
+    found: Dict[int, np.ndarray] = {}
     for numbers in sorted_batches(lengths, batch_size):
         output = function(filled(numbers, batch_size))
         for number, row in zip(numbers, output):
             found[number] = row
-    return found
+    return [found[number] for number in range(len(lengths))]
 
 
-def filled(numbers: Sequence[int], batch_size: int) -> List[Optional[int]]:
+def filled(numbers: np.ndarray, batch_size: int) -> List[Optional[int]]:
     """Numbers of a batch's examples, None for each row too many."""
     return list(numbers) + [None] * (batch_size - len(numbers))

@@ -1,7 +1,7 @@
 """Several fine-tunings side by side: what pre-training gives over nothing and over a baseline."""
 
 import os
-from typing import Dict, List, Mapping, NamedTuple, Sequence
+from typing import Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple, TypeVar
 
 import numpy as np
 
@@ -9,10 +9,11 @@ from albert.system.errors import UsageError
 from albert.system.files import read_json_object
 from albert.system.processes import run_python
 from albert.tasks.baselines import most_frequent_tag, tfidf_logistic_regression
-from albert.tasks.examples import read_sentences, read_texts
+from albert.tasks.examples import Sentence, Text, read_sentences, read_texts
 from albert.tasks.scores import REPORT_FILE
 
 MEASURES = ("accuracy", "macro_f1", "weighted_f1")
+_Kind = TypeVar("_Kind", Text, Sentence)
 Results = Dict[str, Dict[str, List[float]]]
 
 
@@ -59,12 +60,16 @@ def compare(
             reports.append(read_json_object(report))
         results[name] = {key: [report[key] for report in reports] for key in MEASURES}
     if kind == "tagging":
-        name, scores = "most frequent tag", most_frequent_tag(*map(read_sentences, files[::2]))
+        name, scores = "most frequent tag", most_frequent_tag(*_both(read_sentences, files))
     else:
         name = "TF-IDF, logistic regression"
-        scores = tfidf_logistic_regression(*map(read_texts, files[::2]))
+        scores = tfidf_logistic_regression(*_both(read_texts, files))
     results[name] = {key: [scores[key]] for key in MEASURES}
     return results
+
+
+def _both(read: Callable[[str], List[_Kind]], files: Files) -> Tuple[List[_Kind], List[_Kind]]:
+    return read(files.train), read(files.test)
 
 
 def _command(kind: str, files: Files, folder: str, seed: int) -> List[str]:
@@ -93,5 +98,5 @@ def table(results: Results) -> List[str]:
 
 
 def _cell(values: Sequence[float]) -> str:
-    mean = "{:.4f}".format(np.mean(values))
+    mean = "{:.4f}".format(float(np.mean(values)))
     return mean if len(values) == 1 else "{} ({:.4f}-{:.4f})".format(mean, min(values), max(values))

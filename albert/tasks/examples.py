@@ -5,7 +5,7 @@ import csv
 import gzip
 import io
 import json
-from typing import Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple, TypeVar, Union
 
 import numpy as np
 
@@ -32,6 +32,7 @@ class Sentence(NamedTuple):
 
 
 Example = Union[Text, Sentence]
+_Kind = TypeVar("_Kind", Text, Sentence)
 
 
 def checked_texts(texts: Iterable[str]) -> List[str]:
@@ -87,7 +88,7 @@ def _rows(path: str) -> Iterator[Tuple[int, Dict[str, object]]]:
     elif kind.endswith((".tsv", ".csv")):
         tabs = kind.endswith(".tsv")
         csv.field_size_limit(_LONGEST_FIELD)
-        how = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {}
+        how: Dict[str, Any] = {"delimiter": "\t", "quoting": csv.QUOTE_NONE} if tabs else {}
         try:
             for number, values in enumerate(csv.DictReader(lines, **how), 2):
                 yield number, values
@@ -161,7 +162,7 @@ def read_sentences(path: str, tag_column: str = "upos") -> List[Sentence]:
     return _not_empty(sentences, path)
 
 
-def _not_empty(examples: List, path: str) -> List:
+def _not_empty(examples: List[_Kind], path: str) -> List[_Kind]:
     if not examples:
         raise UsageError("{} holds no examples.".format(path))
     return examples

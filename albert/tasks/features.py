@@ -84,7 +84,9 @@ def _sentence(
     yield _row(task, encoder, ids, labels, at)
 
 
-def _row(task, encoder, ids, labels, at) -> Features:
+def _row(
+    task: Task, encoder: TextEncoder, ids: Sequence[int], labels: Sequence[int], at: int
+) -> Features:
     marked = np.array([NO_LABEL] + list(labels) + [NO_LABEL], np.int32)
     return Features(encoder.single(ids, task.max_seq_length), marked, at)
 
@@ -97,13 +99,13 @@ def make_batch(
     None stands for an empty row, which has no weight.
     """
     nothing = Features(Encoded(*[np.zeros(1, np.int32)] * 2), np.full(1, NO_LABEL, np.int32))
-    rows = [row or nothing for row in rows]
-    length = bucket(max(len(row.encoded.ids) for row in rows), max_length)
-    batch = padded_batch([row.encoded for row in rows], length)
+    filled = [row or nothing for row in rows]
+    length = bucket(max(len(row.encoded.ids) for row in filled), max_length)
+    batch = padded_batch([row.encoded for row in filled], length)
     if task.tags_words:
-        labels = np.full((len(rows), length), NO_LABEL, np.int32)
-        for number, row in enumerate(rows):
+        labels = np.full((len(filled), length), NO_LABEL, np.int32)
+        for number, row in enumerate(filled):
             labels[number, : len(row.labels)] = row.labels
     else:
-        labels = np.array([row.labels[0] for row in rows], np.int32)
+        labels = np.array([row.labels[0] for row in filled], np.int32)
     return dict(batch, labels=labels)

@@ -249,13 +249,14 @@ class _Epochs:
         while True:
             for chosen in shuffled_batches(lengths, self._size, random):
                 if number >= first:
-                    yield self._batch(filled(list(chosen), self._size))
+                    yield self._batch(filled(chosen, self._size))
                 number += 1
 
     def longest(self) -> Batch:
         """A batch of the longest rows, which needs the most memory."""
-        order = sorted(range(len(self._rows)), key=lambda n: -len(self._rows[n].encoded.ids))
-        return self._batch(filled(order[: self._size], self._size))
+        lengths = np.array([len(row.encoded.ids) for row in self._rows])
+        longest = np.argsort(-lengths, kind="stable")[: self._size]
+        return self._batch(filled(longest, self._size))
 
     def _batch(self, numbers: Sequence[Optional[int]]) -> Batch:
         chosen = [None if n is None else self._rows[n] for n in numbers]

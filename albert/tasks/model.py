@@ -1,6 +1,6 @@
 """The encoder with one linear head: weights, logits and what is minimised."""
 
-from typing import Dict, Mapping, Optional, Sequence
+from typing import Any, Dict, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -90,7 +90,9 @@ def fine_tuning(config: ModelConfig, task: Task, class_weights: Sequence[float])
         of_class = tf.gather(table, tf.maximum(labels, 0))
         return tf.where(labels >= 0, of_class, tf.zeros_like(of_class))
 
-    def sums(tensors, batch, *how, **named) -> Dict[str, WeightedSum]:
+    def sums(
+        tensors: Mapping[str, tf.Tensor], batch: Batch, *how: Any, **named: Any
+    ) -> Dict[str, WeightedSum]:
         logits = task_logits(config, task, tensors, batch, *how, **named)
         labels = batch["labels"]
         found = classification_sums(logits, tf.maximum(labels, 0), weights(labels))

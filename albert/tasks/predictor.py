@@ -5,6 +5,7 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from albert.compat import compiled, tf
+from albert.model.albert import Batch
 from albert.model.config import ModelConfig
 from albert.model.precision import policy
 from albert.tasks.batching import each_row
@@ -29,7 +30,7 @@ class Predictor:
         self._task, self._parameters, self._device = task, parameters, device
         self._batch_size = batch_size
 
-        def logits(tensors, batch):
+        def logits(tensors: Mapping[str, tf.Tensor], batch: Batch) -> tf.Tensor:
             scores = task_logits(config, task, tensors, batch, precision=policy(precision))
             return tf.nn.softmax(tf.cast(scores, tf.float32))
 

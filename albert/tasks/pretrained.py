@@ -149,8 +149,9 @@ class PretrainedModel:
         more: Optional[Mapping[str, np.ndarray]] = None,
     ) -> List[np.ndarray]:
         def run(numbers: Sequence[Optional[int]]) -> np.ndarray:
+            asked = [number for number in numbers if number is not None]
             # Empty rows repeat the first: their output is not used.
-            filled = [numbers[0] if number is None else number for number in numbers]
+            filled = asked + asked[:1] * (len(numbers) - len(asked))
             chosen = [rows[number] for number in filled]
             length = bucket(max(len(row.ids) for row in chosen), self._max_length)
             batch = padded_batch(chosen, length)

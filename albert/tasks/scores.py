@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence, Union
 
 import numpy as np
 
@@ -13,13 +13,15 @@ from albert.tasks.task import Task
 REPORT_FILE = "report.json"
 CONFUSION_FILE = "confusion_matrix.png"
 
+Labels = Union[np.ndarray, Sequence[int]]  # a number for each text or word
 
-def score(expected: Sequence[int], predicted: Sequence[int]) -> Dict[str, float]:
+
+def score(expected: Labels, predicted: Labels) -> Dict[str, float]:
     """accuracy, macro_f1 and weighted_f1 over the labels that occur."""
     from sklearn.metrics import f1_score
 
-    expected, predicted = np.asarray(expected), np.asarray(predicted)
-    found = {"accuracy": float((expected == predicted).mean())}
+    same = np.asarray(expected) == np.asarray(predicted)
+    found = {"accuracy": float(same.mean())}
     for average in ("macro", "weighted"):
         value = f1_score(expected, predicted, average=average, zero_division=0)
         found[average + "_f1"] = float(value)
@@ -27,7 +29,7 @@ def score(expected: Sequence[int], predicted: Sequence[int]) -> Dict[str, float]
 
 
 def write_report(
-    directory: str, task: Task, expected: Sequence[int], predicted: Sequence[int], **facts: Any
+    directory: str, task: Task, expected: Labels, predicted: Labels, **facts: Any
 ) -> Dict[str, Any]:
     """Writes `report.json` and `confusion_matrix.png`.
 

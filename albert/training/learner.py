@@ -5,9 +5,9 @@ from typing import Callable, Dict, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from albert.checkpoints.state import TrainState, create_state
+from albert.optim.chain import Optimizer
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import Schedule
-from albert.optim.transforms import Optimizer
 from albert.training.objective import Objective
 from albert.training.step import StepOptions, make_train_step
 

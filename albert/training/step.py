@@ -8,8 +8,9 @@ from albert.compat import compiled, tf
 from albert.model.albert import Batch
 from albert.model.losses import WeightedSum
 from albert.model.precision import LossScale, policy
+from albert.optim.chain import Optimizer
 from albert.optim.schedules import Schedule
-from albert.optim.transforms import Optimizer, global_norm
+from albert.optim.transforms import global_norm
 from albert.system.errors import UsageError
 from albert.system.options import Flags
 from albert.training.objective import Objective, Sums, Tensors

@@ -4,7 +4,7 @@ google's layout has the keys of `AlbertForPreTraining`; brightmart's those of th
 `remote_code/`.
 """
 
-from typing import Dict, Mapping, NamedTuple
+from typing import Dict, List, Mapping, NamedTuple
 
 import numpy as np
 
@@ -48,7 +48,8 @@ def encoder_keys(config: ModelConfig) -> Dict[str, Key]:
         _block(keys, config, number, block)
     if tree.final_norm is not None:
         _norm(keys, "albert.encoder.LayerNorm", tree.final_norm)
-    _dense(keys, "albert.pooler", tree.pooler)
+    if tree.pooler is not None:
+        _dense(keys, "albert.pooler", tree.pooler)
     return keys
 
 
@@ -56,11 +57,13 @@ def pretraining_keys(config: ModelConfig) -> Dict[str, Key]:
     """The keys of encoder and both heads, by our names."""
     keys = encoder_keys(config)
     tree = parameter_tree(config)
-    _dense(keys, "predictions.dense", tree.masked_lm.transform)
-    _norm(keys, "predictions.LayerNorm", tree.masked_lm.norm)
-    _table(keys, "predictions.bias", tree.masked_lm.output_bias)
-    _table(keys, "sop_classifier.classifier.weight", tree.sentence_order.output_weights)
-    _table(keys, "sop_classifier.classifier.bias", tree.sentence_order.output_bias)
+    if tree.masked_lm is not None:
+        _dense(keys, "predictions.dense", tree.masked_lm.transform)
+        _norm(keys, "predictions.LayerNorm", tree.masked_lm.norm)
+        _table(keys, "predictions.bias", tree.masked_lm.output_bias)
+    if tree.sentence_order is not None:
+        _table(keys, "sop_classifier.classifier.weight", tree.sentence_order.output_weights)
+        _table(keys, "sop_classifier.classifier.bias", tree.sentence_order.output_bias)
     return keys
 
 
@@ -105,7 +108,7 @@ def from_huggingface(
     return weights
 
 
-def unused_keys(config: ModelConfig, tensors: Mapping[str, np.ndarray]) -> list:
+def unused_keys(config: ModelConfig, tensors: Mapping[str, np.ndarray]) -> List[str]:
     """Keys of a transformers file that hold neither a weight of ours nor a copy of one."""
     known = {key.name for key in pretraining_keys(config).values()}
     known |= {_WORDS_COPY, "predictions.decoder.bias", _MAPPING + "weight", _MAPPING + "bias"}
@@ -118,8 +121,8 @@ def _full_name(key: str) -> str:
     return "albert." + key if key.split(".")[0] in ("embeddings", "encoder", "pooler") else key
 
 
-def _check_equal_model(config, tensors, source: str) -> None:
-    words = tensors.get(_WORDS)
+def _check_equal_model(config: ModelConfig, tensors: Mapping[str, np.ndarray], source: str) -> None:
+    words = tensors.get(_WORDS, np.empty(0))
     if _WORDS_COPY in tensors and not np.array_equal(tensors[_WORDS_COPY], words):
         raise UsageError(
             "{} has an output embedding of its own ({}); ALBERT here uses the word embedding for "

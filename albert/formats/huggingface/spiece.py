@@ -1,7 +1,7 @@
 """What is inside a SentencePiece model file, as far as another tokenizer must know it."""
 
 import base64
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 from albert.system.errors import UsageError
 from albert.text import vocabulary
@@ -47,11 +47,11 @@ def read(path: str) -> SentencePiece:
     )
 
 
-def _parse(path: str):
+def _parse(path: str) -> Any:
     from google.protobuf.message import DecodeError
     from sentencepiece import sentencepiece_model_pb2
 
-    model = sentencepiece_model_pb2.ModelProto()
+    model = sentencepiece_model_pb2.ModelProto()  # type: ignore[attr-defined]  # made at load
     try:
         with open(path, "rb") as handle:
             model.ParseFromString(handle.read())
@@ -65,7 +65,7 @@ def _parse(path: str):
     return model
 
 
-def _check_supported(model, path: str) -> None:
+def _check_supported(model: Any, path: str) -> None:
     trainer, normalizer = model.trainer_spec, model.normalizer_spec
     kinds = {piece.type for piece in model.pieces}
     needs = (
@@ -85,7 +85,7 @@ def _check_supported(model, path: str) -> None:
             )
 
 
-def _scored_pieces(model) -> List[Tuple[str, float]]:
+def _scored_pieces(model: Any) -> List[Tuple[str, float]]:
     ordinary = [piece.score for piece in model.pieces if piece.type == 1]
     lowest, highest = min(ordinary), max(ordinary)
     scored = []

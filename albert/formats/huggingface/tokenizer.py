@@ -18,7 +18,7 @@ pieces and 16 with 32,000:
 
 import sys
 import unicodedata
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 from albert.formats.huggingface.spiece import SentencePiece
 from albert.text.vocabulary import WORD_MARK
@@ -32,8 +32,7 @@ def tokenizer_json(spiece: SentencePiece, lower_case: bool, keep_accents: bool) 
       lower_case: Whether the records were lower-cased.
       keep_accents: Whether the records kept combining marks.
     """
-    mark = {"type": "Metaspace", "replacement": WORD_MARK, "prepend_scheme": "first"}
-    mark["split"] = False
+    mark = dict(type="Metaspace", replacement=WORD_MARK, prepend_scheme="first", split=False)
     return {
         "version": "1.0",
         "truncation": None,
@@ -99,7 +98,7 @@ def _replace(pattern: str, content: str) -> Dict[str, Any]:
     return {"type": "Replace", "pattern": {"Regex": pattern}, "content": content}
 
 
-def _class(belongs) -> str:
+def _class(belongs: Callable[[str], object]) -> str:
     """The ranges of characters with a property, as inside the brackets of a regular expression."""
     ranges: List[List[int]] = []
     for code in range(sys.maxunicode + 1):

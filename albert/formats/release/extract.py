@@ -3,6 +3,7 @@
 import contextlib
 import os
 import tarfile
+from typing import IO, List, cast
 
 from albert.formats.release.names import safe_parts, shown
 from albert.formats.release.stream import BoundedStream, Limits
@@ -51,7 +52,8 @@ def extract(
 def _extract_members(stream: BoundedStream, directory: str, most: int) -> None:
     folders = set()
     count = 0
-    for member in tarfile.TarFile(fileobj=stream, encoding="utf-8"):
+    readable = cast(IO[bytes], stream)  # that is all tarfile does with it
+    for member in tarfile.TarFile(fileobj=readable, encoding="utf-8"):
         stream.renew_headers()
         count += 1
         if count > most:
@@ -72,7 +74,9 @@ def _extract_members(stream: BoundedStream, directory: str, most: int) -> None:
         raise UsageError("it is empty.")
 
 
-def _extract_file(stream: BoundedStream, member: tarfile.TarInfo, directory: str, parts) -> None:
+def _extract_file(
+    stream: BoundedStream, member: tarfile.TarInfo, directory: str, parts: List[str]
+) -> None:
     plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
     if not plain or not parts:
         kind = _KINDS.get(member.type, "of an unknown kind")

@@ -93,6 +93,7 @@ def _local(
             check_sha256(source, sha256)
         yield source
         return
+    assert beside is not None  # an address is never unpacked to the place for temporary files
     name = os.path.basename(os.path.realpath(beside)) + ".download"
     path = os.path.join(nearest_directory(beside), name)
     fetch(source, path, sha256, progress)

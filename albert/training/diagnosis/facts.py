@@ -53,8 +53,8 @@ def losses(lines: Sequence[Mapping[str, Any]]) -> List[Mapping[str, Any]]:
 def judged_line(lines: Sequence[Mapping[str, Any]]) -> Optional[Mapping[str, Any]]:
     """The line a run is judged by: its last held-out one, else its last."""
     lines = losses(lines)
-    held_out = [line for line in lines if line["kind"] == "eval"]
-    return (held_out or lines or [None])[-1]
+    judged = [line for line in lines if line["kind"] == "eval"] or lines
+    return judged[-1] if judged else None
 
 
 def state_of(facts: Facts) -> str:

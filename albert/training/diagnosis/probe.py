@@ -57,6 +57,7 @@ def output_facts(
         inputs,
         positions=inputs["masked_lm_positions"][:, :2],
     )
+    assert encoder.pooled is not None  # a `parameter_tree` has a pooler
     masked, pooled = encoder.sequence.numpy(), encoder.pooled.numpy()
     return OutputFacts(
         _cosine(masked[:, 0], masked[:, -1]),
@@ -100,8 +101,8 @@ def trust_facts(config: OptimizerConfig, state: TrainState) -> Dict[str, float]:
 def _parts(old: np.ndarray, new: np.ndarray) -> Tuple[Tuple[float, float], float]:
     change, norm = new - old, np.linalg.norm(old)
     along = np.vdot(change, old) / norm**2 * old if norm else 0.0
-    size = max(norm, np.linalg.norm(new), 1e-12)
-    return (np.linalg.norm(change), np.linalg.norm(change - along)), size
+    size = max(float(norm), float(np.linalg.norm(new)), 1e-12)
+    return (float(np.linalg.norm(change)), float(np.linalg.norm(change - along))), size
 
 
 def _cosine(one: np.ndarray, other: np.ndarray) -> float:

@@ -62,6 +62,8 @@ def _gradients(lines: List[Mapping[str, Any]]) -> Iterator[Finding]:
 
 def _loss(facts: Facts, lines: List[Mapping[str, Any]]) -> Iterator[Finding]:
     state, judged = state_of(facts), judged_line(facts.lines)
+    if judged is None:
+        return
     entropy = facts.data.unigram_entropy
     if state == "plateau" and lines and lines[-1]["masked_lm_loss"] < entropy - LEFT_PLATEAU:
         yield Finding(
@@ -131,7 +133,8 @@ def symptoms(facts: Facts) -> Iterator[Finding]:
             "trust_ratios_out_of_band",
             "LAMB's trust ratio is out of {:g} to {:g} for {:.0%} of the tables and kernels "
             "(median {:.1e}): {}.".format(
-                *TRUST_BAND,
+                TRUST_BAND[0],
+                TRUST_BAND[1],
                 share,
                 typical,
                 "they are too small to move in proportion; raise initializer_range in the config"

@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Iterable, List, Optional, Sequence
 
 import numpy as np
 from absl import logging
@@ -23,7 +23,7 @@ FINDINGS_FILE = "findings.jsonl"
 SETTINGS_FILE = "diagnosis_settings.json"
 
 
-def settings_of(options: TrainingOptions, names) -> Settings:
+def settings_of(options: TrainingOptions, names: Iterable[str]) -> Settings:
     """The settings of a run that decide whether it learns.
 
     Args:
