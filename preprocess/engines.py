@@ -37,6 +37,9 @@ class Execution:
       ray_address: "" starts Ray here; "auto" or ray://host:port joins a cluster, whose machines
         must see the same folders.
       tqdm_off: Plain log lines instead of a progress bar.
+
+    >>> Execution(num_workers=2).engine
+    'local'
     """
 
     num_workers: int = 0

@@ -7,7 +7,7 @@ from typing import Generator, Iterable, Iterator, Optional, Tuple, TypeVar
 import numpy as np
 
 from albert.data.dataset import Batch, RecordDataset, Shapes
-from albert.data.packing import Layout
+from albert.data.packing import RowLayout
 from albert.data.records import NO_SENTENCE_LABEL
 
 T = TypeVar("T")
@@ -59,7 +59,7 @@ class BatchOrder:
 
 
 def training_batches(
-    dataset: RecordDataset, order: BatchOrder, shapes: Shapes, layout: Layout, first: int
+    dataset: RecordDataset, order: BatchOrder, shapes: Shapes, layout: RowLayout, first: int
 ) -> Iterator[Batch]:
     """Batches number `first`, `first + 1`, ... without end, laid out as rows by `layout`."""
     number = first
@@ -71,7 +71,7 @@ def training_batches(
 def evaluation_batches(
     dataset: RecordDataset,
     shapes: Shapes,
-    layout: Layout,
+    layout: RowLayout,
     batch_size: int,
     max_batches: Optional[int] = None,
 ) -> Iterator[Batch]:

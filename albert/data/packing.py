@@ -14,7 +14,7 @@ from albert.data.records import NO_SENTENCE_LABEL
 from albert.system.errors import UsageError
 
 Arrays = Dict[str, np.ndarray]
-Layout = Callable[[Arrays], Arrays]
+RowLayout = Callable[[Arrays], Arrays]
 
 PADDINGS = ("auto", "none", "bucket", "pack")
 # Below this share of text, packing saves more than its larger heads and masks cost.
@@ -169,7 +169,7 @@ def choose_padding(padding: str, text_share: float) -> str:
     return "pack" if text_share < _WORTH_PACKING else "none"
 
 
-def row_layout(padding: str, batch_size: int, predictions: int, divisor: int) -> Layout:
+def row_layout(padding: str, batch_size: int, predictions: int, divisor: int) -> RowLayout:
     """How the examples of a batch are laid out as rows.
 
     Args:

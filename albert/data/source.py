@@ -7,7 +7,7 @@ import numpy as np
 from absl import logging
 
 from albert.data.dataset import Batch, RecordDataset, Shapes
-from albert.data.packing import PADDINGS, Layout, choose_padding, row_layout
+from albert.data.packing import PADDINGS, RowLayout, choose_padding, row_layout
 from albert.data.records import (
     PREDICTION_FEATURES,
     SENTENCE_LABEL,
@@ -91,7 +91,7 @@ class Data:
         numbers = np.linspace(0, len(self.sample["input_ids"]) - 1, count).astype(np.int64)
         return {name: value[numbers] for name, value in self.sample.items()}
 
-    def layout(self, padding: str, batch_size: int, divisor: int) -> Layout:
+    def layout(self, padding: str, batch_size: int, divisor: int) -> RowLayout:
         """How batches of these records are laid out as rows; see `packing.row_layout`."""
         share = float((self.sample["input_mask"] > 0).mean())
         chosen = choose_padding(padding, share)

@@ -11,6 +11,12 @@ class UsageError(ValueError):
 
     The message is one sentence or two: what is wrong, what was received, how to fix it. The
     commands print it without a traceback and exit with code 2.
+
+    >>> try:
+    ...     check_above_0("num_train_steps", 0)
+    ... except UsageError as error:
+    ...     print(error)
+    --num_train_steps must be above 0. Received 0.
     """
 
 

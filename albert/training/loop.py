@@ -180,7 +180,7 @@ class Loop:
     def _skipped(self, in_a_row: int) -> int:
         logging.warning(
             "Gradient not finite: step skipped on all towers (%d in all)",
-            int(self._learner.state.skipped_steps.numpy()),
+            int(self._learner.state.skipped_steps.numpy()) - self._rollbacks.undone,
         )
         if in_a_row < _MAX_SKIPPED_IN_A_ROW:
             return in_a_row
