@@ -65,6 +65,7 @@ def test_records_are_those_of_the_command(text, tmp_path):
         masked_lm_prob=0.2,
         num_shards=2,
     )
+    assert isinstance(build, preprocess.Build)
     assert build.files == [str(tmp_path / "api-0000{}-of-00002".format(n)) for n in (0, 1)]
     assert build.manifest.max_seq_length == 48 and build.manifest.documents == 120
     assert sorted(build.seconds) == ["encode", "mask", "segment"]

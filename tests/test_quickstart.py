@@ -1,0 +1,55 @@
+"""The quickstart prints what the README shows."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+from malay import WORDS
+
+if sys.version_info < (3, 10):
+    pytest.skip(
+        "Python 3.7 has no ftfy, which `clean` repairs mojibake with", allow_module_level=True
+    )
+
+
+def shape(line):
+    """A line without its numbers, times, paths and words of the text."""
+    line = re.sub(r"runs/quickstart\S*|/\S+", "PATH", line)
+    line = re.sub(r"piece \S+", "piece P", line)
+    line = re.sub(r"\d[\d.,:e+-]*", "N", line)
+    return re.sub(r"\s+|-{3,}", " ", line).strip()
+
+
+def shown():
+    """The lines of the README's block."""
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as handle:
+        section = handle.read().split("### What you will see")[1]
+    return [line for line in section.split("```")[1].splitlines() if line.strip()]
+
+
+def test_the_readme_shows_what_is_printed(tmp_path):
+    sentences = [
+        " ".join(WORDS[(7 * number + k * k) % len(WORDS)] for k in range(9)) + "."
+        for number in range(3000)
+    ]
+    documents = [" ".join(sentences[at : at + 10]) for at in range(0, len(sentences), 10)]
+    (tmp_path / "text.txt").write_text("\n\n".join(documents), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "quickstart", "--text=" + str(tmp_path / "text.txt")]
+        + ["--output_dir=" + str(tmp_path / "out"), "--steps=300"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+    )
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    assert len(lines) < 100, "two screens hold it"
+    printed = {shape(line) for line in lines}
+    for line in shown():
+        if line.startswith("No TEXT given") or "the text has" in line or "[MASK]" in line:
+            continue  # of the text that the README's run was given
+        assert shape(line) in printed, "{}\nis none of\n{}".format(shape(line), sorted(printed))
