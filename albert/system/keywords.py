@@ -4,19 +4,12 @@ import dataclasses
 import difflib
 import functools
 import inspect
-import numbers
-from typing import Any, Callable, Optional, Tuple, TypeVar, cast
+from typing import Any, Callable, Iterable, Optional, Sequence, Tuple, TypeVar, cast
 
 from albert.system.errors import UsageError
+from albert.system.options import typed
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-_KINDS = {
-    bool: (bool, "True or False"),
-    int: (numbers.Integral, "a whole number"),
-    float: (numbers.Real, "a number"),
-    str: (str, "text"),
-}
 
 
 def checked_keywords(fields: Optional[type] = None, *given: str) -> Callable[[F], F]:
@@ -35,12 +28,10 @@ def checked_keywords(fields: Optional[type] = None, *given: str) -> Callable[[F]
 
         @functools.wraps(function)
         def checked(*arguments: Any, **keywords: Any) -> Any:
-            for name in keywords:
-                if name not in signature.parameters:
-                    raise _unknown(name, function.__name__, signature)
+            check_known(function.__name__, keywords, list(signature.parameters))
             bound = signature.bind(*arguments, **keywords)
             for name, value in bound.arguments.items():
-                bound.arguments[name] = _fitting(name, value, signature.parameters[name].annotation)
+                bound.arguments[name] = typed(value, signature.parameters[name].annotation, name)
             return function(*bound.args, **bound.kwargs)
 
         cast(Any, checked).__signature__ = signature
@@ -66,17 +57,14 @@ def _with_fields(
     return signature.replace(parameters=own + shown)
 
 
-def _unknown(name: str, function: str, signature: inspect.Signature) -> UsageError:
-    nearest = difflib.get_close_matches(name, list(signature.parameters), n=1, cutoff=0.5)
-    hint = " Did you mean {}?".format(nearest[0]) if nearest else ""
-    return UsageError("{} takes no argument {}.{}".format(function, name, hint))
+def check_known(function: str, given: Iterable[str], known: Sequence[str]) -> None:
+    """Refuses arguments that a function does not take.
 
-
-def _fitting(name: str, value: Any, annotation: Any) -> Any:
-    """The value in the type of its annotation, as far as that is a number, a switch or text."""
-    for kind, (base, what) in _KINDS.items():
-        if annotation is kind or (annotation == Optional[kind] and value is not None):
-            if not isinstance(value, base) or (isinstance(value, bool) and kind is not bool):
-                raise UsageError("--{} must be {}. Received {!r}.".format(name, what, value))
-            return kind(value)
-    return value
+    Raises:
+      UsageError: With the nearest name.
+    """
+    for name in given:
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = " Did you mean {}?".format(nearest[0]) if nearest else ""
+            raise UsageError("{} takes no argument {}.{}".format(function, name, hint))

@@ -4,18 +4,16 @@ The same for a command line and for keyword arguments.
 """
 
 import dataclasses
-import difflib
+import numbers
 import typing
 from typing import (
     Any,
     Dict,
-    Iterable,
     List,
     Mapping,
     NamedTuple,
     Optional,
     Sequence,
-    Tuple,
     Type,
     TypeVar,
 )
@@ -26,7 +24,18 @@ T = TypeVar("T")
 # By class, the flag of each field that has another name; None of one that is computed.
 Flags = Mapping[Type, Mapping[str, Optional[str]]]
 
-_SPOKEN = {int: "a whole number", float: "a number", str: "text", bool: "True or False"}
+
+class _Kind(NamedTuple):
+    base: type  # whose instances are taken, NumPy's among them
+    spoken: str
+
+
+_KINDS = {
+    bool: _Kind(bool, "True or False"),
+    int: _Kind(numbers.Integral, "a whole number"),
+    float: _Kind(numbers.Real, "a number"),
+    str: _Kind(str, "text"),
+}
 
 
 def field_names(kind: Type) -> List[str]:
@@ -94,7 +103,7 @@ def _is_options(kind: Any) -> bool:
 
 
 def typed(value: Any, kind: Any, flag: str) -> Any:
-    """The value as a field of type `kind` holds it.
+    """The value as a field of type `kind` holds it; kinds that no flag has are left alone.
 
     >>> typed(1, float, "clip_norm")
     1.0
@@ -103,19 +112,17 @@ def typed(value: Any, kind: Any, flag: str) -> Any:
       UsageError: It is of another type.
     """
     allowed = alternatives(kind)
-    if value is None and type(None) in allowed:
+    if type(None) in allowed and value is None:
         return None
+    spoken = [_KINDS[one] for one in allowed if one in _KINDS]
     for one in allowed:
-        if one is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-        if getattr(one, "__origin__", None) in (tuple, Tuple) and isinstance(value, (list, tuple)):
-            return tuple(value)
-        if isinstance(one, type) and isinstance(value, one):
-            if one in (int, float) and isinstance(value, bool):
-                continue
-            return value
-    spoken = [_SPOKEN[one] for one in allowed if one in _SPOKEN] or ["a list of texts"]
-    raise UsageError("--{} must be {}. Received {!r}.".format(flag, " or ".join(spoken), value))
+        if one not in _KINDS and one is not type(None):
+            return tuple(value) if isinstance(value, list) else value
+        if one in _KINDS and isinstance(value, _KINDS[one].base):
+            if one is bool or not isinstance(value, bool):
+                return one(value)
+    words = " or ".join(kind.spoken for kind in spoken)
+    raise UsageError("--{} must be {}. Received {!r}.".format(flag, words, value))
 
 
 def alternatives(kind: Any) -> Sequence[Any]:
@@ -123,19 +130,6 @@ def alternatives(kind: Any) -> Sequence[Any]:
     if getattr(kind, "__origin__", None) is typing.Union:
         return kind.__args__
     return (kind,)
-
-
-def check_known(values: Iterable[str], known: Sequence[str]) -> None:
-    """Refuses a keyword that names no option.
-
-    Raises:
-      UsageError: With the nearest name.
-    """
-    for name in values:
-        if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = "; did you mean {}?".format(nearest[0]) if nearest else "."
-            raise UsageError("There is no option {}{}".format(name, hint))
 
 
 def flag_lines(values: Dict[str, Any]) -> str:

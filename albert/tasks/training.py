@@ -10,7 +10,8 @@ from albert.model.config import ModelConfig
 from albert.system import console
 from albert.system.devices import choose_devices
 from albert.system.errors import UsageError, check_between, check_one_of
-from albert.system.options import check_known, flag_lines, options_of
+from albert.system.keywords import check_known
+from albert.system.options import flag_lines, options_of
 from albert.tasks.examples import (
     CONLLU_COLUMNS,
     Example,
@@ -226,7 +227,7 @@ def finetune(
     kinds = (TaskOptions, BeginningOptions)
     known = [name for kind in kinds for name in kind.__dataclass_fields__] + list(FIELDS)
     console.start()
-    check_known(options, known)
+    check_known("finetune", options, known)
     values = dict(
         options,
         task=task,

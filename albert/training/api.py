@@ -9,7 +9,8 @@ from albert.model.config import ModelConfig
 from albert.system import console
 from albert.system.devices import choose_devices
 from albert.system.errors import UsageError
-from albert.system.options import check_known, fields_of, flag_lines, options_of
+from albert.system.keywords import check_known
+from albert.system.options import fields_of, flag_lines, options_of
 from albert.training.evaluation import ValidationOptions, validate
 from albert.training.log.metrics import Metrics, curves_figure, read_metrics
 from albert.training.options import FIELDS, training_options
@@ -85,7 +86,7 @@ def pretrain(
       Interrupted: A signal ended it after it was saved; the same call goes on.
     """
     console.start()
-    check_known(options, sorted(FIELDS))
+    check_known("pretrain", options, sorted(FIELDS))
     values = dict(
         options,
         input_file=_joined(input_file),
@@ -147,7 +148,7 @@ def evaluate(
       UsageError: Records or checkpoint are missing or do not fit.
     """
     console.start()
-    check_known(options, sorted(fields_of(ValidationOptions)))
+    check_known("evaluate", options, sorted(fields_of(ValidationOptions)))
     values = dict(
         options,
         input_file=_joined(input_file),
