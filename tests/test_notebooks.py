@@ -23,7 +23,12 @@ def execute(folder, name, **parameters):
     path = os.path.join(ROOT, "notebooks", name + ".ipynb")
     parameters["output_dir"] = str(folder / name)
     papermill.execute_notebook(
-        path, out, parameters, cwd=ROOT, kernel_name="python3", progress_bar=False
+        path,
+        out,
+        parameters,
+        cwd=os.path.dirname(path),  # as Jupyter does
+        kernel_name="python3",
+        progress_bar=False,
     )
     with open(out, encoding="utf-8") as handle:
         return handle.read()

@@ -1,10 +1,13 @@
 """Pictures as PNG files, drawn without a display."""
 
+import io
 from typing import Mapping, Optional, Sequence
 
 import numpy as np
 
 from albert.system.files import atomic_write
+
+_DPI = 110
 
 
 def new_figure(width: float, height: float):
@@ -12,7 +15,15 @@ def new_figure(width: float, height: float):
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), tight_layout=True)
+    class Picture(Figure):
+        """Shows itself in a notebook, where pyplot is not at work as well."""
+
+        def _repr_png_(self) -> bytes:
+            buffer = io.BytesIO()
+            self.savefig(buffer, format="png", dpi=_DPI)
+            return buffer.getvalue()
+
+    figure = Picture(figsize=(width, height), tight_layout=True)
     FigureCanvasAgg(figure)
     return figure
 
@@ -20,7 +31,7 @@ def new_figure(width: float, height: float):
 def save_figure(figure, path: str) -> None:
     """Writes a figure as a PNG, whole or not at all."""
     with atomic_write(path, "wb") as handle:
-        figure.savefig(handle, format="png", dpi=110)
+        figure.savefig(handle, format="png", dpi=_DPI)
 
 
 def bar_plot(
