@@ -92,7 +92,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     for row in rows[1:]:
         drawn.add_row(*row)
     output = io.StringIO()
-    Console(file=output, width=200).print(drawn)
+    Console(file=output, width=200, force_jupyter=False).print(drawn)
     return "\n".join(line.rstrip() for line in output.getvalue().splitlines() if line.strip())
 
 
