@@ -16,8 +16,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from albert.system.errors import exit_on_usage_error  # noqa: E402
-from albert.system.pictures import bar_plot  # noqa: E402
-from albert.tasks.comparison import Files, compare, table  # noqa: E402
+from benchmarks.comparison import Files, bar_plot, compare, table  # noqa: E402
 
 TASKS = {
     "emotion": ("classification", ".tsv.gz", "Emotion of Malay texts"),

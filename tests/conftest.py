@@ -1,5 +1,6 @@
 """What all tests share: the import path, four CPU devices, small models and record files."""
 
+import logging
 import os
 import sys
 
@@ -38,6 +39,15 @@ def one_core():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("albert.system.devices.usable_cores", lambda: 1)
         yield
+
+
+@pytest.fixture
+def caplog(caplog):
+    """Sees our messages after a test has started the console, too, which keeps them from others."""
+    logger = logging.getLogger("absl")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
 
 
 @pytest.fixture(scope="session")

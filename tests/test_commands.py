@@ -185,6 +185,21 @@ def test_the_screen_is_for_people_and_the_log_file_has_it_all(work):
     assert "name = input_ids, shape = (6, 17)" in details.stderr
 
 
+def test_a_message_is_said_once_also_after_messages_before_the_console():
+    lines = (
+        "from absl import logging",
+        "from albert.system import console",
+        "logging.info('early')",
+        "console.start()",
+        "logging.info('Training')",
+        "logging.debug('a detail')",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], cwd=ROOT, stderr=subprocess.PIPE, check=True
+    )
+    assert done.stderr.decode().splitlines() == ["Training"]
+
+
 def test_flags_of_a_run_repeat_it(work):
     assert run(TRAIN, *training_flags(work, steps=6)).returncode == 0
     flags = str(work / "out" / "flags.txt")

@@ -2,17 +2,17 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 from test_tasks import sentences, texts, write_examples
 
 from albert.system.errors import UsageError
-from albert.system.pictures import bar_plot
-from albert.tasks import comparison
-from albert.tasks.baselines import most_frequent_tag, tfidf_logistic_regression
-from albert.tasks.comparison import Files, compare, table
 from albert.tasks.examples import Sentence
 from albert.tasks.scores import score
+from benchmarks.baselines import most_frequent_tag, tfidf_logistic_regression
+from benchmarks.comparison import Files, bar_plot, compare, table
 
 
 def test_scores_are_those_of_their_definitions():
@@ -45,16 +45,16 @@ def files(tmp_path):
 def test_each_contender_runs_once_a_seed_and_never_again(files, tmp_path, monkeypatch):
     commands = []
 
-    def run(*command):
+    def run(command):
         commands.append(command)
         flags = dict(word[2:].split("=", 1) for word in command if "=" in word)
         os.makedirs(flags["output_dir"])
         value = 0.5 + 0.1 * int(flags["random_seed"]) + (0.2 if "--better" in command else 0.0)
         with open(os.path.join(flags["output_dir"], "report.json"), "w") as handle:
             json.dump({"accuracy": value, "macro_f1": value, "weighted_f1": value}, handle)
-        return 0
+        return subprocess.CompletedProcess(command, 0)
 
-    monkeypatch.setattr(comparison, "run_python", run)
+    monkeypatch.setattr(subprocess, "run", run)
     contenders = {"one": [], "the other": ["--better"]}
     for _ in range(2):
         found = compare("classification", files, contenders, [1, 2], str(tmp_path / "runs"))
@@ -72,6 +72,6 @@ def test_each_contender_runs_once_a_seed_and_never_again(files, tmp_path, monkey
 
 
 def test_a_run_that_fails_ends_the_comparison(files, tmp_path, monkeypatch):
-    monkeypatch.setattr(comparison, "run_python", lambda *command: 2)
+    monkeypatch.setattr(sys, "executable", "false")
     with pytest.raises(UsageError, match="This run failed: -m albert finetune"):
         compare("classification", files, {"one": []}, [1], str(tmp_path / "runs"))

@@ -49,8 +49,9 @@ def start(verbose: bool = False) -> None:
     """Lets messages go to the screen, details only if `verbose`; may be called again."""
     logging.set_verbosity(logging.DEBUG)
     _SCREEN.setLevel(standard_logging.DEBUG if verbose else standard_logging.INFO)
-    if not standard_logging.root.handlers:  # else absl adds one that says everything again
+    if not standard_logging.root.handlers:  # else absl adds one
         standard_logging.root.addHandler(standard_logging.NullHandler())
+    _LOGGER.propagate = False  # one that absl or a notebook has added would say everything again
     for handler in (_SCREEN, _MEMORY):
         if handler not in _LOGGER.handlers:
             _LOGGER.addHandler(handler)
@@ -91,7 +92,7 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     for row in rows[1:]:
         drawn.add_row(*row)
     output = io.StringIO()
-    Console(file=output, width=200).print(drawn)
+    Console(file=output, width=200, force_jupyter=False).print(drawn)
     return "\n".join(line.rstrip() for line in output.getvalue().splitlines() if line.strip())
 
 

@@ -1,19 +1,20 @@
 """Several fine-tunings side by side: what pre-training gives over nothing and over a baseline."""
 
 import os
-from typing import Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple, TypeVar
+import subprocess
+import sys
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from albert.system.errors import UsageError
 from albert.system.files import read_json_object
-from albert.system.processes import run_python
-from albert.tasks.baselines import most_frequent_tag, tfidf_logistic_regression
-from albert.tasks.examples import Sentence, Text, read_sentences, read_texts
+from albert.system.pictures import new_figure, save_figure
+from albert.tasks.examples import read_sentences, read_texts
 from albert.tasks.scores import REPORT_FILE
+from benchmarks.baselines import most_frequent_tag, tfidf_logistic_regression
 
 MEASURES = ("accuracy", "macro_f1", "weighted_f1")
-_Kind = TypeVar("_Kind", Text, Sentence)
 Results = Dict[str, Dict[str, List[float]]]
 
 
@@ -55,21 +56,17 @@ def compare(
             report = os.path.join(folder, REPORT_FILE)
             if not os.path.isfile(report):
                 command = _command(kind, files, folder, seed) + list(more)
-                if run_python(*command):
+                if subprocess.run([sys.executable] + command).returncode:
                     raise UsageError("This run failed: {}".format(" ".join(command)))
             reports.append(read_json_object(report))
         results[name] = {key: [report[key] for report in reports] for key in MEASURES}
     if kind == "tagging":
-        name, scores = "most frequent tag", most_frequent_tag(*_both(read_sentences, files))
+        name, scores = "most frequent tag", most_frequent_tag(*map(read_sentences, files[::2]))
     else:
         name = "TF-IDF, logistic regression"
-        scores = tfidf_logistic_regression(*_both(read_texts, files))
+        scores = tfidf_logistic_regression(*map(read_texts, files[::2]))
     results[name] = {key: [scores[key]] for key in MEASURES}
     return results
-
-
-def _both(read: Callable[[str], List[_Kind]], files: Files) -> Tuple[List[_Kind], List[_Kind]]:
-    return read(files.train), read(files.test)
 
 
 def _command(kind: str, files: Files, folder: str, seed: int) -> List[str]:
@@ -98,5 +95,41 @@ def table(results: Results) -> List[str]:
 
 
 def _cell(values: Sequence[float]) -> str:
-    mean = "{:.4f}".format(float(np.mean(values)))
+    mean = "{:.4f}".format(np.mean(values))
     return mean if len(values) == 1 else "{} ({:.4f}-{:.4f})".format(mean, min(values), max(values))
+
+
+def bar_plot(
+    path: str, results: Mapping[str, Mapping[str, Sequence[float]]], title: Optional[str] = None
+) -> None:
+    """Draws groups of bars: a group for each measure, a bar for each contender.
+
+    Args:
+      path: The PNG.
+      results: By contender, by measure: one value a run; bars are means, whiskers the range.
+      title: Above the picture.
+    """
+    figure = new_figure(7.0, 4.0)
+    axes = figure.add_subplot()
+    measures = list(next(iter(results.values())))
+    width = 0.8 / len(results)
+    for place, (contender, values) in enumerate(results.items()):
+        runs = [np.asarray(values[measure], float) for measure in measures]
+        means = np.array([run.mean() for run in runs])
+        spread = [
+            means - np.array([run.min() for run in runs]),
+            np.array([run.max() for run in runs]) - means,
+        ]
+        at = np.arange(len(measures)) + (place - (len(results) - 1) / 2.0) * width
+        bars = axes.bar(at, means, width, yerr=spread, capsize=3, label=contender)
+        for bar, mean in zip(bars, means):
+            label = "{:.3f}".format(mean)
+            place_of_label = (bar.get_x() + width / 2.0, 0.02)
+            axes.text(*place_of_label, label, ha="center", fontsize=8, rotation=90, color="white")
+    axes.set_xticks(range(len(measures)))
+    axes.set_xticklabels([measure.replace("_", " ") for measure in measures])
+    axes.set_ylim(0.0, 1.0)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    if title:
+        axes.set_title(title)
+    save_figure(figure, path)
