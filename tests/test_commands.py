@@ -402,7 +402,7 @@ def mistakes(work):
         (dict(reduction="nccl"), "needs a GPU of its own"),
         (dict(do_eval=True, no_save=True), "--do_eval takes .* leave out --no_save"),
         (dict(log_steps=0), "--log_steps must be above 0. Received 0"),
-        (dict(random_seed=-1), "--random_seed must not be negative. Received -1"),
+        (dict(random_seed=-1), "--random_seed must be between 0 and 4294967295. Received -1"),
         (dict(adam_beta1=1.5), "--adam_beta1 must be in 0 <= decay < 1. Received 1.5"),
         (dict(small=2), "--small must be in 0 < share <= 1. Received 2.0"),
         (dict(checkpoint="model.ckpt-7"), "To train from it: --init_checkpoint=model.ckpt-7"),

@@ -106,7 +106,8 @@ def test_albert_preprocess_alone_shows_its_commands():
 )
 def test_what_it_says_to_type_can_be_typed(argv, tmp_path):
     """A machine without GPUs is told the same command for its CPU."""
-    flags = ["--input_file=x", "--output_dir={}".format(tmp_path), "--model=nano", "--use_gpu"]
+    flags = ["--input_file=x", "--output_dir={}".format(tmp_path)]
+    flags += ["--albert_config_file=nano", "--use_gpu"]
     done = subprocess.run([sys.executable] + argv + flags, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 2, done.stderr
     start = "python " if argv[0] == "-m" else "python3 "

@@ -7,8 +7,8 @@ import pytest
 from absl.testing import flagsaver
 from conftest import SIZES, random_batch
 
-import multigpu_pretraining
 from albert.checkpoints.state import create_state
+from albert.commands import pretrain
 from albert.data.batches import BatchOrder
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
@@ -67,6 +67,6 @@ def test_a_run_is_refused_before_it_begins(tmp_path, capsys):
     flags = ["--albert_config_file={}".format(config), "--input_file=none", "--no_save"]
     flags += ["--use_gpu=False", "--num_gpu_cores=1", "--random_seed=4294967296"]
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-        multigpu_pretraining.main(["multigpu_pretraining.py"] + flags)
+        pretrain.main(["multigpu_pretraining.py"] + flags)
     assert ended.value.code == 2
     assert re.search("ERROR: " + REFUSED + "4294967296", capsys.readouterr().err)
