@@ -52,6 +52,7 @@ def test_the_readme_shows_what_is_printed(tmp_path):
     assert len(lines) < 100, "two screens hold it"
     printed = {shape(line) for line in lines}
     for line in shown():
-        if line.startswith("No TEXT given") or "the text has" in line or "[MASK]" in line:
-            continue  # of the text that the README's run was given
+        of_its_text = ("No TEXT given", "Knowing only", "the text has", "[MASK]")
+        if any(words in line for words in of_its_text):
+            continue  # the words of this test have nothing to learn
         assert shape(line) in printed, "{}\nis none of\n{}".format(shape(line), sorted(printed))
