@@ -2,17 +2,13 @@
 
 import dataclasses
 import functools
-import os
-from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 from absl import logging
 
-from albert.checkpoints.folder import BEST_DIRECTORY
 from albert.checkpoints.manager import CheckpointManager, latest_checkpoint
 from albert.checkpoints.restore import resume
-from albert.checkpoints.state import GLOBAL_STEP
-from albert.data.dataset import Batch
 from albert.model.config import ModelConfig
 from albert.optim.optimizers import OptimizerConfig
 from albert.optim.rates import finetuning_rate
@@ -27,22 +23,18 @@ from albert.system.errors import (
 )
 from albert.system.options import fields_of, options_of
 from albert.system.progress import bars_are_seen
-from albert.tasks.batching import filled, shuffled_batches
-from albert.tasks.features import Features, make_batch
+from albert.tasks.epochs import EpochFollower, Epochs, Outcome
+from albert.tasks.features import Features
 from albert.tasks.model import fine_tuning, initial_weights
-from albert.tasks.predictor import Predictor, expected_and_predicted
-from albert.tasks.scores import score
+from albert.tasks.predictor import Predictor
 from albert.tasks.task import Task
 from albert.training.learner import Learner, Method, Problem
-from albert.training.log.interval import Interval
-from albert.training.log.metrics import MetricsLog, draw_curves, read_metrics
-from albert.training.loop import Due, Follower, Loop
+from albert.training.loop import Due, Loop
 from albert.training.memory.check import Work, check_memory, machine_of
 from albert.training.rollback import Rollbacks
 from albert.training.signals import Interrupted
 from albert.training.step import FLAGS_OF_STEP, StepOptions
 
-_PANELS = (("loss", "loss (nats)"), ("accuracy", "accuracy"), ("macro_f1", "macro F1"))
 CLASS_WEIGHTS = ("none", "balanced")
 
 
@@ -124,25 +116,6 @@ class Rows(NamedTuple):
     test: Optional[Sequence[Features]]
 
 
-class Outcome(NamedTuple):
-    """The best epoch of a training.
-
-    Attributes:
-      epoch: Its number, from 1.
-      step: Updates until its end.
-      scores: Of the evaluation examples.
-    """
-
-    epoch: int
-    step: int
-    scores: Dict[str, float]
-
-
-def main_score(task: Task, scores: Mapping[str, float]) -> float:
-    """What the best epoch has most of: macro F1 of texts, accuracy of tags."""
-    return scores["accuracy" if task.tags_words else "macro_f1"]
-
-
 def with_dropout(config: ModelConfig, rate: float) -> ModelConfig:
     """The model as it is fine-tuned."""
     return dataclasses.replace(config, hidden_dropout_prob=rate, attention_probs_dropout_prob=rate)
@@ -176,7 +149,7 @@ def finetune_rows(
       Interrupted: A signal ended it; the same call goes on.
     """
     size = options.train_batch_size
-    epochs = _Epochs(task, rows.train, size, options.random_seed)
+    epochs = Epochs(task, rows.train, size, options.random_seed)
     updates = epochs.length * options.num_train_epochs
     rate = options.learning_rate or finetuning_rate(config)
     check_memory(
@@ -209,7 +182,9 @@ def finetune_rows(
     predictor = Predictor(
         config, task, learner.state.parameters, devices[0], options.step.precision
     )
-    follower = _Follower(task, rows.held_out, predictor, learner, epochs.length, options, directory)
+    follower = EpochFollower(
+        task, rows.held_out, predictor, learner, epochs, options.patience, directory
+    )
     loop = Loop(
         learner,
         epochs.batches,
@@ -232,131 +207,6 @@ def _go_back(config: ModelConfig, directory: str, learner: Learner) -> str:
         return "the start"
     resume(config, learner.state, current)
     return current
-
-
-class _Epochs:
-    """The batches of a fine-tuning: each epoch all rows in another order."""
-
-    def __init__(self, task: Task, rows: Sequence[Features], size: int, seed: int) -> None:
-        self._task, self._rows, self._size, self._seed = task, rows, size, seed
-        self.length = -(-len(rows) // size)
-
-    def batches(self, first: int) -> Iterator[Batch]:
-        """From batch number `first` on, without end; a pure function of the seed."""
-        random = np.random.RandomState(self._seed)
-        lengths = [len(row.encoded.ids) for row in self._rows]
-        number = 0
-        while True:
-            for chosen in shuffled_batches(lengths, self._size, random):
-                if number >= first:
-                    yield self._batch(filled(chosen, self._size))
-                number += 1
-
-    def longest(self) -> Batch:
-        """A batch of the longest rows, which needs the most memory."""
-        lengths = np.array([len(row.encoded.ids) for row in self._rows])
-        longest = np.argsort(-lengths, kind="stable")[: self._size]
-        return self._batch(filled(longest, self._size))
-
-    def _batch(self, numbers: Sequence[Optional[int]]) -> Batch:
-        chosen = [None if n is None else self._rows[n] for n in numbers]
-        return make_batch(self._task, chosen, self._task.max_seq_length)
-
-
-class _Follower(Follower):
-    """Scores the held-out rows after each epoch, keeps the best, ends when it gets no better."""
-
-    def __init__(
-        self,
-        task: Task,
-        held_out: Sequence[Features],
-        predictor: Predictor,
-        learner: Learner,
-        epoch_length: int,
-        options: FinetuneOptions,
-        directory: str,
-    ) -> None:
-        self._task, self._held_out, self._predictor = task, held_out, predictor
-        self._learner, self._epoch_length = learner, epoch_length
-        self._patience, self._directory = options.patience, directory
-        self.interval = Interval(options.train_batch_size)
-        self._log = MetricsLog(directory, learner.global_step)
-        self._best_manager = CheckpointManager(os.path.join(directory, BEST_DIRECTORY), keep=1)
-        self._training_loss = float("nan")
-        self._outcomes: List[Outcome] = []
-        self._read_outcomes()
-
-    def _read_outcomes(self) -> None:
-        """Takes up what was evaluated before a break."""
-        lines = [line for line in read_metrics(self._directory) if line["kind"] == "eval"]
-        self._outcomes = [self._outcome(line["step"], line) for line in lines]
-
-    def _outcome(self, step: int, scores: Mapping[str, Any]) -> Outcome:
-        named = {name: scores[name] for name in ("accuracy", "macro_f1", "weighted_f1")}
-        return Outcome(self._epoch(step), step, named)
-
-    def _epoch(self, step: int) -> int:
-        return -(-step // self._epoch_length)
-
-    @property
-    def best(self) -> Outcome:
-        """The first of the best epochs so far."""
-        return max(self._outcomes, key=lambda outcome: main_score(self._task, outcome.scores))
-
-    def line(self, step: int, undone: int) -> None:
-        values = self.interval.values()
-        values["skipped_steps"] = int(self._learner.state.skipped_steps.numpy()) - undone
-        self._training_loss = values["loss"]
-        self._log.write("train", step, dict(values, epoch=self._epoch(step)))
-        self.interval.restart()
-
-    def resumed(self, step: int) -> None:
-        """Evaluates an epoch that a break has kept from it."""
-        if step and step % self._epoch_length == 0 and step not in [o.step for o in self._outcomes]:
-            self.evaluate(step)
-
-    def evaluate(self, step: int) -> None:
-        predicted = self._predictor.labels(self._held_out)
-        scores = score(*expected_and_predicted(self._held_out, predicted))
-        outcome = self._outcome(step, scores)
-        before = main_score(self._task, self.best.scores) if self._outcomes else -1.0
-        if main_score(self._task, scores) > before:
-            os.makedirs(os.path.join(self._directory, BEST_DIRECTORY), exist_ok=True)
-            kept = dict(self._learner.state.parameters)
-            kept[GLOBAL_STEP] = self._learner.state.global_step
-            self._best_manager.save(kept, step)
-        self._outcomes.append(outcome)
-        self._log.write("eval", step, dict(scores, epoch=outcome.epoch))
-        logging.info(
-            "epoch %d: training loss %.4f  accuracy %.4f  macro F1 %.4f  weighted F1 %.4f",
-            outcome.epoch,
-            self._training_loss,
-            *outcome.scores.values(),
-        )
-
-    def exit_code(self) -> Optional[int]:
-        if not self._outcomes:
-            return None
-        waited = self._outcomes[-1].epoch - self.best.epoch
-        return 0 if waited >= self._patience else None
-
-    def go_back(self, step: int) -> None:
-        self._log.go_back(step)
-        self._read_outcomes()
-        self.interval.restart()
-
-    def finish(self) -> None:
-        if self._outcomes[-1].epoch - self.best.epoch >= self._patience:
-            logging.info("No better than epoch %d for %d epochs", self.best.epoch, self._patience)
-        draw_curves(self._directory, _PANELS)
-
-    def close(self) -> None:
-        self._log.close()
-
-    def status(self) -> str:
-        if not self._outcomes:
-            return ""
-        return "{:.1%} right".format(self._outcomes[-1].scores["accuracy"])
 
 
 def class_weights(task: Task, rows: Sequence[Features], kind: str) -> List[float]:

@@ -23,12 +23,11 @@ from albert.optim.rates import finetuning_rate
 from albert.system import console
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write, check_holds_nothing, ensure_writable_directory, held
+from albert.tasks.epochs import Outcome, main_score
 from albert.tasks.finetune import (
     FinetuneOptions,
-    Outcome,
     Rows,
     finetune_rows,
-    main_score,
     with_dropout,
 )
 from albert.tasks.folder import begin_folder
