@@ -171,7 +171,7 @@ class EpochFollower(Follower):
 
     def finish(self) -> None:
         """Draws the curves."""
-        if self._outcomes[-1].epoch - self.best.epoch >= self._patience:
+        if self.exit_code() is not None:
             logging.info("No better than epoch %d for %d epochs", self.best.epoch, self._patience)
         draw_curves(self._directory, _PANELS)
 

@@ -1,6 +1,6 @@
 """What learns: weights, slots and counters, with the step that moves them on."""
 
-from typing import Callable, Dict, Mapping, NamedTuple, Sequence
+from typing import Callable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
@@ -94,7 +94,3 @@ class Learner:
     def reset(self) -> None:
         """Puts everything back to the start."""
         self.state.reset(self._problem.initial(), self._method.step.precision)
-
-    def weights(self) -> Dict[str, np.ndarray]:
-        """A copy of the weights by name."""
-        return {name: variable.numpy() for name, variable in self.state.parameters.items()}
