@@ -15,8 +15,8 @@ _HOMES = {
     "UsageError": "albert.system.errors:UsageError",
     "evaluate": "albert.training.api:evaluate",
     "export": "albert.tasks.export:export",
-    "finetune": "albert.tasks.training:finetune",
-    "load": "albert.tasks.load:load",
+    "finetune": "albert.tasks.finetuning.training:finetune",
+    "load": "albert.tasks.inference.load:load",
     "pretrain": "albert.training.api:pretrain",
 }
 __all__ = ["UsageError", "evaluate", "export", "finetune", "load", "pretrain"]

@@ -8,7 +8,7 @@ import logging as _python_logging
 import os
 from typing import Any, Callable, Iterator, List, Optional
 
-from albert.system.processes import usable_cores
+from albert.system.machine import usable_cores
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _QUIET = os.environ.setdefault(_LOG_LEVEL, "3") == "3"  # what fails in there also raises here

@@ -17,7 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Set, TypeVar
 
 from albert.system.errors import UsageError, check_between, check_one_of
-from albert.system.processes import usable_cores
+from albert.system.machine import usable_cores
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

@@ -17,10 +17,10 @@ from test_import_export import small_run
 
 import albert
 from albert.checkpoints.manager import write_tensors
-from albert.tasks.fine_tuned import TaskModel
 from albert.tasks.folder import begin_folder
+from albert.tasks.inference.fine_tuned import TaskModel
+from albert.tasks.inference.pretrained import PretrainedModel
 from albert.tasks.model import initial_weights
-from albert.tasks.pretrained import PretrainedModel
 from albert.tasks.task import KINDS, Task
 from albert.text.tokenization import Tokenization
 

@@ -13,7 +13,7 @@ from test_tasks import interrupt_at, texts, write_examples
 
 from albert.checkpoints.results import read_results
 from albert.system.errors import UsageError
-from albert.tasks.training import finetune
+from albert.tasks.finetuning.training import finetune
 from albert.training.api import Run, evaluate, pretrain
 from albert.training.signals import Interrupted
 

@@ -12,7 +12,7 @@ from conftest import PREDICTIONS, SEQUENCE, SIZES, write_record_file
 
 from albert.commands import pretrain
 from albert.model.config import ModelConfig
-from albert.system import memory as free_memory
+from albert.system import machine
 from albert.training.memory.check import divisors
 from albert.training.memory.estimate import _UPDATE_COPIES, StepShape, estimate_memory, step_shape
 from albert.training.memory.find_batch_size import search
@@ -122,26 +122,26 @@ def test_the_limit_of_a_container_counts(tmp_path):
         (tmp_path / name).write_text(text)
     names = ("memory.max", "memory.current", "inactive_file")
     cgroups = (("/nowhere",) + names, (str(tmp_path),) + names)
-    assert free_memory._free_in_container(cgroups) == 1000 - 700 + 150
+    assert machine._free_in_container(cgroups) == 1000 - 700 + 150
     (tmp_path / "memory.max").write_text("max\n")
-    assert free_memory._free_in_container(cgroups) is None
+    assert machine._free_in_container(cgroups) is None
 
 
 def test_free_memory_of_gpus_is_that_of_the_fullest(tmp_path, monkeypatch):
     devices = ["/device:GPU:0", "/device:GPU:1"]
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert free_memory.available_bytes(devices) is None  # no nvidia-smi
+    assert machine.available_bytes(devices) is None  # no nvidia-smi
     program = tmp_path / "nvidia-smi"
     program.write_text("#!/bin/sh\necho 900\necho 700\necho 5\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    assert free_memory.available_bytes(devices) == 700 * 2**20
+    assert machine.available_bytes(devices) == 700 * 2**20
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/meminfo"), reason="only Linux has /proc")
 def test_memory_of_the_machine_and_of_a_process():
-    assert free_memory.resident_bytes(os.getpid()) > 50e6
-    assert free_memory.available_bytes(["/device:CPU:0"]) > 50e6
-    assert free_memory.resident_bytes(2**22 + 1) == 0  # no such process
+    assert machine.resident_bytes(os.getpid()) > 50e6
+    assert machine.available_bytes(["/device:CPU:0"]) > 50e6
+    assert machine.resident_bytes(2**22 + 1) == 0  # no such process
 
 
 def flags(tmp_path, **more):

@@ -13,10 +13,10 @@ from albert.compat import tf
 from albert.model.albert import pretraining_output
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
-from albert.tasks.fine_tuned import TaskModel
 from albert.tasks.folder import FineTuned
+from albert.tasks.inference.fine_tuned import TaskModel
+from albert.tasks.inference.pretrained import PretrainedModel
 from albert.tasks.model import initial_weights
-from albert.tasks.pretrained import PretrainedModel
 from albert.tasks.task import KINDS, Task
 from albert.text.encoder import TextEncoder, padded_batch, split_words
 from albert.text.tokenization import TextOptions, Tokenization

@@ -16,7 +16,7 @@ from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.system.errors import UsageError
 from albert.tasks.examples import Text, held_out
-from albert.tasks.finetune import FinetuneOptions
+from albert.tasks.finetuning.finetune import FinetuneOptions
 from albert.training.objective import pretraining
 from albert.training.step import make_train_step
 

@@ -21,7 +21,7 @@ from albert.system.errors import UsageError
 from albert.tasks.batching import each_row, shuffled_batches
 from albert.tasks.examples import Sentence, Text, held_out, labels_of, read_sentences, read_texts
 from albert.tasks.features import features_of, make_batch
-from albert.tasks.finetune import class_weights
+from albert.tasks.finetuning.finetune import class_weights
 from albert.tasks.folder import begin_folder, open_fine_tuned
 from albert.tasks.model import fine_tuning, initial_weights
 from albert.tasks.predictor import Predictor

@@ -12,7 +12,7 @@ from albert.optim.schedules import polynomial_with_warmup
 from albert.system import devices as runtime
 from albert.system.devices import choose_devices, cpu_towers
 from albert.system.errors import UsageError
-from albert.system.processes import usable_cores
+from albert.system.machine import usable_cores
 from albert.training import towers
 from albert.training.objective import loss_denominators, pretraining
 from albert.training.step import check_reduction, make_eval_step, make_train_step

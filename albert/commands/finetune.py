@@ -28,7 +28,7 @@ def define_flags() -> None:
     """Defines the flags of the command."""
     from albert.model.precision import POLICIES
     from albert.system.devices import XLA_MODES
-    from albert.tasks.finetune import CLASS_WEIGHTS, FIELDS
+    from albert.tasks.finetuning.finetune import CLASS_WEIGHTS, FIELDS
 
     option, d = functools.partial(command_line.define_option, FIELDS), flags
     d.DEFINE_enum("task", None, KINDS, "What is labelled: texts or words.")
@@ -69,8 +69,13 @@ def define_flags() -> None:
 def main(positional: List[str]) -> int:
     """Fine-tunes as the flags say."""
     from albert.system.options import flag_lines, options_of
-    from albert.tasks.finetune import finetune_options
-    from albert.tasks.training import BeginningOptions, Devices, TaskOptions, run_finetuning
+    from albert.tasks.finetuning.finetune import finetune_options
+    from albert.tasks.finetuning.training import (
+        BeginningOptions,
+        Devices,
+        TaskOptions,
+        run_finetuning,
+    )
     from albert.training.signals import Interrupted
 
     f = flags.FLAGS

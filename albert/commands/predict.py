@@ -60,7 +60,7 @@ def main(positional: List[str]) -> int:
 
 
 def _predictor() -> Callable[[List[str]], List[Dict[str, Any]]]:
-    from albert.tasks.load import load
+    from albert.tasks.inference.load import load
 
     f = flags.FLAGS
     task = _task()

@@ -7,7 +7,7 @@ from absl import logging
 
 from albert.compat import compiled, logical_devices, physical_gpus, runtime_name, tf
 from albert.system.errors import UsageError
-from albert.system.processes import usable_cores
+from albert.system.machine import usable_cores
 
 XLA_MODES = ("auto", "on", "off")
 

@@ -7,7 +7,7 @@ from absl import logging
 
 from albert.model.config import ModelConfig
 from albert.system.errors import UsageError
-from albert.system.memory import available_bytes
+from albert.system.machine import available_bytes
 from albert.training.memory.estimate import Estimate, estimate_memory, step_shape
 from albert.training.step import StepOptions
 

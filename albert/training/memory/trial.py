@@ -10,7 +10,7 @@ from absl import logging
 from albert.compat import logical_devices, peak_bytes, tf
 from albert.data.batches import BatchOrder, training_batches
 from albert.system.errors import UsageError
-from albert.system.memory import resident_bytes
+from albert.system.machine import resident_bytes
 from albert.training.memory.check import Machine
 from albert.training.options import TrainingOptions
 from albert.training.setup import make_learner

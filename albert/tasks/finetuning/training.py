@@ -21,10 +21,10 @@ from albert.tasks.examples import (
     read_texts,
 )
 from albert.tasks.features import features_of
-from albert.tasks.fine_tuned import TaskModel
-from albert.tasks.finetune import FIELDS, FinetuneOptions, Rows, finetune_options
-from albert.tasks.load import load
-from albert.tasks.search import Start, claimed, run_trials
+from albert.tasks.finetuning.finetune import FIELDS, FinetuneOptions, Rows, finetune_options
+from albert.tasks.finetuning.search import Start, claimed, run_trials
+from albert.tasks.inference.fine_tuned import TaskModel
+from albert.tasks.inference.load import load
 from albert.tasks.task import KINDS, Task
 from albert.text.encoder import TextEncoder
 from albert.training.towers import check_batch_size

@@ -23,8 +23,8 @@ from albert.optim.rates import finetuning_rate
 from albert.system import console
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write, check_holds_nothing, ensure_writable_directory, held
-from albert.tasks.epochs import Outcome, main_score
-from albert.tasks.finetune import (
+from albert.tasks.finetuning.epochs import Outcome, main_score
+from albert.tasks.finetuning.finetune import (
     FinetuneOptions,
     Rows,
     finetune_rows,

@@ -23,8 +23,8 @@ from albert.system.errors import (
 )
 from albert.system.options import fields_of, options_of
 from albert.system.progress import bars_are_seen
-from albert.tasks.epochs import EpochFollower, Epochs, Outcome
 from albert.tasks.features import Features
+from albert.tasks.finetuning.epochs import EpochFollower, Epochs, Outcome
 from albert.tasks.model import fine_tuning, initial_weights
 from albert.tasks.predictor import Predictor
 from albert.tasks.task import Task

@@ -1,4 +1,4 @@
-"""How much memory there is: of the machine or its container, of GPUs, of a running process."""
+"""What a process may use: cores, and memory of the machine, its container or its GPUs."""
 
 import os
 import subprocess
@@ -13,6 +13,13 @@ _CGROUPS = (  # where a container's limit is: version 2, version 1
         "total_inactive_file",
     ),
 )
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def available_bytes(devices: Sequence[str]) -> Optional[int]:

@@ -6,9 +6,9 @@ from albert.checkpoints.folder import folder_of, open_checkpoint
 from albert.checkpoints.tokenizer import find_tokenization
 from albert.system.devices import choose_device
 from albert.system.errors import check_at_least
-from albert.tasks.fine_tuned import TaskModel
 from albert.tasks.folder import open_fine_tuned, refuse_options_of_runs
-from albert.tasks.pretrained import PretrainedModel
+from albert.tasks.inference.fine_tuned import TaskModel
+from albert.tasks.inference.pretrained import PretrainedModel
 from albert.tasks.task import read_task
 
 _MAX_LENGTH = 512

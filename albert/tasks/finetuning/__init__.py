@@ -1,0 +1,1 @@
+"""Fine-tuning: epochs in the loop of every training, a search of settings, the best kept."""

@@ -1,0 +1,1 @@
+"""A pre-trained or fine-tuned model at work on text."""
