@@ -6,7 +6,7 @@ No other file imports tensorflow or asks for its version.
 import contextlib
 import logging as _python_logging
 import os
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List, Optional, Sequence
 
 from albert.system.machine import usable_cores
 
@@ -46,6 +46,7 @@ else:
 __all__ = [
     "compiled",
     "fused",
+    "join_hosts",
     "logical_devices",
     "peak_bytes",
     "physical_gpus",
@@ -105,7 +106,12 @@ def peak_bytes(device: str) -> Optional[int]:
     return count(device)["peak"] if count and "GPU" in device else None
 
 
-def logical_devices(kind: str, count: int, own_threads: bool = True) -> List[str]:
+def logical_devices(
+    kind: str,
+    count: int,
+    own_threads: bool = True,
+    join: Optional[Callable[[], None]] = None,
+) -> List[str]:
     """Names of `count` devices of one kind, one tower each, e.g. "/device:CPU:1".
 
     CPU devices are logical. GPUs are physical and get memory as they need it, so that several
@@ -116,6 +122,7 @@ def logical_devices(kind: str, count: int, own_threads: bool = True) -> List[str
       count: How many.
       own_threads: Whether each CPU device gets threads of its own, for its share of the cores,
         instead of all sharing all threads.
+      join: Joins other hosts; TensorFlow wants to know its devices before that, and nothing else.
 
     Raises:
       RuntimeError: TensorFlow has already started with fewer devices.
@@ -132,6 +139,8 @@ def logical_devices(kind: str, count: int, own_threads: bool = True) -> List[str
                 config.set_memory_growth(gpu, True)
     except RuntimeError:
         pass  # TensorFlow has started: its devices are what they are, and are counted below
+    if join:
+        join()
     found = len(config.list_logical_devices(kind))
     if found < count:
         raise RuntimeError(
@@ -139,6 +148,47 @@ def logical_devices(kind: str, count: int, own_threads: bool = True) -> List[str
             "Ask for them before the first operation.".format(found, kind, count)
         )
     return ["/device:{}:{}".format(kind, index) for index in range(count)]
+
+
+def join_hosts(addresses: Sequence[str], index: int, timeout: float, patience: float) -> None:
+    """Makes this process one of several that add up tensors with one another.
+
+    Waits for the others. Whoever is not heard of for `timeout` seconds ends the collective
+    operations of everybody with an error.
+
+    Args:
+      addresses: "name:port" of each process.
+      index: Of this one.
+      timeout: Seconds.
+      patience: Seconds to wait for the others.
+
+    Raises:
+      NotImplementedError: In TensorFlow 1.15, whose collectives wait for a lost process for ever.
+      tf.errors.OpError: The port is in use, or the others have not come.
+    """
+    if _LEGACY:
+        raise NotImplementedError
+    from tensorflow.python.eager import context
+
+    # The strategy makes the processes watch one another, too, but takes no time for it.
+    jobs = tf.compat.v1.ConfigProto().experimental.coordination_config.coordinated_job_list
+    jobs.add(name="worker", num_tasks=len(addresses))
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader="/job:worker/replica:0/task:0",
+        coordinated_jobs=list(jobs),
+        cluster_register_timeout_in_ms=int(1000 * patience),
+        heartbeat_timeout_in_ms=int(1000 * timeout),
+        shutdown_barrier_timeout_in_ms=int(1000 * timeout),
+    )
+    tf.distribute.MultiWorkerMirroredStrategy(
+        cluster_resolver=tf.distribute.cluster_resolver.SimpleClusterResolver(
+            tf.train.ClusterSpec({"worker": list(addresses)}),
+            task_type="worker",
+            task_id=index,
+            rpc_layer="grpc",
+        )
+    )
 
 
 def _split_cores(count: int) -> None:

@@ -15,6 +15,7 @@ from albert.data.records import encode_example, frame  # noqa: E402
 from albert.model.albert import bound, encoder_output  # noqa: E402
 from albert.model.config import ModelConfig  # noqa: E402
 from albert.model.parameters import parameter_tree  # noqa: E402
+from albert.training.step import StepResult  # noqa: E402
 
 DEVICES = logical_devices("CPU", 4)
 
@@ -96,6 +97,12 @@ def random_batch(size: int, seed: int = 0):
         batch[name] = value if value.dtype == np.float32 else value.astype(np.int32)
     batch["sentence_order_labels"] = batch.pop("next_sentence_labels")[:, 0]
     return batch
+
+
+def not_applied() -> StepResult:
+    """What a step reports whose gradient is no number."""
+    zero = tf.zeros([])
+    return StepResult({}, zero / zero, zero, tf.constant(False), zero, tf.zeros([1]), zero)
 
 
 def encoded(config, weights, batch, positions=None):

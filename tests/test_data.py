@@ -11,6 +11,7 @@ from conftest import PREDICTIONS, SEQUENCE, SIZES, random_example, write_example
 from albert.data import index as index_module
 from albert.data.batches import (
     BatchOrder,
+    Share,
     evaluation_batches,
     prefetch,
     training_batches,
@@ -192,6 +193,23 @@ def test_evaluation_reads_every_record_once_and_fills_up(tmp_path):
     whole = dataset.read(range(13), SHAPES)
     assert weights == float(whole["masked_lm_weights"].sum())
     assert len(list(evaluation_batches(dataset, SHAPES, AS_IS, 5, max_batches=2))) == 2
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_shares_of_batches_are_the_batches(tmp_path, count):
+    dataset = RecordDataset([write_record_file(tmp_path / "a.tfrecord", 9)])
+    order = BatchOrder(dataset.size, 4, seed=0)
+    shares = [Share(index, count) for index in range(count)]
+    whole = next(training_batches(dataset, order, SHAPES, AS_IS, first=2))
+    parts = [next(training_batches(dataset, order, SHAPES, AS_IS, 2, share)) for share in shares]
+    for name, value in whole.items():
+        np.testing.assert_array_equal(np.concatenate([p[name] for p in parts]), value)
+    wholes = list(evaluation_batches(dataset, SHAPES, AS_IS, 4))
+    streams = [list(evaluation_batches(dataset, SHAPES, AS_IS, 4, None, s)) for s in shares]
+    for number, whole in enumerate(wholes):  # the last one holds one record
+        for name, value in whole.items():
+            together = np.concatenate([stream[number][name] for stream in streams])
+            np.testing.assert_array_equal(together, value)
 
 
 def test_prefetch_keeps_order_and_hands_over_errors():

@@ -67,7 +67,7 @@ FLOORS = (
         "albert.data.record_options",
         "albert.data.records",
     ),
-    ("albert.model", "preprocess.inputs"),
+    ("albert.model", "albert.hosts", "preprocess.inputs"),
     ("albert.optim", "albert.text", "preprocess.engines", "preprocess.progress"),
     (
         "albert.checkpoints",

@@ -1,16 +1,18 @@
 """The flags of the training and validation commands, under the field's names."""
 
 import functools
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from absl import flags, logging
 
 from albert.data.packing import PADDINGS
+from albert.hosts.cluster import HostOptions
+from albert.hosts.group import Hosts
 from albert.model.config import ModelConfig
 from albert.model.precision import POLICIES
 from albert.optim.optimizers import OPTIMIZERS, TRUST_RATIOS
 from albert.system.command_line import define_option, define_verbose, own_flags, parse
-from albert.system.devices import XLA_MODES
+from albert.system.devices import XLA_MODES, choose_devices
 from albert.system.errors import UsageError
 from albert.system.options import flag_lines
 from albert.training.options import FIELDS
@@ -30,8 +32,8 @@ _INERT = (
     "iterations_per_loop",
     "masked_lm_budget",
 )
-# Not of the run: what records have chosen, what the screen shows.
-_UNKEPT = _INERT + ("masked_lm_prob", "verbose")
+# Not of the run: what records have chosen, what the screen shows, who computes.
+_UNKEPT = _INERT + ("masked_lm_prob", "verbose", "hosts", "host_index", "host_timeout")
 
 
 class _RateParser(flags.FloatParser):
@@ -72,6 +74,11 @@ _option("max_eval_steps", "Batches an evaluation reads at most.")
 _option("log_steps", "Updates between log lines.")
 flags.DEFINE_bool("use_gpu", None, "GPUs or the CPU; default: GPUs where there are any.")
 flags.DEFINE_integer("num_gpu_cores", 0, "Towers; 0: all GPUs, or one for each core of the CPU.")
+flags.DEFINE_list("hosts", None, "Train on several: a:2222,b:2222; default: TF_CONFIG or Slurm's.")
+flags.DEFINE_integer("host_index", None, "Which of --hosts this one is, from 0.")
+flags.DEFINE_float(
+    "host_timeout", HostOptions().host_timeout, "Seconds until a host counts as lost."
+)
 _option("precision", "In which type towers compute.", sorted(POLICIES))
 _option("xla", "Whether XLA compiles the towers.", XLA_MODES)
 _option("padding", "What to do about padding: nothing, cut, or pack.", PADDINGS)
@@ -155,6 +162,26 @@ def _warn_about_inert_flags() -> None:
         logging.warning("These flags do nothing on GPUs and CPUs: --%s", ", --".join(given))
     if FLAGS["masked_lm_prob"].present:
         logging.info("--masked_lm_prob is a choice of the records; training uses their masks")
+
+
+def joined_devices(argv: Sequence[str], batch_sizes: Sequence[int]) -> Tuple[List[str], Hosts]:
+    """The devices of this host, one for each tower, and the hosts that it has joined.
+
+    Args:
+      argv: The command line.
+      batch_sizes: Of the batches that hosts and towers will divide.
+
+    Raises:
+      UsageError: There are not as many devices, or the hosts cannot be joined as asked.
+      HostLost: Another host has not come.
+    """
+    options = HostOptions(FLAGS.hosts, FLAGS.host_index, FLAGS.host_timeout)
+    hosts = Hosts(options.cluster())
+    shares = [size // hosts.count for size in batch_sizes]
+    join = functools.partial(hosts.join, options.host_timeout) if hosts.count > 1 else None
+    devices = choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv, shares, FLAGS.xla, join)
+    hosts.use(devices[0])
+    return devices, hosts
 
 
 def model_config() -> ModelConfig:

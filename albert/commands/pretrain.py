@@ -16,8 +16,8 @@ from albert.checkpoints.folder import open_checkpoint
 from albert.commands import flags as albert_flags
 from albert.commands.validate import validate_as_told
 from albert.formats.saved_model import write_pretraining_model
+from albert.hosts.group import left_at_once
 from albert.system.command_line import help_printed
-from albert.system.devices import choose_devices
 from albert.system.errors import UsageError, exit_on_usage_error
 from albert.system.files import atomic_directory, check_holds_nothing
 from albert.system.options import options_of
@@ -67,14 +67,15 @@ def _train(argv: Sequence[str]) -> int:
         FLAGS["output_dir"].value = os.path.join("runs", now.strftime("pretrain-%Y%m%d_%H%M%S"))
     options = _options()
     batches = options.tower_batches
-    devices = choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv, batches, options.xla)
+    devices, hosts = albert_flags.joined_devices(argv, batches)
     if FLAGS.find_batch_size:
         return find_batch_size(options, devices)
-    code = train(options, devices, albert_flags.flags_text())
+    code = train(options, devices, albert_flags.flags_text(), hosts)
     if FLAGS.do_eval and code == 0:
         if not FLAGS.eval_file:
             logging.warning("Evaluating on the training files; pass held-out ones by --eval_file")
-        validate(options_of(ValidationOptions, albert_flags.flag_values()), devices)
+        validation = options_of(ValidationOptions, albert_flags.flag_values())
+        validate(validation, devices, None, hosts)
     return code
 
 
@@ -82,7 +83,7 @@ def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
     if help_printed(argv, __doc__):
         return 0
-    with exit_on_usage_error():
+    with left_at_once(), exit_on_usage_error():
         albert_flags.parse_command_line(argv)
         _check_what_follows()
         code = 0

@@ -7,8 +7,8 @@ import sys
 from typing import Sequence
 
 from albert.commands import flags as albert_flags
+from albert.hosts.group import left_at_once
 from albert.system.command_line import help_printed
-from albert.system.devices import choose_devices
 from albert.system.errors import exit_on_usage_error
 from albert.system.options import options_of
 from albert.training.evaluation import ValidationOptions, validate
@@ -21,8 +21,8 @@ def validate_as_told(argv: Sequence[str]) -> None:
     options = options_of(ValidationOptions, albert_flags.flag_values())
     model = albert_flags.model_config_if_named()
     batches = [FLAGS.eval_batch_size] if FLAGS.eval_batch_size else []
-    devices = choose_devices(FLAGS.use_gpu, FLAGS.num_gpu_cores, argv, batches, FLAGS.xla)
-    validate(options, devices, model)
+    devices, hosts = albert_flags.joined_devices(argv, batches)
+    validate(options, devices, model, hosts)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
     FLAGS.set_default("do_train", False)
     if help_printed(argv, __doc__):
         return 0
-    with exit_on_usage_error():
+    with left_at_once(), exit_on_usage_error():
         albert_flags.parse_command_line(argv)
         validate_as_told(argv)
     return 0

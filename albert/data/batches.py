@@ -1,5 +1,6 @@
 """Batches as a pure function of (files, seed, number): the same for any tower count or restart."""
 
+import dataclasses
 import queue
 import threading
 from typing import Generator, Iterable, Iterator, Optional, Tuple, TypeVar
@@ -11,6 +12,22 @@ from albert.data.packing import RowLayout
 from albert.data.records import NO_SENTENCE_LABEL
 
 T = TypeVar("T")
+
+
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """Which part of every batch is read here: number `index` of `count` equal ones."""
+
+    index: int = 0
+    count: int = 1
+
+    def of(self, size: int) -> slice:
+        """The places in a batch of `size`, which `count` divides."""
+        part = size // self.count
+        return slice(self.index * part, (self.index + 1) * part)
+
+
+WHOLE = Share()
 
 
 class BatchOrder:
@@ -59,12 +76,18 @@ class BatchOrder:
 
 
 def training_batches(
-    dataset: RecordDataset, order: BatchOrder, shapes: Shapes, layout: RowLayout, first: int
+    dataset: RecordDataset,
+    order: BatchOrder,
+    shapes: Shapes,
+    layout: RowLayout,
+    first: int,
+    share: Share = WHOLE,
 ) -> Iterator[Batch]:
-    """Batches number `first`, `first + 1`, ... without end, laid out as rows by `layout`."""
+    """A share of batches `first`, `first + 1`, ... without end, laid out as rows by `layout`."""
     number = first
     while True:
-        yield layout(dataset.read(order.numbers(number), shapes, number))
+        numbers = order.numbers(number)
+        yield layout(dataset.read(numbers[share.of(len(numbers))], shapes, number))
         number += 1
 
 
@@ -74,13 +97,16 @@ def evaluation_batches(
     layout: RowLayout,
     batch_size: int,
     max_batches: Optional[int] = None,
+    share: Share = WHOLE,
 ) -> Iterator[Batch]:
-    """Every record once, in file order; the last batch is filled up with empty examples."""
+    """A share of every record once, in file order; batches are filled up with empty examples."""
     count = -(-dataset.size // batch_size)
     for number in range(count if max_batches is None else min(count, max_batches)):
         first = number * batch_size
-        batch = dataset.read(range(first, min(first + batch_size, dataset.size)), shapes)
-        yield layout(fill_batch(batch, batch_size))
+        numbers = range(first, min(first + batch_size, dataset.size))[share.of(batch_size)]
+        batch = dataset.read(numbers or [0], shapes)
+        batch = {name: value[: len(numbers)] for name, value in batch.items()}
+        yield layout(fill_batch(batch, batch_size // share.count))
 
 
 def fill_batch(batch: Batch, batch_size: int) -> Batch:

@@ -1,5 +1,6 @@
 """Random access to records: any of them at any moment, checked before it is used."""
 
+import hashlib
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -120,6 +121,14 @@ class RecordDataset:
                 self._check_lengths(number, {name: length for name, (length, _) in spec.items()})
             raise
         return {name: value.numpy() for name, value in parsed.items()}
+
+    def digest(self) -> str:
+        """Tells these records from others: their number, and a hash of where each of them lies."""
+        total = hashlib.sha256()
+        for index in self._indexes:
+            total.update(np.ascontiguousarray(index.offsets).tobytes())
+            total.update(np.ascontiguousarray(index.lengths).tobytes())
+        return "{:,} records ({})".format(self.size, total.hexdigest()[:12])
 
     def describe(self, number: int) -> str:
         """File and position of a record, for messages."""

@@ -1,7 +1,7 @@
 """Which devices a run uses, and how fast they multiply."""
 
 import time
-from typing import List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 from absl import logging
 
@@ -22,6 +22,7 @@ def choose_devices(
     command: Sequence[str],
     batch_sizes: Sequence[int] = (),
     xla: str = "auto",
+    join: Optional[Callable[[], None]] = None,
 ) -> List[str]:
     """One device for each tower.
 
@@ -32,6 +33,7 @@ def choose_devices(
       batch_sizes: Of the batches that towers will divide.
       xla: One of XLA_MODES. Whole towers compiled by XLA compute on threads that all of them
         share, so a CPU has one such tower.
+      join: Joins other hosts, at the one moment that TensorFlow has for it.
 
     Raises:
       UsageError: Fewer GPUs were found than towers were asked for.
@@ -43,7 +45,7 @@ def choose_devices(
         use_gpu = bool(gpus)
     if not use_gpu:
         count = num_towers or (1 if xla == "on" else cpu_towers(batch_sizes))
-        devices = logical_devices("CPU", count, own_threads=xla != "on")
+        devices = logical_devices("CPU", count, own_threads=xla != "on", join=join)
         logging.info("%s: %d tower(s) on the CPU", runtime_name(), len(devices))
         return devices
     wanted = num_towers or max(1, len(gpus))
@@ -59,7 +61,7 @@ def choose_devices(
                 _cpu_command(command, wanted),
             )
         )
-    devices = logical_devices("GPU", wanted)
+    devices = logical_devices("GPU", wanted, join=join)
     logging.info("%s: %d tower(s) on %s", runtime_name(), wanted, ", ".join(gpus[:wanted]))
     return devices
 

@@ -20,6 +20,14 @@ class UsageError(ValueError):
     """
 
 
+class TryAgain(Exception):
+    """Something outside the program ended it; the same command goes on from what was kept."""
+
+
+USAGE_EXIT_CODE = 2
+TRY_AGAIN_EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h
+
+
 def check_above_0(name: str, value: Optional[float]) -> None:
     """Raises a UsageError unless a flag is not set or above 0."""
     if value is not None and not value > 0:
@@ -74,12 +82,16 @@ _DISK = {
 def exit_on_usage_error() -> Iterator[None]:
     """Prints what the user can correct as one line on stderr and exits with code 2.
 
-    That is a `UsageError`, a full disk, or one that may not be read or written.
+    That is a `UsageError`, a full disk, or one that may not be read or written. What is worth
+    trying again ends with code 75.
     """
+    code = USAGE_EXIT_CODE
     try:
         yield
     except UsageError as error:
         message = str(error)
+    except TryAgain as error:
+        message, code = str(error), TRY_AGAIN_EXIT_CODE
     except OSError as error:
         if error.errno not in _DISK:
             raise
@@ -87,4 +99,4 @@ def exit_on_usage_error() -> Iterator[None]:
     else:
         return
     print("ERROR: {}".format(message), file=sys.stderr, flush=True)
-    sys.exit(2)
+    sys.exit(code)

@@ -1,11 +1,13 @@
 """Evaluation: sums over whole files, divided once; while a run trains, and of a checkpoint."""
 
 import dataclasses
+import json
 import math
 import os
 import shutil
-from typing import Callable, Dict, Iterable, Mapping, Optional, Sequence
+from typing import Callable, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
 from absl import logging
 
 from albert.checkpoints.folder import BEST_DIRECTORY, config_of_run, find_checkpoint
@@ -14,11 +16,14 @@ from albert.checkpoints.restore import load_model
 from albert.checkpoints.results import log_results, read_result, write_results
 from albert.checkpoints.state import TrainState
 from albert.compat import tf
-from albert.data.batches import evaluation_batches, prefetch
+from albert.data.batches import Share, evaluation_batches, prefetch
 from albert.data.source import Data, DataOptions, log_features
+from albert.hosts.agreement import agree, take_from_first
+from albert.hosts.group import ALONE, Hosts
 from albert.model.albert import Batch
 from albert.model.config import ModelConfig
 from albert.model.losses import WeightedSum
+from albert.model.parameters import parameter_specs
 from albert.system.devices import choose_xla
 from albert.system.errors import UsageError
 from albert.system.files import ensure_writable_directory
@@ -31,25 +36,33 @@ from albert.training.towers import check_batch_size
 
 
 def evaluate(
-    step: Callable[[Batch], Mapping[str, WeightedSum]], batches: Iterable[Batch]
+    step: Callable[[Batch], Mapping[str, WeightedSum]],
+    batches: Iterable[Batch],
+    hosts: Hosts = ALONE,
 ) -> Dict[str, float]:
-    """Losses (nats) and accuracies over all batches, however they are cut.
+    """Losses (nats) and accuracies over all batches of all hosts, however they are cut.
 
     Args:
       step: As `training.step.make_eval_step` returns.
       batches: As `data.batches.evaluation_batches` yields.
+      hosts: Which share the batches.
     """
     totals = Totals()
     for batch in batches:
         totals.add(step(batch))
-    return totals.means()
+    return totals.over(hosts).means()
 
 
 class HeldOut:
     """The held-out records of a run."""
 
     def __init__(
-        self, options: TrainingOptions, data: Data, state: TrainState, devices: Sequence[str]
+        self,
+        options: TrainingOptions,
+        data: Data,
+        state: TrainState,
+        devices: Sequence[str],
+        hosts: Hosts = ALONE,
     ) -> None:
         """Builds the evaluation.
 
@@ -58,12 +71,14 @@ class HeldOut:
           data: The held-out records.
           state: Of the run; its weights are evaluated.
           devices: One tower runs on each.
+          hosts: Which share the records.
         """
-        self._data, self._state = data, state
-        self._batch_size = options.evaluation.batch_size(len(devices))
+        self._data, self._state, self._hosts = data, state, hosts
+        self._batch_size = options.evaluation.batch_size(len(devices) * hosts.count)
         self._most = options.evaluation.max_eval_steps
         self._directory = best_directory(options.saving.output_dir)
-        self._layout = data.layout(options.data.padding, self._batch_size, len(devices))
+        share = self._batch_size // hosts.count
+        self._layout = data.layout(options.data.padding, share, len(devices))
         self._step = make_eval_step(
             pretraining(options.model),
             state.parameters,
@@ -75,14 +90,23 @@ class HeldOut:
     def evaluate(self, step: int) -> Dict[str, float]:
         """Logs and returns the losses and accuracies at a step; saves the best so far."""
         batches = evaluation_batches(
-            self._data.dataset, self._data.shapes, self._layout, self._batch_size, self._most
+            self._data.dataset,
+            self._data.shapes,
+            self._layout,
+            self._batch_size,
+            self._most,
+            Share(self._hosts.index, self._hosts.count),
         )
         logging.debug("***** Running evaluation *****")
-        results = evaluate(self._step, prefetch(batches))
+        results = evaluate(self._step, prefetch(batches), self._hosts)
         log_results(results, step)
         if self._directory:
             self._keep_best(self._directory, results, step)
         return results
+
+    def agreed(self, missing: bool) -> bool:
+        """Whether an evaluation is missing, as the first host says, which keeps the metrics."""
+        return bool(self._hosts.from_first([np.bool_(missing)], "missing")[0])
 
     def _keep_best(self, directory: str, results: Dict[str, float], step: int) -> None:
         best, now = read_result(directory, "loss"), results.get("loss", math.nan)
@@ -130,7 +154,10 @@ class ValidationOptions:
 
 
 def validate(
-    options: ValidationOptions, devices: Sequence[str], model: Optional[ModelConfig] = None
+    options: ValidationOptions,
+    devices: Sequence[str],
+    model: Optional[ModelConfig] = None,
+    hosts: Hosts = ALONE,
 ) -> Dict[str, float]:
     """Evaluates a checkpoint on records, each exactly once.
 
@@ -140,43 +167,99 @@ def validate(
       options: What and how.
       devices: One tower runs on each.
       model: What the user says the model is; None for what the run says.
+      hosts: Which share the records; the first one has the checkpoint.
 
     Returns:
       Losses in nats, accuracies.
 
     Raises:
       UsageError: Records or checkpoint are missing or do not fit, or the model is another one.
+      HostLost: Another host is gone.
     """
+    with hosts.watched():
+        saved = agree(hosts, lambda: (_read(options, model, hosts), {}))
+        config = ModelConfig.from_dict(json.loads(hosts.texts(saved.config_json, "config")[0]))
+        results = _results(options, config, saved, devices, hosts)
+    if hosts.first:
+        log_results(results, saved.step)
+        logging.info("%s, step %d: %s", saved.prefix, saved.step, in_words(results))
+        if not options.no_save:
+            write_results(results, saved.step, saved.directory)
+    return results
+
+
+class _Saved(NamedTuple):
+    """A checkpoint, empty on hosts beside the first.
+
+    Attributes:
+      prefix: Its prefix.
+      directory: Where results go.
+      config_json: The model.
+      weights: By name.
+      step: Updates that made them.
+    """
+
+    prefix: str = ""
+    directory: str = ""
+    config_json: str = ""
+    weights: Mapping[str, np.ndarray] = {}
+    step: int = 0
+
+
+def _read(options: ValidationOptions, model: Optional[ModelConfig], hosts: Hosts) -> _Saved:
+    if not hosts.first:
+        return _Saved()
     prefix = find_checkpoint(options.checkpoint, options.output_dir)
     directory = options.output_dir or os.path.dirname(prefix) or "."
     config = config_of_run(options.output_dir, prefix, model)
     if not options.no_save:
         ensure_writable_directory(directory, "--output_dir")
-    batch_size = options.evaluation.batch_size(len(devices))
-    check_batch_size(batch_size, len(devices), "eval_batch_size")
+    loaded = load_model(config, prefix)
+    return _Saved(prefix, directory, config.to_json(), loaded.weights, loaded.step)
+
+
+def _results(
+    options: ValidationOptions,
+    config: ModelConfig,
+    saved: _Saved,
+    devices: Sequence[str],
+    hosts: Hosts,
+) -> Dict[str, float]:
     flag = "eval_file" if options.data.eval_file else "input_file"
-    data = options.data.open(flag, config, not options.tqdm_off)
+    towers = len(devices) * hosts.count
+    batch_size = options.evaluation.batch_size(towers)
+
+    def prepare() -> Tuple[Data, Dict[str, str]]:
+        check_batch_size(batch_size, towers, "eval_batch_size")
+        data = options.data.open(flag, config, not options.tqdm_off)
+        return data, {"--" + flag: data.dataset.digest(), "the batch size": str(batch_size)}
+
+    data = agree(hosts, prepare)
     log_features(data.shapes, batch_size)
-    saved = load_model(config, prefix)
+    specs = parameter_specs(config)
     with tf.device(devices[0]):
-        weights = {name: tf.Variable(value) for name, value in saved.weights.items()}
+        weights = {
+            name: tf.Variable(saved.weights[name] if hosts.first else np.zeros(shape, np.float32))
+            for name, shape in ((name, spec.shape) for name, spec in specs.items())
+        }
+    take_from_first(hosts, weights)
     logging.debug("***** Running evaluation *****")
-    logging.debug("  Checkpoint = %s", prefix)
+    logging.debug("  Checkpoint = %s", saved.prefix)
     logging.debug("  Batch size = %d", batch_size)
-    layout = data.layout(options.data.padding, batch_size, len(devices))
     batches = evaluation_batches(
-        data.dataset, data.shapes, layout, batch_size, options.evaluation.max_eval_steps
+        data.dataset,
+        data.shapes,
+        data.layout(options.data.padding, batch_size // hosts.count, len(devices)),
+        batch_size,
+        options.evaluation.max_eval_steps,
+        Share(hosts.index, hosts.count),
     )
     xla = choose_xla(options.xla, devices, options.precision)
     eval_step = make_eval_step(pretraining(config), weights, devices, options.precision, xla)
-    results = evaluate(eval_step, prefetch(batches))
+    results = evaluate(eval_step, prefetch(batches), hosts)
     if not results:
         raise UsageError(
             "{} holds no masked word and no sentence label to evaluate. Build the records "
             "again.".format(getattr(options.data, flag))
         )
-    log_results(results, saved.step)
-    logging.info("%s, step %d: %s", prefix, saved.step, in_words(results))
-    if not options.no_save:
-        write_results(results, saved.step, directory)
     return results

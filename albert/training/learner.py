@@ -5,6 +5,7 @@ from typing import Callable, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from albert.checkpoints.state import TrainState, create_state
+from albert.hosts.group import ALONE, Hosts
 from albert.optim.chain import Optimizer
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import Schedule
@@ -45,11 +46,17 @@ class Learner:
 
     Attributes:
       state: Weights, slots and counters, on the first device.
-      step: From the global batch to a `StepResult`; see `step.make_train_step`.
+      step: From a batch to a `StepResult`; see `step.make_train_step`.
+      hosts: Which share the batches.
     """
 
     def __init__(
-        self, problem: Problem, method: Method, devices: Sequence[str], rate_share: float = 1.0
+        self,
+        problem: Problem,
+        method: Method,
+        devices: Sequence[str],
+        rate_share: float = 1.0,
+        hosts: Hosts = ALONE,
     ) -> None:
         """Makes new weights and builds the step.
 
@@ -58,11 +65,13 @@ class Learner:
           method: How.
           devices: One tower runs on each.
           rate_share: Share of the peak rate that is left.
+          hosts: Which share the batches.
 
         Raises:
           UsageError: An option is refused.
         """
         self._problem, self._method, self._devices = problem, method, devices
+        self.hosts = hosts
         values = problem.initial()
         rates = method.rates(rate_share)
         optimizer = make_optimizer(method.optimizer, rates, values)
@@ -78,6 +87,7 @@ class Learner:
             self._devices,
             self._problem.seed,
             self._method.step,
+            self.hosts,
         )
 
     @property

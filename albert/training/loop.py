@@ -3,16 +3,19 @@
 import time
 from typing import Any, Callable, Iterator, NamedTuple, Optional, Set, Tuple
 
+import numpy as np
 from absl import logging
 
 from albert.checkpoints.manager import CheckpointManager
+from albert.compat import tf
 from albert.data.batches import prefetch
 from albert.data.dataset import Batch
+from albert.hosts.agreement import check_equal
 from albert.system.progress import progress_bar
 from albert.training.learner import Learner
 from albert.training.log.interval import Interval
 from albert.training.rollback import Rollbacks
-from albert.training.signals import StopRequest, stop_on_signal
+from albert.training.signals import SIGNALLED, StopRequest, stop_on_signal
 from albert.training.step import StepResult
 
 _MAX_SKIPPED_IN_A_ROW = 20
@@ -97,7 +100,7 @@ class Loop:
           batches: The batches of the run from a number on.
           due: When to do what.
           follower: What goes along.
-          manager: Where checkpoints go; None saves nothing.
+          manager: Where checkpoints go; None saves nothing. Of several hosts the first has one.
           rollbacks: How often the run has gone back.
           progress: Whether to show a bar.
         """
@@ -105,7 +108,8 @@ class Loop:
         self._follower, self._manager, self._rollbacks = follower, manager, rollbacks
         self._progress = progress
         saved = manager is not None and manager.latest() is not None
-        self._saved_step: Optional[int] = learner.global_step if saved else None
+        (anywhere,) = learner.hosts.from_first([np.bool_(saved)], "saved")
+        self._saved_step: Optional[int] = learner.global_step if anywhere else None
         self._shapes_seen: Set[Tuple[int, ...]] = set()
 
     def go(self) -> int:
@@ -127,51 +131,59 @@ class Loop:
             with stop_on_signal() as stop, bar:
                 if self._saved_step is not None:
                     self._follower.resumed(self._saved_step)
-                self._run(batches, bar, stop)
+                code = self._run(batches, bar, stop) or 0
             self._save(learner.global_step)
-            if stop.signal is not None:
+            if code > SIGNALLED:
                 logging.info(
                     "Stopped by signal %d at step %d%s",
-                    stop.signal,
+                    code - SIGNALLED,
                     learner.global_step,
                     "; the same command goes on" if self._manager else "",
                 )
-                return stop.exit_code
+                return code
             self._follower.finish()
-            return self._follower.exit_code() or 0
+            return code
         finally:
             batches.close()
             self._follower.close()
 
-    def _run(self, batches: Iterator[Batch], bar: Any, stop: StopRequest) -> None:
+    def _run(self, batches: Iterator[Batch], bar: Any, stop: StopRequest) -> Optional[int]:
+        """Goes on until the end, or to where somebody wants to end; returns the exit code then."""
         step, end = self._learner.global_step, self._due.end
         if step >= end:
             logging.info("Already at step %d of %d", step, end)
-        skipped = 0
-        while step < end and stop.signal is None and self._follower.exit_code() is None:
+        skipped, wish = 0, self._wish(stop)
+        while step < end and wish is None:
             waiting = time.perf_counter()
             batch = next(batches)
             self._follower.interval.waited += time.perf_counter() - waiting
-            result, timed = self._compute(batch)
+            result, timed = self._compute(batch, self._wish(stop))
             if not bool(result.applied):
                 skipped = self._skipped(skipped + 1)
                 bar.n = step = self._learner.global_step  # a rollback went back
-                continue
-            step, skipped = step + 1, 0
-            bar.update()
-            self._follower.interval.add(batch, result, timed)
-            self._do_what_is_due(step)
-            bar.set_postfix_str(self._follower.status(), refresh=False)
+            else:
+                step, skipped = step + 1, 0
+                bar.update()
+                self._follower.interval.add(batch, result, timed)
+                self._do_what_is_due(step)
+                bar.set_postfix_str(self._follower.status(), refresh=False)
+            wish = self._wish(stop) if self._learner.hosts.count == 1 else _said(result)
+        return wish
 
-    def _compute(self, batch: Batch) -> Tuple[StepResult, bool]:
+    def _wish(self, stop: StopRequest) -> Optional[int]:
+        """The exit code with which this host would end now; None to go on."""
+        return self._follower.exit_code() if stop.signal is None else stop.exit_code
+
+    def _compute(self, batch: Batch, wish: Optional[int]) -> Tuple[StepResult, bool]:
         """Runs the step; also says whether its time means anything: building one does not."""
         shape = batch["input_ids"].shape
+        said = tf.constant(0.0 if wish is None else 1.0 + wish)
         if shape in self._shapes_seen:
-            return self._learner.step(batch), True
+            return self._learner.step(batch, said), True
         self._shapes_seen.add(shape)
         logging.info("Building the step for %d rows of %d pieces; this takes longer", *shape)
         start = time.perf_counter()
-        result = self._learner.step(batch)
+        result = self._learner.step(batch, said)
         seconds = time.perf_counter() - start
         self._follower.interval.pause(seconds)
         logging.debug("  Built after %.1f s; %d program(s) so far", seconds, len(self._shapes_seen))
@@ -206,7 +218,19 @@ class Loop:
         self._follower.interval.pause(time.perf_counter() - start)
 
     def _save(self, step: int) -> None:
-        if self._manager and self._saved_step != step:
-            path = self._manager.save(self._learner.state.variables(), step)
-            self._saved_step = step
-            logging.debug("Saved %s", path)
+        if self._saved_step == step:
+            return
+        variables = self._learner.state.variables()
+        check_equal(self._learner.hosts, variables, step)
+        self._saved_step = step
+        if self._manager:
+            logging.debug("Saved %s", self._manager.save(variables, step))
+
+
+def _said(result: StepResult) -> Optional[int]:
+    """The exit code that some host wished for before the step; None if nobody did.
+
+    All hosts read it from the same sum, and so end after the same update.
+    """
+    wish = int(max(result.wishes.numpy()))
+    return wish - 1 if wish else None

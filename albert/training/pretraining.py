@@ -1,36 +1,64 @@
 """Pre-training: records opened, memory checked, and the loop with what belongs to it."""
 
+import contextlib
+import dataclasses
 import functools
-from typing import Sequence
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from absl import logging
 
+import albert
 from albert.checkpoints.manager import CheckpointManager
-from albert.data.batches import BatchOrder, training_batches
+from albert.data.batches import BatchOrder, Share, training_batches
+from albert.data.packing import RowLayout
 from albert.data.source import Data, log_features
+from albert.hosts.agreement import agree, take_from_first
+from albert.hosts.group import ALONE, Hosts
 from albert.model.parameters import parameter_specs
 from albert.model.precision import policy
 from albert.system import console
 from albert.system.devices import matmul_peak
 from albert.system.progress import bars_are_seen
 from albert.training.evaluation import HeldOut
-from albert.training.loop import Due, Loop
+from albert.training.learner import Learner
+from albert.training.loop import Due, Follower, Loop
 from albert.training.memory.check import Work, check_memory, machine_of
 from albert.training.options import TrainingOptions
-from albert.training.reports import Reports
+from albert.training.reports import Helper, Reports
 from albert.training.rollback import Rollbacks
 from albert.training.setup import claimed, go_back, make_learner
 from albert.training.towers import check_batch_size
 
 
-def train(options: TrainingOptions, devices: Sequence[str], flags_text: str) -> int:
+class _Begun(NamedTuple):
+    """A run that can begin.
+
+    Attributes:
+      data: Its records.
+      held_out: Its held-out records, if it has any.
+      layout: Of this host's share of a batch.
+      rollbacks: How often it has gone back.
+      learner: Where it stands.
+    """
+
+    data: Data
+    held_out: Optional[Data]
+    layout: RowLayout
+    rollbacks: Rollbacks
+    learner: Learner
+
+
+def train(
+    options: TrainingOptions, devices: Sequence[str], flags_text: str, hosts: Hosts = ALONE
+) -> int:
     """Trains until `num_train_steps`, resuming what `output_dir` holds.
 
     Args:
       options: The run.
       devices: One tower runs on each.
       flags_text: The flags of the run, kept in its directory.
+      hosts: Which train it together; the directory is the first one's.
 
     Returns:
       The exit code: 0 when done, 128 + signal when a signal ended the run after saving, 3 when
@@ -38,50 +66,111 @@ def train(options: TrainingOptions, devices: Sequence[str], flags_text: str) -> 
 
     Raises:
       UsageError: The run cannot be done as asked; the message says why.
+      HostLost: Another host is gone.
     """
     options = options.on(devices)
+    if not hosts.first:
+        elsewhere = dataclasses.replace(options.saving, output_dir=None)
+        options = dataclasses.replace(options, saving=elsewhere, tqdm_off=True)
+    with hosts.watched(), contextlib.ExitStack() as held:
+
+        def prepare() -> Tuple[_Begun, Dict[str, str]]:
+            begun = _begin(options, devices, flags_text, hosts, held)
+            return begun, _facts(options, begun, len(devices), flags_text)
+
+        begun = agree(hosts, prepare)
+        begun.rollbacks.take_from_first(hosts)
+        take_from_first(hosts, begun.learner.state.variables())
+        return _loop(options, begun, devices).go()
+
+
+def _begin(
+    options: TrainingOptions,
+    devices: Sequence[str],
+    flags_text: str,
+    hosts: Hosts,
+    held: contextlib.ExitStack,
+) -> _Begun:
+    """Opens the records, claims the directory until `held` ends, and loads or makes weights."""
     size, micro_batches = options.train_batch_size, len(devices) * options.step.accumulation
-    check_batch_size(size, micro_batches, "train_batch_size")
-    check_batch_size(options.evaluation.batch_size(len(devices)), len(devices), "eval_batch_size")
+    towers = hosts.count * len(devices)
+    check_batch_size(size, hosts.count * micro_batches, "train_batch_size")
+    check_batch_size(options.evaluation.batch_size(towers), towers, "eval_batch_size")
     options.log_rate()
-    progress = not options.tqdm_off and bars_are_seen()
-    data = options.data.open("input_file", options.model, progress)
+    data = options.data.open("input_file", options.model, _shows_bars(options))
     held_out = None
     if options.data.eval_file:
-        held_out = options.data.open("eval_file", options.model, progress)
-    layout = data.layout(options.data.padding, size, micro_batches)
-    work = Work(options.model, options.step, size, layout(data.rows(size)))
+        held_out = options.data.open("eval_file", options.model, _shows_bars(options))
+    share = size // hosts.count
+    layout = data.layout(options.data.padding, share, micro_batches)
+    work = Work(options.model, options.step, share, layout(data.rows(share)))
     check_memory(work, machine_of(devices, options.memory_limit_gb))
-    directory, saving = options.saving.output_dir, options.saving
-    with claimed(directory, options.model, flags_text):
-        log_features(data.shapes, size)
-        rollbacks = Rollbacks(
-            options.guards.max_rollbacks,
-            options.learning_rate,
-            directory,
-            functools.partial(go_back, options),
-        )
-        learner = make_learner(options, devices, rollbacks.rate_share())
-        evaluation = HeldOut(options, held_out, learner.state, devices) if held_out else None
-        order = BatchOrder(data.dataset.size, size, options.random_seed, options.data.small)
-        peak = matmul_peak(devices, policy(options.step.precision).compute_dtype)
+    if hosts.first:
+        held.enter_context(claimed(options.saving.output_dir, options.model, flags_text))
+    log_features(data.shapes, size)
+    rollbacks = Rollbacks(
+        options.guards.max_rollbacks,
+        options.learning_rate,
+        options.saving.output_dir,
+        functools.partial(go_back, options),
+    )
+    learner = make_learner(options, devices, rollbacks.rate_share(), hosts)
+    return _Begun(data, held_out, layout, rollbacks, learner)
+
+
+def _facts(options: TrainingOptions, begun: _Begun, towers: int, flags_text: str) -> Dict[str, str]:
+    """What must be the same on every host, by the name it has in a message."""
+    facts = dict(line.partition("=")[::2] for line in flags_text.splitlines())
+    facts["the version of albert"] = albert.__version__
+    facts["the model"] = options.model.to_json()
+    facts["the number of towers"] = str(towers)
+    facts["--input_file"] = begun.data.dataset.digest()
+    if begun.held_out:
+        facts["--eval_file"] = begun.held_out.dataset.digest()
+    return facts
+
+
+def _loop(options: TrainingOptions, begun: _Begun, devices: Sequence[str]) -> Loop:
+    learner, data = begun.learner, begun.data
+    hosts = learner.hosts
+    evaluation = None
+    if begun.held_out:
+        evaluation = HeldOut(options, begun.held_out, learner.state, devices, hosts)
+    order = BatchOrder(
+        data.dataset.size, options.train_batch_size, options.random_seed, options.data.small
+    )
+    peak = matmul_peak(devices, policy(options.step.precision).compute_dtype)
+    follower: Follower = Helper(options, evaluation)
+    if hosts.first:
         _announce(options, data, order.epoch_size, peak)
-        reports = Reports(options, data, learner.state, evaluation, peak, progress)
-        loop = Loop(
-            learner,
-            functools.partial(training_batches, data.dataset, order, data.shapes, layout),
-            Due(
-                options.schedule.num_train_steps,
-                options.log_steps,
-                saving.save_checkpoints_steps,
-                options.evaluation.eval_steps,
-            ),
-            reports,
-            CheckpointManager(directory, saving.keep_checkpoint_max) if directory else None,
-            rollbacks,
-            progress,
-        )
-        return loop.go()
+        shown = _shows_bars(options)
+        follower = Reports(options, data, learner.state, evaluation, peak, shown)
+    directory, saving = options.saving.output_dir, options.saving
+    return Loop(
+        learner,
+        functools.partial(
+            training_batches,
+            data.dataset,
+            order,
+            data.shapes,
+            begun.layout,
+            share=Share(hosts.index, hosts.count),
+        ),
+        Due(
+            options.schedule.num_train_steps,
+            options.log_steps,
+            saving.save_checkpoints_steps,
+            options.evaluation.eval_steps,
+        ),
+        follower,
+        CheckpointManager(directory, saving.keep_checkpoint_max) if directory else None,
+        begun.rollbacks,
+        _shows_bars(options),
+    )
+
+
+def _shows_bars(options: TrainingOptions) -> bool:
+    return not options.tqdm_off and bars_are_seen()
 
 
 def _announce(options: TrainingOptions, data: Data, examples: int, peak: float) -> None:

@@ -23,6 +23,33 @@ from albert.training.options import TrainingOptions
 PLATEAU_EXIT_CODE = 3
 
 
+class Helper(Follower):
+    """What hosts beside the first do between updates: their share of the evaluations."""
+
+    def __init__(self, options: TrainingOptions, held_out: Optional[HeldOut]) -> None:
+        """Takes the run and its held-out records, if it has any."""
+        self._held_out = held_out
+        self.interval = Interval(options.train_batch_size)
+
+    def line(self, step: int, undone: int) -> None:
+        """The first host reports for all."""
+        self.interval.restart()
+
+    def evaluate(self, step: int) -> None:
+        """Evaluates a share of the held-out records."""
+        if self._held_out:
+            self._held_out.evaluate(step)
+
+    def resumed(self, step: int) -> None:
+        """Evaluates what the first host says was not evaluated."""
+        if self._held_out and self._held_out.agreed(False):
+            self.evaluate(step)
+
+    def go_back(self, step: int) -> None:
+        """Nothing was reported here."""
+        self.interval.restart()
+
+
 class Reports(Follower):
     """The reports and evaluations of one pre-training."""
 
@@ -42,7 +69,7 @@ class Reports(Follower):
           data: Its training records.
           state: Where it stands.
           held_out: Its held-out records, if it has any.
-          peak: FLOP/s of the devices together.
+          peak: FLOP/s of the devices of this host together.
           progress: Whether there is a bar, which takes the place of the lines.
         """
         self._say = logging.debug if progress else logging.info
@@ -83,7 +110,8 @@ class Reports(Follower):
         """Evaluates a step that was saved but not evaluated before a break."""
         last = step == self._options.schedule.num_train_steps
         due = last or step % self._options.evaluation.eval_steps == 0
-        if step and due and not self._watch.evaluated(step):
+        missing = bool(step and due and not self._watch.evaluated(step))
+        if self._held_out and self._held_out.agreed(missing):
             self.evaluate(step)
 
     def _record(self, kind: str, step: int, values: Mapping[str, float]) -> None:

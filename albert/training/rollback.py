@@ -4,8 +4,10 @@ import json
 import os
 from typing import Callable, Optional
 
+import numpy as np
 from absl import logging
 
+from albert.hosts.group import Hosts
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write
 from albert.training.learner import Learner
@@ -47,6 +49,11 @@ class Rollbacks:
             if kept["learning_rate"] == learning_rate:
                 self._count = kept["count"]
                 logging.info("After %d rollbacks the rate is %.3g", self._count, self._now())
+
+    def take_from_first(self, hosts: Hosts) -> None:
+        """Goes by what the first of several hosts has read, which alone has the directory."""
+        counts = hosts.from_first([np.int64(self._count), np.int64(self.undone)], "rollbacks")
+        self._count, self.undone = (int(count) for count in counts)
 
     def rate_share(self) -> float:
         """Share of the learning rate that is left."""

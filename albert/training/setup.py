@@ -17,6 +17,8 @@ from albert.checkpoints.restore import (
 )
 from albert.data.manifest import read_manifest
 from albert.data.records import record_files
+from albert.hosts.agreement import take_from_first
+from albert.hosts.group import ALONE, Hosts
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.optim.optimizers import describe
@@ -117,7 +119,10 @@ def _check_same_model(directory: str, old: ModelConfig, new: ModelConfig) -> Non
 
 
 def make_learner(
-    options: TrainingOptions, devices: Sequence[str], rate_share: float = 1.0
+    options: TrainingOptions,
+    devices: Sequence[str],
+    rate_share: float = 1.0,
+    hosts: Hosts = ALONE,
 ) -> Learner:
     """The state of a run, resumed from its directory, from a checkpoint, or new; and its step.
 
@@ -125,6 +130,7 @@ def make_learner(
       options: The run.
       devices: One tower runs on each.
       rate_share: Share of the learning rate that is left.
+      hosts: Which share the batches; the first one alone reads a checkpoint.
 
     Raises:
       UsageError: A checkpoint does not fit, or an option is refused.
@@ -135,7 +141,7 @@ def make_learner(
         options.random_seed,
     )
     method = Method(options.optimizer, options.learning_rates, options.step)
-    learner = Learner(problem, method, devices, rate_share)
+    learner = Learner(problem, method, devices, rate_share, hosts)
     logging.debug(describe(options.optimizer, learner.state.parameters))
     loaded = _load(options, learner)
     logging.debug("**** Trainable Variables ****")
@@ -147,6 +153,8 @@ def make_learner(
 
 def _load(options: TrainingOptions, learner: Learner) -> List[str]:
     """Loads what the run goes on or starts from; returns the names of the weights it had."""
+    if not learner.hosts.first:
+        return []
     current = _current(options)
     if current:
         resume(options.model, learner.state, current)
@@ -179,4 +187,5 @@ def go_back(options: TrainingOptions, learner: Learner) -> str:
     if not current:
         learner.reset()
     _load(options, learner)
+    take_from_first(learner.hosts, learner.state.variables())
     return current or "the start"

@@ -5,6 +5,8 @@ import signal
 import threading
 from typing import Any, Iterator, Optional
 
+SIGNALLED = 128  # what a shell adds to the number of a signal that ended a program
+
 
 class StopRequest:
     """Whether a signal asked the run to stop."""
@@ -16,7 +18,7 @@ class StopRequest:
     @property
     def exit_code(self) -> int:
         """The shell's code for a program ended by that signal."""
-        return 128 + (self.signal or 0)
+        return SIGNALLED + (self.signal or 0)
 
 
 class Interrupted(Exception):
@@ -28,7 +30,9 @@ class Interrupted(Exception):
 
     def __init__(self, exit_code: int) -> None:
         """Keeps the code."""
-        super().__init__("Stopped by signal {}; the same call goes on.".format(exit_code - 128))
+        super().__init__(
+            "Stopped by signal {}; the same call goes on.".format(exit_code - SIGNALLED)
+        )
         self.exit_code = exit_code
 
 

@@ -1,10 +1,11 @@
-"""One synchronous training step, and the evaluation step, over all towers."""
+"""One synchronous training step, over all towers of all hosts, and the evaluation step."""
 
 import functools
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from albert.checkpoints.state import TrainState
 from albert.compat import compiled, tf
+from albert.hosts.group import ALONE, Hosts
 from albert.model.albert import Batch
 from albert.model.losses import WeightedSum
 from albert.model.precision import LossScale, policy
@@ -56,12 +57,18 @@ class StepResult(NamedTuple):
       gradient_norm: Global norm of the summed gradient before clipping, [].
       learning_rate: The rate used, [].
       applied: False when the gradient was not finite and nothing was changed, [].
+      tokens: Of the whole batch, without padding, [].
+      wishes: What each host wished the run to do next, [hosts]; 0 is to go on.
+      network: Seconds spent adding up with other hosts, [].
     """
 
     sums: Dict[str, WeightedSum]
     gradient_norm: tf.Tensor
     learning_rate: tf.Tensor
     applied: tf.Tensor
+    tokens: tf.Tensor
+    wishes: tf.Tensor
+    network: tf.Tensor
 
 
 def check_reduction(reduction: str, devices: Sequence[str]) -> None:
@@ -86,7 +93,8 @@ def make_train_step(
     devices: Sequence[str],
     seed: int,
     options: StepOptions = StepOptions(),  # noqa: B008  (a NamedTuple does not change)
-) -> Callable[[Batch], StepResult]:
+    hosts: Hosts = ALONE,
+) -> Callable[..., StepResult]:
     """Builds the step: split, run towers, sum, clip, update, assign.
 
     Args:
@@ -97,13 +105,16 @@ def make_train_step(
       devices: One tower runs on each.
       seed: Of the dropout masks.
       options: How it is computed.
+      hosts: Which share the batch; each has a state of its own, and all do the same update.
 
     Returns:
-      A function of the global batch. A step whose gradient is not finite leaves weights and slots
+      A function of this host's rows of the global batch, and of what this host wishes the run to do
+      next, float32 []. A step whose gradient is not finite leaves weights and slots
       unchanged on all towers and counts in `skipped_steps`.
     """
     check_reduction(options.reduction, devices)
-    run_towers = _make_towers(objective, state, devices, seed, options)
+    first_tower = hosts.index * len(devices)
+    run_towers = _make_towers(objective, state, devices, first_tower, seed, options)
     parameter_device = devices[0]
 
     def apply(gradients: Tensors, norm: tf.Tensor) -> tf.Tensor:
@@ -123,31 +134,56 @@ def make_train_step(
         _adjust_scale(state, applied=False)
         return tf.constant(False)
 
-    def step(batch: Batch) -> StepResult:
-        results = run_towers(batch)
+    def step(batch: Batch, wish: Optional[tf.Tensor] = None) -> StepResult:
+        whole = _of_all_hosts(objective, hosts, batch, tf.zeros([]) if wish is None else wish)
+        results = run_towers(batch, whole.denominators)
         parts = [gradient for gradient, _ in results]
         if options.reduction == "nccl":
             gradients = nccl_sum_gradients(parts, devices)
         else:
             gradients = sum_gradients(parts, parameter_device)
+        sums = sum_sums([sums for _, sums in results])
+        summed = hosts.sum(tf.nest.flatten((gradients, sums)), "gradients")
+        gradients, sums = tf.nest.pack_sequence_as((gradients, sums), summed.values)
         rate = schedule(state.global_step)
         with tf.device(parameter_device):
             if state.loss_scale:
                 gradients = {n: g / state.loss_scale["loss_scale"] for n, g in gradients.items()}
             norm = global_norm(gradients)
             applied = tf.cond(tf.math.is_finite(norm), lambda: apply(gradients, norm), skip)
-        return StepResult(sum_sums([sums for _, sums in results]), norm, rate, applied)
+        network = whole.network + summed.seconds
+        return StepResult(sums, norm, rate, applied, whole.tokens, whole.wishes, network)
 
     return compiled(step)
+
+
+class _Whole(NamedTuple):
+    """What is known of the whole batch before its gradient."""
+
+    denominators: Any
+    tokens: tf.Tensor  # []
+    wishes: tf.Tensor  # [hosts]
+    network: tf.Tensor  # [], seconds
+
+
+def _of_all_hosts(objective: Objective, hosts: Hosts, batch: Batch, wish: tf.Tensor) -> _Whole:
+    denominators = objective.denominators(batch)
+    tokens = tf.reduce_sum(tf.cast(batch["input_mask"] > 0, tf.float32))
+    wishes = wish * tf.one_hot(hosts.index, hosts.count)
+    parts = (denominators, tokens, wishes)
+    summed = hosts.sum(tf.nest.flatten(parts), "denominators")
+    denominators, tokens, wishes = tf.nest.pack_sequence_as(parts, summed.values)
+    return _Whole(denominators, tokens, wishes, summed.seconds)
 
 
 def _make_towers(
     objective: Objective,
     state: TrainState,
     devices: Sequence[str],
+    first_tower: int,
     seed: int,
     options: StepOptions,
-) -> Callable[[Batch], List]:
+) -> Callable[[Batch, Any], List]:
     gradients = compiled(
         functools.partial(
             tower_gradients,
@@ -158,8 +194,7 @@ def _make_towers(
         options.xla,
     )
 
-    def run(batch: Batch) -> List:
-        denominators = objective.denominators(batch)
+    def run(batch: Batch, denominators: Any) -> List:
         number = tf.cast(state.global_step + state.skipped_steps, tf.int32)
         scale = state.loss_scale.get("loss_scale")
         scale = None if scale is None else tf.identity(scale)
@@ -174,7 +209,7 @@ def _make_towers(
             with tf.device(devices[index]), tf.name_scope("tower_{}".format(index)):
                 dropout_seed = None
                 if objective.uses_dropout:
-                    dropout_seed = tf.stack([seed + 7919 * index, number])
+                    dropout_seed = tf.stack([seed + 7919 * (first_tower + index), number])
                 results.append(
                     accumulate(
                         tower,

@@ -2,6 +2,7 @@
 
 from typing import Dict, Mapping
 
+from albert.hosts.group import Hosts
 from albert.model.losses import WeightedSum
 
 
@@ -18,6 +19,15 @@ class Totals:
         for name, (total, weight) in sums.items():
             self._totals[name] = self._totals.get(name, 0.0) + float(total)
             self._weights[name] = self._weights.get(name, 0.0) + float(weight)
+
+    def over(self, hosts: Hosts) -> "Totals":
+        """The totals of all hosts, which have added up the same sums."""
+        names, both = list(self._totals), Totals()
+        values = [part[name] for part in (self._totals, self._weights) for name in names]
+        summed = hosts.total(values, "totals")
+        both._totals = dict(zip(names, summed))
+        both._weights = dict(zip(names, summed[len(names) :]))
+        return both
 
     def means(self) -> Dict[str, float]:
         """Each total over its weight; a task without any label is left out.

@@ -25,6 +25,7 @@ class Interval:
 
     Attributes:
       waited: Seconds that steps waited for their batches.
+      network: Seconds that they spent adding up with other hosts.
     """
 
     def __init__(
@@ -48,10 +49,10 @@ class Interval:
         self._totals = Totals()
         self._start = time.perf_counter()
         self._paused = 0.0
-        self.waited = 0.0
+        self.waited = self.network = 0.0
         self._steps = 0
         self._flops = 0.0
-        self._tokens = 0
+        self._tokens = 0.0
         self._last: Any = None
 
     def add(self, batch: Batch, result: StepResult, timed: bool = True) -> None:
@@ -63,7 +64,8 @@ class Interval:
         self._steps += 1
         if self._flops_of:
             self._flops += self._flops_of(batch)
-        self._tokens += int((batch["input_mask"] > 0).sum())
+        self._tokens += float(result.tokens)
+        self.network += float(result.network)
 
     def pause(self, seconds: float) -> None:
         """Leaves time out of the rates."""
@@ -84,6 +86,8 @@ class Interval:
             tokens_per_second=self._tokens / elapsed,
             input_wait=self.waited / elapsed,
         )
+        if self.network:
+            values["network_wait"] = self.network / elapsed
         if self._peak:
             values["mfu"] = self._flops / elapsed / self._peak
         return values

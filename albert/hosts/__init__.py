@@ -1,0 +1,1 @@
+"""Several hosts that train one model: who they are, what they add up, what they agree on."""

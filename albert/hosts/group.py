@@ -1,0 +1,303 @@
+"""What hosts add up with one another: TensorFlow's collectives, and nothing else between sockets.
+
+Sums of the same shapes in the same order on every host. A ring or NCCL gives every host the same
+bits, so weights that were equal stay equal.
+"""
+
+import contextlib
+import functools
+import os
+import re
+import socket
+import sys
+import threading
+import time
+import traceback
+import zlib
+from typing import Any, Iterator, List, NamedTuple, Sequence
+
+import numpy as np
+from absl import logging
+
+from albert.compat import compiled, join_hosts, tf
+from albert.hosts.cluster import Cluster
+from albert.system import console
+from albert.system.errors import TryAgain, UsageError
+
+_PATIENCE = 10  # how many times --host_timeout a start waits for the others
+_SAYING = 5.0  # seconds between two lines about who is missing
+_GROUPS = {"CPU": 1, "GPU": 2}  # keys of the groups of devices that add up
+_CPU = "/device:CPU:0"
+# What a collective raises on the others when one is lost.
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.InternalError,
+    tf.errors.FailedPreconditionError,
+)
+
+
+_JOINED: List["Hosts"] = []  # TensorFlow joins a process once
+
+
+class HostLost(TryAgain):
+    """A host is not there any more."""
+
+
+class Summed(NamedTuple):
+    """Tensors added up over all hosts.
+
+    Attributes:
+      values: In the order they were given.
+      seconds: Spent on it, waiting for the slowest host included, [].
+    """
+
+    values: List[tf.Tensor]
+    seconds: tf.Tensor
+
+
+class Hosts:
+    """The hosts of a run as this one sees them.
+
+    Attributes:
+      addresses: Of each host.
+      index: Of this one.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        """Takes who they are; `join` comes before the first sum."""
+        self.addresses, self.index = list(cluster.addresses), cluster.index
+        self._device = _CPU
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.addresses)
+
+    @property
+    def first(self) -> bool:
+        """Whether this host keeps the folder of the run."""
+        return self.index == 0
+
+    def join(self, timeout: float) -> None:
+        """Waits for the other hosts, saying which are missing.
+
+        Args:
+          timeout: Seconds after which a host that is not heard of counts as lost.
+
+        Raises:
+          UsageError: A name is unknown, the port is in use, or this TensorFlow stays on one host.
+          HostLost: Somebody has not come.
+        """
+        errors: List[BaseException] = []
+
+        def work() -> None:
+            try:
+                join_hosts(self.addresses, self.index, timeout, _PATIENCE * timeout)
+            except BaseException as error:  # handed over, not swallowed
+                errors.append(error)
+
+        self._check_names()
+        # TensorFlow waits without listening to signals, so it waits in a thread.
+        thread = threading.Thread(target=work, name="join", daemon=True)
+        thread.start()
+        self._wait(thread, _PATIENCE * timeout)
+        if errors:
+            self._explain(errors[0])
+        _JOINED.append(self)
+
+    def _check_names(self) -> None:
+        for address in self.addresses:
+            name, _, port = address.rpartition(":")
+            try:
+                socket.getaddrinfo(name, port)
+            except OSError as error:
+                raise UsageError(
+                    "No host is known by the name {}: {}. Correct it in the list of hosts.".format(
+                        name, error.strerror
+                    )
+                ) from error
+
+    def _wait(self, thread: threading.Thread, patience: float) -> None:
+        start = said = time.monotonic()
+        while thread.is_alive():
+            thread.join(0.2)
+            now = time.monotonic()
+            if now - said < _SAYING:
+                continue
+            said, missing = now, ", ".join(self._missing()) or "the others"
+            if now - start > patience:
+                raise HostLost("{} did not come within {:.0f} s.".format(missing, patience))
+            logging.info("Waiting for %s", missing)
+
+    def _missing(self) -> List[str]:
+        missing = []
+        for address in self.addresses:
+            name, _, port = address.rpartition(":")
+            try:
+                socket.create_connection((name, int(port)), timeout=1.0).close()
+            except OSError:
+                missing.append(address)
+        return missing
+
+    def _explain(self, error: BaseException) -> None:
+        own = self.addresses[self.index]
+        if isinstance(error, NotImplementedError):
+            raise UsageError(
+                "TensorFlow 1.15 trains on one host. Use the current TensorFlow, or start the "
+                "command without the other hosts."
+            )
+        if isinstance(error, tf.errors.UnknownError):
+            raise UsageError(
+                "Cannot listen at {}: its port is in use on this host, or the name is another "
+                "host's. Choose another port, or check --host_index.".format(own)
+            )
+        raise HostLost("{} cannot reach the others: {}".format(own, _first_line(error))) from error
+
+    def use(self, device: str) -> None:
+        """Lets sums of a step run where the first tower is: over NCCL on GPUs, else a ring."""
+        self._device = device
+        if self.count > 1:
+            logging.info(
+                "%s: this is number %d, %s; gradients are added up by %s",
+                console.plural(self.count, "host"),
+                self.index,
+                self.addresses[self.index],
+                "NCCL" if _kind(device) == "GPU" else "a ring",
+            )
+
+    def sum(self, tensors: Sequence[tf.Tensor], purpose: str) -> Summed:
+        """Adds up tensors of one type over all hosts, in one buffer, within the graph of a step.
+
+        Args:
+          tensors: The same shapes on every host.
+          purpose: Keeps the sums of a step apart.
+        """
+        if self.count == 1:
+            return Summed(list(tensors), tf.zeros([], tf.float64))
+        with tf.device(self._device):
+            buffer = tf.concat([tf.reshape(value, [-1]) for value in tensors], 0)
+        with tf.device(_CPU), tf.control_dependencies([buffer]):
+            begun = tf.timestamp()
+        with tf.device(self._device), tf.control_dependencies([begun]):
+            total = self._reduce(buffer, purpose, self._device)
+            sizes = [int(np.prod(value.shape.as_list())) for value in tensors]
+            values = [
+                tf.reshape(part, value.shape)
+                for part, value in zip(tf.split(total, sizes), tensors)
+            ]
+        with tf.device(_CPU), tf.control_dependencies([total]):
+            seconds = tf.timestamp() - begun
+        return Summed(values, seconds)
+
+    def _reduce(self, buffer: tf.Tensor, purpose: str, device: str) -> tf.Tensor:
+        # A number of its own for each kind of sum, the same on every host and in every trace.
+        key = "{} {} {}".format(purpose, buffer.dtype.name, buffer.shape.as_list())
+        return tf.raw_ops.CollectiveReduceV2(
+            input=buffer,
+            group_size=self.count,
+            group_key=_GROUPS[_kind(device)],
+            instance_key=zlib.crc32(key.encode()) & 0x7FFFFFFF,
+            ordering_token=[],
+            merge_op="Add",
+            final_op="Id",
+            communication_hint="nccl" if _kind(device) == "GPU" else "ring",
+        )
+
+    def total(self, values: Sequence[float], purpose: str) -> List[float]:
+        """Adds up numbers in double precision."""
+        if self.count == 1:
+            return list(values)
+        summed = self._sum_now(np.asarray(values, np.float64), purpose)
+        return [float(value) for value in summed]
+
+    def from_first(self, values: Sequence[Any], purpose: str) -> List[Any]:
+        """The arrays of the first host, bit for bit; of the others only shapes and types count."""
+        if self.count == 1:
+            return list(values)
+        found = []
+        for number, value in enumerate(values):
+            value = np.asarray(value)
+            # As whole numbers: a sum with zeros keeps every bit of them.
+            bits = np.frombuffer(value.tobytes(), np.uint8)
+            padded = np.zeros(-(-len(bits) // 4) * 4, np.uint8)
+            if self.first:
+                padded[: len(bits)] = bits
+            summed = self._sum_now(padded.view(np.int32), "{} {}".format(purpose, number))
+            data = summed.tobytes()[: len(bits)]
+            found.append(np.frombuffer(data, value.dtype).reshape(value.shape))
+        return found
+
+    def texts(self, text: str, purpose: str) -> List[str]:
+        """What every host says, in their order."""
+        if self.count == 1:
+            return [text]
+        data = text.encode("utf-8")
+        sizes = np.zeros(self.count, np.int32)
+        sizes[self.index] = len(data)
+        sizes = self._sum_now(sizes, purpose + " sizes")
+        table = np.zeros([self.count, max(1, int(sizes.max()))], np.int32)
+        table[self.index, : len(data)] = np.frombuffer(data, np.uint8)
+        table = self._sum_now(table, purpose)
+        return [bytes(row[:n].astype(np.uint8)).decode() for row, n in zip(table, sizes)]
+
+    def _sum_now(self, value: np.ndarray, purpose: str) -> np.ndarray:
+        with tf.device(_CPU):
+            run = compiled(functools.partial(self._reduce, purpose=purpose, device=_CPU))
+            return run(tf.constant(value)).numpy()
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """Says in one sentence who is lost, where a sum fails for want of a host.
+
+        Raises:
+          HostLost: A host has ended, hangs or cannot be reached.
+        """
+        try:
+            yield
+        except _LOST as error:
+            if self.count == 1:
+                raise
+            raise self._lost(error) from error
+
+    def _lost(self, error: BaseException) -> HostLost:
+        found = [int(n) for n in re.findall(r"/job:worker/replica:0/task:(\d+)", str(error))]
+        gone = [n for n in found if n < self.count and n != self.index]
+        if not gone:
+            missing = [name for name in self._missing() if name != self.addresses[self.index]]
+            gone = [self.addresses.index(name) for name in missing]
+        names = ", ".join(sorted({self.addresses[n] for n in gone})) or "Another host"
+        return HostLost(
+            "{} is not heard of any more. The same commands go on from the last checkpoint.".format(
+                names
+            )
+        )
+
+
+ALONE = Hosts(Cluster([""], 0))
+
+
+@contextlib.contextmanager
+def left_at_once() -> Iterator[None]:
+    """Ends a process that has joined others at once where it fails, for they would wait for it."""
+    try:
+        yield
+    except BaseException as error:
+        if not _JOINED:
+            raise
+        code = error.code if isinstance(error, SystemExit) else 1
+        if not isinstance(error, SystemExit):
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 1)
+
+
+def _kind(device: str) -> str:
+    return "GPU" if "GPU" in device else "CPU"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).split("\n")[0]
