@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import types
@@ -28,18 +29,27 @@ LABELS = ("gembira", "marah", "sedih")
 REPORT = {"accuracy": 0.5, "macro_f1": 0.25}
 
 
-@pytest.fixture
-def folders(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
     """A folder with those of a run, "run", and of fine-tuned models, "emotion" and "tags"."""
-    config = small_run(tmp_path / "run", "google")
+    folder = tmp_path_factory.mktemp("made")
+    config = small_run(folder / "run", "google")
     how = Tokenization(model())
     for name, kind in (("emotion", KINDS[0]), ("tags", KINDS[1])):
         task = Task(kind, LABELS, 16, *how.text)
-        (tmp_path / name).mkdir()
-        begin_folder(str(tmp_path / name), config, task, how)
+        (folder / name).mkdir()
+        begin_folder(str(folder / name), config, task, how)
         weights = initial_weights(config, task, {}, 5)
-        write_tensors(str(tmp_path / name / "model.ckpt-3"), weights)
-        (tmp_path / name / "report.json").write_text(json.dumps(REPORT))
+        write_tensors(str(folder / name / "model.ckpt-3"), weights)
+        (folder / name / "report.json").write_text(json.dumps(REPORT))
+    return folder
+
+
+@pytest.fixture
+def folders(made, tmp_path, monkeypatch):
+    """A copy of those folders, the current one."""
+    for folder in made.iterdir():
+        shutil.copytree(str(folder), str(tmp_path / folder.name))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
