@@ -216,6 +216,14 @@ def test_what_differs_or_is_missing_on_one_host_is_told_on_all(job, tmp_path):
 
 
 @needs_collectives
+def test_who_has_not_come_is_named(job):
+    first, second = job("run", 2, 1, "--host_timeout=1")
+    second.kill()
+    (output,) = ended([first], 75)
+    assert "Waiting for 127.0.0.1" in output and "did not come within 10 s" in output
+
+
+@needs_collectives
 @pytest.mark.parametrize("what", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_lost_host_ends_the_others_with_a_sentence(job, tmp_path, what):
     first, second = job("run", 2, 1, "--num_train_steps=100000", "--host_timeout=5")

@@ -10,8 +10,6 @@ import os
 import re
 import socket
 import sys
-import threading
-import time
 import traceback
 import zlib
 from typing import Any, Iterator, List, NamedTuple, Sequence
@@ -21,11 +19,11 @@ from absl import logging
 
 from albert.compat import compiled, join_hosts, tf
 from albert.hosts.cluster import Cluster
+from albert.hosts.meeting import NotAllCame, meet
 from albert.system import console
 from albert.system.errors import TryAgain, UsageError
 
 _PATIENCE = 10  # how many times --host_timeout a start waits for the others
-_SAYING = 5.0  # seconds between two lines about who is missing
 _GROUPS = {"CPU": 1, "GPU": 2}  # keys of the groups of devices that add up
 _CPU = "/device:CPU:0"
 # What a collective raises on the others when one is lost.
@@ -91,21 +89,15 @@ class Hosts:
           UsageError: A name is unknown, the port is in use, or this TensorFlow stays on one host.
           HostLost: Somebody has not come.
         """
-        errors: List[BaseException] = []
-
-        def work() -> None:
-            try:
-                join_hosts(self.addresses, self.index, timeout, _PATIENCE * timeout)
-            except BaseException as error:  # handed over, not swallowed
-                errors.append(error)
-
         self._check_names()
-        # TensorFlow waits without listening to signals, so it waits in a thread.
-        thread = threading.Thread(target=work, name="join", daemon=True)
-        thread.start()
-        self._wait(thread, _PATIENCE * timeout)
-        if errors:
-            self._explain(errors[0])
+        try:
+            meet(Cluster(self.addresses, self.index), _PATIENCE * timeout)
+            join_hosts(self.addresses, self.index, timeout, _PATIENCE * timeout)
+        except NotAllCame as error:
+            told = "{} did not come within {:.0f} s.".format(error, _PATIENCE * timeout)
+            raise HostLost(told) from error
+        except (NotImplementedError, OSError, tf.errors.OpError) as error:
+            self._explain(error)
         _JOINED.append(self)
 
     def _check_names(self) -> None:
@@ -119,18 +111,6 @@ class Hosts:
                         name, error.strerror
                     )
                 ) from error
-
-    def _wait(self, thread: threading.Thread, patience: float) -> None:
-        start = said = time.monotonic()
-        while thread.is_alive():
-            thread.join(0.2)
-            now = time.monotonic()
-            if now - said < _SAYING:
-                continue
-            said, missing = now, ", ".join(self._missing()) or "the others"
-            if now - start > patience:
-                raise HostLost("{} did not come within {:.0f} s.".format(missing, patience))
-            logging.info("Waiting for %s", missing)
 
     def _missing(self) -> List[str]:
         missing = []
@@ -149,7 +129,7 @@ class Hosts:
                 "TensorFlow 1.15 trains on one host. Use the current TensorFlow, or start the "
                 "command without the other hosts."
             )
-        if isinstance(error, tf.errors.UnknownError):
+        if isinstance(error, (OSError, tf.errors.UnknownError)):
             raise UsageError(
                 "Cannot listen at {}: its port is in use on this host, or the name is another "
                 "host's. Choose another port, or check --host_index.".format(own)
