@@ -65,8 +65,9 @@ def _gather(cluster: Cluster, say: Callable[[str], None]) -> None:
                 for place, address in enumerate(cluster.addresses)
                 if place and place not in come
             )
-            come = {place: guest for place, guest in come.items() if _told(guest, missing)}
-            say(missing)
+            if missing:
+                come = {place: guest for place, guest in come.items() if _told(guest, missing)}
+                say(missing)
         for guest in come.values():
             _told(guest, _ALL_HERE)
 
