@@ -95,7 +95,7 @@ def test_shares_cut_a_batch_without_rest():
 
 
 def test_alone_nothing_is_added_or_compared():
-    assert agree(ALONE, lambda: ("made", {"fact": "x"})) == "made"
+    assert agree(ALONE, lambda: "made", lambda made: {"fact": "x"}) == "made"
     assert ALONE.total([1.5], "x") == [1.5] and ALONE.texts("a", "x") == ["a"]
 
 

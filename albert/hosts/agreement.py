@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import Callable, Dict, List, Mapping, Tuple, TypeVar
+from typing import Callable, Dict, List, Mapping, TypeVar
 
 import numpy as np
 
@@ -13,24 +13,24 @@ from albert.system.errors import UsageError
 T = TypeVar("T")
 
 
-def agree(hosts: Hosts, prepare: Callable[[], Tuple[T, Mapping[str, str]]]) -> T:
+def agree(hosts: Hosts, prepare: Callable[[], T], facts_of: Callable[[T], Mapping[str, str]]) -> T:
     """Prepares a run on every host, and goes on only if all can and mean the same one.
 
     Args:
       hosts: The hosts.
-      prepare: Returns what was prepared, and facts that must be equal everywhere, by name.
+      prepare: Returns what was prepared.
+      facts_of: What of it must be equal everywhere, by name; not asked for where there is one host.
 
     Raises:
       UsageError: On every host: that of the first one that cannot start, or the first fact that
         differs, with both values and both hosts.
     """
     if hosts.count == 1:
-        return prepare()[0]
+        return prepare()
     prepared: List[T] = []
     try:
-        made, facts = prepare()
-        prepared.append(made)
-        said: Dict[str, str] = dict(facts)
+        prepared.append(prepare())
+        said: Dict[str, str] = dict(facts_of(prepared[0]))
     except UsageError as error:
         said = {"error": str(error)}
     everybody = [json.loads(text) for text in hosts.texts(json.dumps(said), "facts")]

@@ -5,7 +5,7 @@ import json
 import math
 import os
 import shutil
-from typing import Callable, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 from absl import logging
@@ -177,7 +177,7 @@ def validate(
       HostLost: Another host is gone.
     """
     with hosts.watched():
-        saved = agree(hosts, lambda: (_read(options, model, hosts), {}))
+        saved = agree(hosts, lambda: _read(options, model, hosts), lambda saved: {})
         config = ModelConfig.from_dict(json.loads(hosts.texts(saved.config_json, "config")[0]))
         results = _results(options, config, saved, devices, hosts)
     if hosts.first:
@@ -229,12 +229,14 @@ def _results(
     towers = len(devices) * hosts.count
     batch_size = options.evaluation.batch_size(towers)
 
-    def prepare() -> Tuple[Data, Dict[str, str]]:
+    def prepare() -> Data:
         check_batch_size(batch_size, towers, "eval_batch_size")
-        data = options.data.open(flag, config, not options.tqdm_off)
-        return data, {"--" + flag: data.dataset.digest(), "the batch size": str(batch_size)}
+        return options.data.open(flag, config, not options.tqdm_off)
 
-    data = agree(hosts, prepare)
+    def facts_of(data: Data) -> Dict[str, str]:
+        return {"--" + flag: data.dataset.digest(), "the batch size": str(batch_size)}
+
+    data = agree(hosts, prepare, facts_of)
     log_features(data.shapes, batch_size)
     specs = parameter_specs(config)
     with tf.device(devices[0]):

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import functools
-from typing import Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, NamedTuple, Optional, Sequence
 
 import numpy as np
 from absl import logging
@@ -73,13 +73,14 @@ def train(
         elsewhere = dataclasses.replace(options.saving, output_dir=None)
         options = dataclasses.replace(options, saving=elsewhere, tqdm_off=True)
     with hosts.watched(), contextlib.ExitStack() as held:
-
-        def prepare() -> Tuple[_Begun, Dict[str, str]]:
-            begun = _begin(options, devices, flags_text, hosts, held)
-            return begun, _facts(options, begun, len(devices), flags_text)
-
-        begun = agree(hosts, prepare)
+        begun = agree(
+            hosts,
+            lambda: _begin(options, devices, flags_text, hosts, held),
+            lambda begun: _facts(options, begun, len(devices), flags_text),
+        )
         begun.rollbacks.take_from_first(hosts)
+        if not hosts.first:  # its step was built before it knew of rollbacks
+            begun.learner.lower_rate(begun.rollbacks.rate_share())
         take_from_first(hosts, begun.learner.state.variables())
         return _loop(options, begun, devices).go()
 
