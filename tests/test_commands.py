@@ -1,4 +1,4 @@
-"""The commands as people type them, in processes of their own."""
+"""The commands as people type them; in processes of their own where that matters."""
 
 import errno
 import glob
@@ -18,6 +18,7 @@ from absl.testing import flagsaver
 from conftest import ROOT, SIZES, not_applied, write_record_file
 from manifests import manifest
 from oracles import goldens
+from test_import_export import albert
 
 from albert.checkpoints.manager import (
     CheckpointManager,
@@ -61,10 +62,14 @@ def run(script, *arguments, **options):
     return done
 
 
-def run_module(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m"] + list(arguments), capture_output=True, text=True, cwd=ROOT
-    )
+def here(script, arguments):
+    """The exit code of a command in this process."""
+    main = {TRAIN: pretrain.main, VALIDATE: validate.main}[script]
+    with flagsaver.flagsaver():
+        try:
+            return main([script] + arguments)
+        except SystemExit as ended:
+            return ended.code
 
 
 @pytest.fixture
@@ -103,18 +108,15 @@ def weights_hash(directory):
 
 
 def test_training_leaves_everything_a_run_should(work):
-    done = run(
-        TRAIN,
-        *training_flags(
-            work,
-            eval_file=work / "held_out.tfrecord",
-            eval_steps=15,
-            keep_checkpoint_max=2,
-            do_eval=True,
-            export_dir=work / "served",
-        ),
+    flags = training_flags(
+        work,
+        eval_file=work / "held_out.tfrecord",
+        eval_steps=15,
+        keep_checkpoint_max=2,
+        do_eval=True,
+        export_dir=work / "served",
     )
-    assert done.returncode == 0, done.output
+    assert here(TRAIN, flags) == 0
     out = work / "out"
     assert saved_steps(str(out)) == [35, 40]
     names = set(os.listdir(str(out)))
@@ -161,7 +163,7 @@ def test_training_leaves_everything_a_run_should(work):
         assert text in (out / "log.txt").read_text(), text
 
 
-def test_the_screen_is_for_people_and_the_log_file_has_it_all(work):
+def test_the_screen_is_for_people_and_the_log_file_has_it_all(work, capsys):
     flags = training_flags(work, eval_file=work / "held_out.tfrecord", eval_steps=20)
     done = run(TRAIN, *flags)
     assert done.returncode == 0, done.output
@@ -180,8 +182,9 @@ def test_the_screen_is_for_people_and_the_log_file_has_it_all(work):
         assert [line for line in said if re.search(pattern, line)], pattern
     for line in said:
         assert line.split(": ", 1)[-1] in log, line
-    details = run(TRAIN, *flags + ["--verbose", "--output_dir={}".format(work / "again")])
-    assert "name = input_ids, shape = (6, 17)" in details.stderr
+    capsys.readouterr()
+    assert here(TRAIN, training_flags(work, 2, output_dir=work / "again") + ["--verbose"]) == 0
+    assert "name = input_ids, shape = (6, 17)" in capsys.readouterr().err
 
 
 def test_a_message_is_said_once_also_after_messages_before_the_console():
@@ -200,10 +203,9 @@ def test_a_message_is_said_once_also_after_messages_before_the_console():
 
 
 def test_flags_of_a_run_repeat_it(work):
-    assert run(TRAIN, *training_flags(work, steps=6)).returncode == 0
-    flags = str(work / "out" / "flags.txt")
-    again = run(TRAIN, "--flagfile=" + flags, "--output_dir={}".format(work / "again"))
-    assert again.returncode == 0, again.output
+    assert here(TRAIN, training_flags(work, steps=6)) == 0
+    flags = "--flagfile={}".format(work / "out" / "flags.txt")
+    assert here(TRAIN, [flags, "--output_dir={}".format(work / "again")]) == 0
     assert weights_hash(work / "again") == weights_hash(work / "out")
 
 
@@ -222,9 +224,8 @@ def kill_at(work, flags, step):
     return max(saved_steps(str(work / "out")))
 
 
-@pytest.mark.parametrize("layout,dropout", [("google", 0.1), ("brightmart", 0.0)])
-def test_killed_and_resumed_equals_unbroken_bit_for_bit(work, layout, dropout):
-    config = dict(SIZES, layout=layout, hidden_dropout_prob=dropout)
+def test_killed_and_resumed_equals_unbroken_bit_for_bit(work):
+    config = dict(SIZES, layout="google", hidden_dropout_prob=0.1)
     (work / "small.json").write_text(json.dumps(config))
     unbroken = run(TRAIN, *training_flags(work, output_dir=work / "unbroken"))
     assert unbroken.returncode == 0, unbroken.output
@@ -252,23 +253,24 @@ def test_sigterm_saves_and_exits(work):
     assert saved_steps(str(work / "out"))[-1] >= 10
 
 
-def results(done, directory):
-    assert done.returncode == 0, done.output
-    assert re.search("step 5: masked words .* % right", done.stderr)
-    return read_results(str(directory))
-
-
-def test_validation_does_not_depend_on_batch_size_or_towers(work):
-    assert run(TRAIN, *training_flags(work, steps=5)).returncode == 0
+def test_validation_does_not_depend_on_batch_size_or_towers(work, capsys):
+    assert here(TRAIN, training_flags(work, steps=5)) == 0
     flags = [
         "--input_file={}".format(work / "held_out.tfrecord"),
         "--output_dir={}".format(work / "out"),
         "--bert_config_file={}".format(work / "small.json"),
         "--use_gpu=False",
     ]
-    first = results(run(VALIDATE, *flags + ["--eval_batch_size=31"]), work / "out")
+
+    def results(*more):
+        capsys.readouterr()
+        assert here(VALIDATE, flags + list(more)) == 0
+        assert re.search("step 5: masked words .* % right", capsys.readouterr().err)
+        return read_results(str(work / "out"))
+
+    first = results("--eval_batch_size=31")
     for more in (["--eval_batch_size=4"], ["--eval_batch_size=12", "--num_gpu_cores=3"]):
-        other = results(run(VALIDATE, *flags + more), work / "out")
+        other = results(*more)
         assert set(other) == set(first)
         for name, value in first.items():
             assert other[name] == pytest.approx(value, rel=1e-6), name
@@ -289,81 +291,71 @@ def test_validation_does_not_depend_on_batch_size_or_towers(work):
         ]
     )
     assert first["loss"] == pytest.approx(first["masked_lm_loss"] + first["next_sentence_loss"])
-    part = results(
-        run(VALIDATE, *flags + ["--eval_batch_size=4", "--max_eval_steps=2"]), work / "out"
-    )
+    part = results("--eval_batch_size=4", "--max_eval_steps=2")
     assert part["loss"] != first["loss"]
-    named = run(VALIDATE, *flags + ["--checkpoint=model.ckpt-99"])
-    assert named.returncode == 2 and "No checkpoint" in named.stderr
+    assert here(VALIDATE, flags + ["--checkpoint=model.ckpt-99"]) == 2
+    assert "No checkpoint" in capsys.readouterr().err
 
 
-def test_validation_of_a_checkpoint_of_the_original(tmp_path):
+def test_validation_of_a_checkpoint_of_the_original(tmp_path, capsys):
     golden = goldens.load("google")
     write_record_file(tmp_path / "a.tfrecord", 4, sequence=24)
     config = os.path.join(os.path.dirname(golden.checkpoint), "config.json")
-    done = run(
-        VALIDATE,
+    flags = [
         "--input_file={}".format(tmp_path / "a.tfrecord"),
         "--checkpoint=" + golden.checkpoint,
         "--bert_config_file=" + config,
         "--output_dir={}".format(tmp_path),
-    )
+    ]
     # The random records use 101 pieces, the recorded model has 64.
-    assert done.returncode == 2 and "vocab_size is 64" in done.stderr
+    assert here(VALIDATE, flags) == 2 and "vocab_size is 64" in capsys.readouterr().err
 
 
-def test_the_seeds_own_command_runs_but_for_its_gpus(work):
-    done = run(
-        TRAIN,
-        *(
-            "--input_file={} --output_dir={} --do_train=True --do_eval=False "
-            "--bert_config_file=albert_config/albert_config_base.json --train_batch_size=120 "
-            "--max_seq_length=512 --max_predictions_per_seq=51 --masked_lm_prob=0.15 "
-            "--num_train_steps=1000000 --num_warmup_steps=10 --learning_rate=2e-5 "
-            "--save_checkpoints_steps=100000 --use_gpu=True --num_gpu_cores=3 --eval_batch_size=12"
-        )
-        .format(work / "train.tfrecord", work / "out")
-        .split(),
+def test_the_seeds_own_command_runs_but_for_its_gpus(work, capsys):
+    flags = (
+        "--input_file={} --output_dir={} --do_train=True --do_eval=False "
+        "--bert_config_file=albert_config/albert_config_base.json --train_batch_size=120 "
+        "--max_seq_length=512 --max_predictions_per_seq=51 --masked_lm_prob=0.15 "
+        "--num_train_steps=1000000 --num_warmup_steps=10 --learning_rate=2e-5 "
+        "--save_checkpoints_steps=100000 --use_gpu=True --num_gpu_cores=3 --eval_batch_size=12"
     )
-    assert done.returncode == 2
-    assert re.search(r"asks for 3 GPUs, but TensorFlow \S+ found 0", done.stderr), done.stderr
-    assert "--use_gpu=False --num_gpu_cores=3" in done.stderr
+    assert here(TRAIN, flags.format(work / "train.tfrecord", work / "out").split()) == 2
+    said = capsys.readouterr().err
+    assert re.search(r"asks for 3 GPUs, but TensorFlow \S+ found 0", said), said
+    assert "--use_gpu=False --num_gpu_cores=3" in said
 
 
-def test_unknown_and_inert_flags_are_warnings(work):
-    done = run(
-        TRAIN,
-        *training_flags(
-            work,
-            steps=2,
-            use_tpu=False,
-            num_tpu_cores=8,
-            lerning_rate=3,
-            masked_lm_prob=0.15,
-            learning_rate=2e-5,  # the Malay project's
-        ),
+def test_unknown_and_inert_flags_are_warnings(work, capsys):
+    flags = training_flags(
+        work,
+        steps=2,
+        use_tpu=False,
+        num_tpu_cores=8,
+        lerning_rate=3,
+        masked_lm_prob=0.15,
+        learning_rate=2e-5,  # the Malay project's
     )
-    assert done.returncode == 0, done.output
-    assert done.stderr.count("is below the workable band") == 1
-    assert (
-        "--lerning_rate is not known and does nothing; did you mean --learning_rate?" in done.stderr
-    )
-    assert done.stderr.count("do nothing on GPUs and CPUs") == 1
+    assert here(TRAIN, flags) == 0
+    said = capsys.readouterr().err
+    assert said.count("is below the workable band") == 1
+    assert "--lerning_rate is not known and does nothing; did you mean --learning_rate?" in said
+    assert said.count("do nothing on GPUs and CPUs") == 1
 
 
-def test_no_save_writes_nothing(work):
+def test_no_save_writes_nothing(work, capsys, monkeypatch):
+    monkeypatch.chdir(work)
     before = sorted(os.listdir(str(work)))
     flags = [flag for flag in training_flags(work, steps=2) if "output_dir" not in flag]
-    done = run(TRAIN, *flags + ["--no_save"], cwd=str(work))
-    assert done.returncode == 0 and "nothing of this run will be written" in done.stderr
+    assert here(TRAIN, flags + ["--no_save"]) == 0
+    assert "nothing of this run will be written" in capsys.readouterr().err
     assert sorted(os.listdir(str(work))) == sorted(before + ["train.tfrecord.index.npz"])
 
 
-def test_a_run_without_a_directory_gets_one_with_its_date(work):
+def test_a_run_without_a_directory_gets_one_with_its_date(work, capsys, monkeypatch):
+    monkeypatch.chdir(work)
     flags = [flag for flag in training_flags(work, steps=2, small=0.1) if "output_dir" not in flag]
-    done = run(TRAIN, *flags, cwd=str(work))
-    assert done.returncode == 0, done.output
-    assert "through 9 examples" in done.output
+    assert here(TRAIN, flags) == 0
+    assert "through 9 examples" in capsys.readouterr().err
     (name,) = os.listdir(str(work / "runs"))
     assert re.match(r"pretrain-\d{8}_\d{6}$", name)
 
@@ -411,17 +403,13 @@ def mistakes(work):
 @pytest.mark.parametrize("number", range(24))
 def test_a_mistake_is_one_sentence_and_exit_code_2(work, number, capsys):
     change, message = mistakes(work)[number]
-    with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-        pretrain.main([TRAIN] + training_flags(work, **change))
-    assert ended.value.code == 2
+    assert here(TRAIN, training_flags(work, **change)) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ERROR: ")]
     assert len(errors) == 1 and re.search(message, errors[0]), errors
 
 
 def test_a_switch_with_its_value_after_a_space_is_refused(work, capsys):
-    with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-        pretrain.main([TRAIN] + training_flags(work) + ["--use_gpu", "False"])
-    assert ended.value.code == 2
+    assert here(TRAIN, training_flags(work) + ["--use_gpu", "False"]) == 2
     assert "ERROR: 'False' is no flag and would do nothing" in capsys.readouterr().err
     assert not (work / "out").exists()
 
@@ -435,71 +423,52 @@ def test_a_finished_run_can_be_exported_by_the_same_command(work, capsys, monkey
     )
     flags = training_flags(work, 2, init_checkpoint=first)
 
-    def main(*more):
-        with flagsaver.flagsaver():
-            return pretrain.main([TRAIN] + flags + list(more))
-
-    assert main() == 0
+    assert here(TRAIN, flags) == 0
     for path in glob.glob(first + ".*"):
         os.remove(path)
     export = "--export_dir={}".format(work / "served" / "1")
     with monkeypatch.context() as patched:
         patched.setattr(pretrain, "write_pretraining_model", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            main(export)
+            here(TRAIN, flags + [export])
     assert not (work / "served").exists()
-    assert main(export) == 0
+    assert here(TRAIN, flags + [export]) == 0
     assert (work / "served" / "1" / "saved_model.pb").is_file()
     capsys.readouterr()
-    with pytest.raises(SystemExit) as ended:
-        main(export)
-    assert ended.value.code == 2
+    assert here(TRAIN, flags + [export]) == 2
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ERROR")]
     assert len(errors) == 1 and "is not empty. Choose a new folder" in errors[0]
     assert saved_steps(str(work / "out")) == [2]
 
 
 def test_validation_writes_its_results_into_a_new_folder(work):
-    with flagsaver.flagsaver():
-        assert pretrain.main([TRAIN] + training_flags(work, 2)) == 0
+    assert here(TRAIN, training_flags(work, 2)) == 0
     more = {"output_dir": work / "new", "checkpoint": work / "out" / "model.ckpt-2"}
     flags = training_flags(work, **more)
-    with flagsaver.flagsaver():
-        assert validate.main([VALIDATE] + flags) == 0
+    assert here(VALIDATE, flags) == 0
     assert read_results(str(work / "new"))["global_step"] == 2
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"hidden_act": "relu"}, {"num_attention_heads": 7}, {"num_hidden_layers": 2}],
-    ids=lambda change: "-".join(change),
-)
-def test_a_run_is_evaluated_as_the_model_it_is(work, capsys, change):
+def test_a_run_is_evaluated_as_the_model_it_is(work, capsys):
     """A config that computes something else gives no number, and none is needed."""
-    with flagsaver.flagsaver():
-        assert pretrain.main([TRAIN] + training_flags(work, 2)) == 0
+    assert here(TRAIN, training_flags(work, 2)) == 0
     flags = ["--input_file={}".format(work / "held_out.tfrecord"), "--use_gpu=False"]
     flags.append("--output_dir={}".format(work / "out"))
-    with flagsaver.flagsaver():
-        assert validate.main([VALIDATE] + flags) == 0
+    assert here(VALIDATE, flags) == 0
     first = (work / "out" / "eval_results.txt").read_text()
-    with flagsaver.flagsaver():
-        same = "--albert_config_file={}".format(work / "small.json")
-        assert validate.main([VALIDATE] + flags + [same]) == 0
+    assert here(VALIDATE, flags + ["--albert_config_file={}".format(work / "small.json")]) == 0
     assert (work / "out" / "eval_results.txt").read_text() == first
-    (work / "other.json").write_text(json.dumps(dict(SIZES, layout="google", **change)))
-    other = "--albert_config_file={}".format(work / "other.json")
-    with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-        validate.main([VALIDATE] + flags + [other])
-    assert ended.value.code == 2
-    assert "says that {} is".format(*change) in capsys.readouterr().err
+    other = flags + ["--albert_config_file={}".format(work / "other.json")]
+    for change in {"hidden_act": "relu"}, {"num_attention_heads": 7}, {"num_hidden_layers": 2}:
+        (work / "other.json").write_text(json.dumps(dict(SIZES, layout="google", **change)))
+        assert here(VALIDATE, other) == 2
+        assert "says that {} is".format(*change) in capsys.readouterr().err
 
 
 def test_an_evaluation_that_a_break_took_is_made_up_for(work):
     """Killed between the checkpoint of a step and its evaluation, also of the last step."""
     flags = training_flags(work, 10, eval_file=work / "held_out.tfrecord", eval_steps=5)
-    with flagsaver.flagsaver():
-        assert pretrain.main([TRAIN] + flags) == 0
+    assert here(TRAIN, flags) == 0
     whole = [line for line in read_metrics(str(work / "out")) if line["kind"] == "eval"]
     path = work / "out" / "metrics.jsonl"
     kept = [
@@ -507,8 +476,7 @@ def test_an_evaluation_that_a_break_took_is_made_up_for(work):
     ]
     path.write_text("\n".join(kept) + "\n")
     shutil.rmtree(str(work / "out" / "best"))
-    with flagsaver.flagsaver():
-        assert pretrain.main([TRAIN] + flags) == 0
+    assert here(TRAIN, flags) == 0
     again = [line for line in read_metrics(str(work / "out")) if line["kind"] == "eval"]
     assert [(line["step"], line["loss"]) for line in again] == [
         (line["step"], line["loss"]) for line in whole
@@ -522,8 +490,7 @@ def test_optimizer_and_step_are_built_once(work, monkeypatch):
         plain = getattr(learner, name)
         count = lambda *how, name=name, plain=plain: built.append(name) or plain(*how)  # noqa: E731
         monkeypatch.setattr(learner, name, count)
-    with flagsaver.flagsaver():
-        assert pretrain.main([TRAIN] + training_flags(work, 2)) == 0
+    assert here(TRAIN, training_flags(work, 2)) == 0
     assert built == ["make_optimizer", "make_train_step"]
 
 
@@ -538,17 +505,14 @@ def test_an_evaluation_that_is_no_number_is_never_the_best(work, monkeypatch):
     losses = iter([5.0, float("nan"), 6.0])
     monkeypatch.setattr(evaluation, "evaluate", lambda *_: {"loss": next(losses)})
     flags = training_flags(work, 3, eval_file=work / "held_out.tfrecord", eval_steps=1)
-    with flagsaver.flagsaver():
-        assert pretrain.main([TRAIN] + flags) == 0
+    assert here(TRAIN, flags) == 0
     assert read_results(str(work / "out" / "best")) == {"global_step": 1.0, "loss": 5.0}
 
 
 def test_two_runs_do_not_share_a_directory(work, capsys):
     (work / "out").mkdir()
     with held(str(work / "out"), "--output_dir"):
-        with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-            pretrain.main([TRAIN] + training_flags(work, 2))
-    assert ended.value.code == 2
+        assert here(TRAIN, training_flags(work, 2)) == 2
     assert "Another process is writing to" in capsys.readouterr().err
     assert os.listdir(str(work / "out")) == [".lock"]
 
@@ -607,19 +571,18 @@ def test_a_recipe_is_a_run_at_a_workable_rate(path, capfd):
             assert rate_warning(flags.learning_rate, suggested) is None
 
 
-def test_a_run_on_the_plateau_ends_when_told_to(work):
-    done = run(
-        TRAIN, *training_flags(work, 1000, learning_rate=1e-9, log_steps=5, stop_on_plateau=0.001)
-    )
-    assert done.returncode == 3, done.output
-    assert "(--stop_on_plateau)" in done.stderr
+def test_a_run_on_the_plateau_ends_when_told_to(work, capsys):
+    flags = training_flags(work, 1000, learning_rate=1e-9, log_steps=5, stop_on_plateau=0.001)
+    assert here(TRAIN, flags) == 3
+    assert "(--stop_on_plateau)" in capsys.readouterr().err
     assert latest_checkpoint(str(work / "out"))
-    said = run_module("albert", "diagnose", str(work / "out"))
-    assert said.returncode == 1 and "rate_too_low" in said.stdout, said.stdout + said.stderr
-    again = run_module("albert", "diagnose", str(work / "out"), "--json")
-    assert "rate_too_low" in [f["name"] for f in json.loads(again.stdout)["findings"]]
-    wrong = run_module("albert", "diagnose", str(work))
-    assert wrong.returncode == 2 and "not the folder of a run" in wrong.stderr
+    assert albert("diagnose", work / "out") == 1
+    assert "rate_too_low" in capsys.readouterr().out
+    assert albert("diagnose", work / "out", "--json") == 1
+    found = json.loads(capsys.readouterr().out)["findings"]
+    assert "rate_too_low" in [finding["name"] for finding in found]
+    assert albert("diagnose", work) == 2
+    assert "not the folder of a run" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("bad,restored", [(12, 10), (3, 0)], ids=["checkpoint", "start"])
@@ -646,9 +609,7 @@ def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(
     flags = training_flags(
         work, 60, log_steps=1, eval_file=work / "held_out.tfrecord", eval_steps=11
     )
-    with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-        pretrain.main([TRAIN] + flags)
-    assert ended.value.code == 2
+    assert here(TRAIN, flags) == 2
     said = capsys.readouterr().err
     assert "after 2 rollbacks (--max_rollbacks)" in said
     assert json.loads((work / "out" / "rollbacks.json").read_text()) == {
@@ -671,11 +632,10 @@ def test_gradients_that_stay_bad_roll_back_and_then_end_the_run(
     assert steps == list(range(1, bad + 1))  # each once: the undone ones are gone
 
 
-@pytest.mark.parametrize("script", [pretrain, validate])
+@pytest.mark.parametrize("script", [TRAIN, VALIDATE])
 def test_help_shows_the_flags_and_does_nothing(script, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with flagsaver.flagsaver():
-        assert script.main([TRAIN, "--help"]) == 0
+    assert here(script, ["--help"]) == 0
     printed = capsys.readouterr().out
     assert "--input_file=" in printed and "--num_gpu_cores" in printed
     assert not list(tmp_path.iterdir())

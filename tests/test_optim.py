@@ -27,6 +27,8 @@ from albert.training.objective import loss_denominators, pretraining
 from albert.training.step import make_train_step
 from albert.training.towers import tower_gradients
 
+pytestmark = pytest.mark.fused
+
 NO_CLIP = 1e30
 # What float32 leaves of the recorded weights: AdamW amplifies rounding, the float64 oracle itself
 # ends 3e-5 from google's sixth update.

@@ -52,19 +52,26 @@ def train(config, devices, **options):
     return np.array(losses), state
 
 
+@functools.lru_cache(maxsize=None)
+def plainly_trained(layout, devices):
+    return train(ModelConfig.from_dict(dict(SIZES, layout=layout)), devices)
+
+
 @pytest.mark.parametrize(
-    "options",
+    "layout, towers, options",
     [
-        {"accumulation": 3},
-        {"recompute": True},
-        {"xla": True},
-        {"accumulation": 2, "recompute": True, "xla": True},
+        ("google", 2, {"accumulation": 3}),
+        ("google", 2, {"recompute": True}),
+        ("brightmart", 2, {"recompute": True}),
+        ("google", 1, {"xla": True}),
+        ("brightmart", 1, {"accumulation": 2, "recompute": True, "xla": True}),
     ],
     ids=str,
 )
-def test_the_same_model_comes_out(small_config, devices, options):
-    losses, state = train(small_config, devices[:2])
-    other_losses, other = train(small_config, devices[:2], **options)
+def test_the_same_model_comes_out(layout, towers, options, devices):
+    losses, state = plainly_trained(layout, tuple(devices[:2]))
+    config = ModelConfig.from_dict(dict(SIZES, layout=layout))
+    other_losses, other = train(config, devices[:towers], **options)
     np.testing.assert_allclose(other_losses, losses, rtol=2e-6)
     for name, variable in state.parameters.items():
         np.testing.assert_allclose(
@@ -72,18 +79,26 @@ def test_the_same_model_comes_out(small_config, devices, options):
         )
 
 
-@pytest.mark.parametrize("options", [{}, {"recompute": True}, {"xla": True}], ids=str)
-@pytest.mark.parametrize("padding", ["none", "pack"])
-def test_blockwise_attention_is_attention(small_config, devices, monkeypatch, options, padding):
-    layout = row_layout(padding, 12, PREDICTIONS, 1)
-    batch = layout(uneven_batch(0))
+@pytest.mark.parametrize(
+    "layout, padding, options",
+    [
+        ("google", "none", {}),
+        ("brightmart", "pack", {}),
+        ("google", "pack", {"recompute": True}),
+        ("brightmart", "none", {"xla": True}),
+    ],
+    ids=str,
+)
+def test_blockwise_attention_is_attention(layout, padding, options, devices, monkeypatch):
+    config = ModelConfig.from_dict(dict(SIZES, layout=layout))
+    batch = row_layout(padding, 12, PREDICTIONS, 1)(uneven_batch(0))
     results = []
     for block in (1000, 5):  # 17 tokens: three blocks and a rest
         monkeypatch.setattr(attention, "QUERY_BLOCK", block)
-        values = initial_values(small_config, seed=1)
+        values = initial_values(config, seed=1)
         denominators = loss_denominators(batch)
         function = functools.partial(
-            tower_gradients, pretraining(small_config), recompute=options.get("recompute", False)
+            tower_gradients, pretraining(config), recompute=options.get("recompute", False)
         )
         tower = compiled(function, options.get("xla", False))
         with tf.device(devices[0]):
