@@ -10,6 +10,7 @@ COMMANDS = {
     "export": "a checkpoint as a Hugging Face folder, a SavedModel or bare TF1 weights",
     "finetune": "trains a pre-trained model to label texts or to tag words",
     "import": "a Hugging Face folder or published checkpoint as one to go on from",
+    "launch": "starts a training on several hosts, and again after a failure",
     "pack": "a checkpoint as a release: one archive with checksums and reproducible bytes",
     "predict": "runs a model on text: masked words, order, vectors, labels, tags",
     "pretrain": "trains a model on records, on one or more towers",

@@ -1,5 +1,7 @@
 """The contenders: one training step of ours, one of transformers, and matrix products alone."""
 
+import functools
+
 import numpy as np
 
 from albert.model.config import SIZE_FIELDS, ModelConfig
@@ -51,8 +53,11 @@ def read_batch(config, path, batch):
     return dataset.read(np.linspace(0, dataset.size - 1, batch).astype(int), shapes)
 
 
-def _our_step(config, data, towers=0, gpu=False, optimizer="adamw", xla=False, **options):
+def _our_step(
+    config, data, towers=0, gpu=False, optimizer="adamw", xla=False, hosts=None, **options
+):
     from albert.checkpoints.state import create_state
+    from albert.hosts.group import ALONE
     from albert.model.parameters import initial_values
     from albert.optim.optimizers import OptimizerConfig, make_optimizer
     from albert.optim.schedules import polynomial_with_warmup
@@ -61,16 +66,21 @@ def _our_step(config, data, towers=0, gpu=False, optimizer="adamw", xla=False, *
     from albert.training.step import StepOptions, make_train_step
 
     rows = [len(data["input_ids"])]
-    devices = choose_devices(gpu, towers or int(gpu), [], rows, "on" if xla else "off")
+    hosts = hosts or ALONE
+    join = functools.partial(hosts.join, 60.0) if hosts.count > 1 else None
+    devices = choose_devices(gpu, towers or int(gpu), [], rows, "on" if xla else "off", join)
+    hosts.use(devices[0])
     schedule = polynomial_with_warmup(1e-4, 10**6)
     values = initial_values(config, seed=0)
     rule = make_optimizer(OptimizerConfig(name=optimizer), schedule, values)
     chosen = StepOptions(xla=xla, **options)
     state = create_state(values, rule, devices[0], chosen.precision)
-    step = make_train_step(pretraining(config), state, rule, schedule, devices, 0, chosen)
+    step = make_train_step(pretraining(config), state, rule, schedule, devices, 0, chosen, hosts)
 
     def work():
-        float(step(data).gradient_norm)
+        result = step(data)
+        float(result.gradient_norm)
+        return result
 
     return work
 

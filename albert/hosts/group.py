@@ -248,10 +248,10 @@ class Hosts:
         if not gone:
             missing = [name for name in self._missing() if name != self.addresses[self.index]]
             gone = [self.addresses.index(name) for name in missing]
-        names = ", ".join(sorted({self.addresses[n] for n in gone})) or "Another host"
+        names = sorted({self.addresses[n] for n in gone}) or ["Another host"]
         return HostLost(
-            "{} is not heard of any more. The same commands go on from the last checkpoint.".format(
-                names
+            "{} {} not heard of any more. The same commands go on from the last checkpoint.".format(
+                ", ".join(names), "is" if len(names) == 1 else "are"
             )
         )
 

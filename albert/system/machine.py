@@ -1,8 +1,9 @@
 """What a process may use: cores, and memory of the machine, its container or its GPUs."""
 
+import itertools
 import os
 import subprocess
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 _CGROUPS = (  # where a container's limit is: version 2, version 1
     ("/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
@@ -78,12 +79,31 @@ def _text(directory: str, name: str) -> str:
         return handle.read().strip()
 
 
+def visible_gpus() -> List[str]:
+    """The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES takes."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is None:
+        return _asked_of_gpus("index")
+    names = [name.strip() for name in chosen.split(",")]
+    return list(itertools.takewhile(lambda name: name not in ("", "-1"), names))
+
+
 def _free_on_gpus(count: int) -> Optional[int]:
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    command = ["nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
-    command += ["--id=" + visible] if visible else []
+    found = _asked_of_gpus("memory.free", *(["--id=" + visible] if visible else []))
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        return min(int(line) for line in done.stdout.split("\n")[:count]) * 2**20
-    except (OSError, ValueError, subprocess.CalledProcessError):
+        return min(int(line) for line in found[:count]) * 2**20
+    except ValueError:
         return None
+
+
+def _asked_of_gpus(what: str, *more: str) -> List[str]:
+    """A line for each GPU; none where there is no driver to ask."""
+    command = ["nvidia-smi", "--query-gpu=" + what, "--format=csv,noheader,nounits", *more]
+    try:
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [line.strip() for line in done.stdout.splitlines()]

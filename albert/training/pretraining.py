@@ -97,7 +97,8 @@ def _begin(
     towers = hosts.count * len(devices)
     check_batch_size(size, hosts.count * micro_batches, "train_batch_size")
     check_batch_size(options.evaluation.batch_size(towers), towers, "eval_batch_size")
-    options.log_rate()
+    if hosts.first:
+        options.log_rate()
     data = options.data.open("input_file", options.model, _shows_bars(options))
     held_out = None
     if options.data.eval_file:
@@ -122,6 +123,7 @@ def _begin(
 def _facts(options: TrainingOptions, begun: _Begun, towers: int, flags_text: str) -> Dict[str, str]:
     """What must be the same on every host, by the name it has in a message."""
     facts = dict(line.partition("=")[::2] for line in flags_text.splitlines())
+    facts.pop("--output_dir", None)  # the first host's alone; without one, a name by the time
     facts["the version of albert"] = albert.__version__
     facts["the model"] = options.model.to_json()
     facts["the number of towers"] = str(towers)

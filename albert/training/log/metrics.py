@@ -153,8 +153,10 @@ def format_line(step: int, total: int, values: Dict[str, float], seconds_left: f
         "{:.0f} tok/s".format(values["tokens_per_second"]),
         "MFU {:.2f}".format(values["mfu"]),
         "wait {:.0%}".format(values["input_wait"]),
-        "ETA {}".format(datetime.timedelta(seconds=int(seconds_left))),
     ]
+    if "network_wait" in values:
+        parts.append("net {:.0%}".format(values["network_wait"]))
+    parts.append("ETA {}".format(datetime.timedelta(seconds=int(seconds_left))))
     if values["skipped_steps"]:
         parts.append("skipped {}".format(values["skipped_steps"]))
     return "  ".join(parts)
