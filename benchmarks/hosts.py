@@ -26,7 +26,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from albert.hosts.processes import free_ports  # noqa: E402
-from benchmarks.contest import add_flags, median_and_spread, report  # noqa: E402
+from benchmarks.contest import add_flags, report  # noqa: E402
 
 UPDATES = 5
 RATES = (0.1, 1.0, 10.0)  # Gbit/s
@@ -39,7 +39,6 @@ def work(a):
     from albert.hosts.cluster import HostOptions
     from albert.hosts.group import Hosts
     from albert.model.config import ModelConfig
-    from albert.model.parameters import parameter_specs
     from benchmarks.works import ours
 
     hosts = Hosts(HostOptions().cluster())
@@ -47,8 +46,7 @@ def work(a):
     begin, end = [len(cores) * n // hosts.count for n in (hosts.index, hosts.index + 1)]
     os.sched_setaffinity(0, cores[begin : max(end, begin + 1)] or cores[:1])
     run = ours(a.model, a.batch // hosts.count, a.length, towers=1, hosts=hosts)
-    shapes = [spec.shape for spec in parameter_specs(ModelConfig.from_json_file(a.model))]
-    size = sum(int(tf.TensorShape(shape).num_elements()) for shape in shapes)
+    size = weights(ModelConfig.from_json_file(a.model))
 
     def seconds(function):
         function()
@@ -73,6 +71,13 @@ def work(a):
         "bytes": 4 * size,
     }
     print("# " + json.dumps(found), flush=True)
+
+
+def weights(config):
+    """How many numbers a gradient has."""
+    from albert.model.parameters import parameter_specs
+
+    return sum(int(np.prod(spec.shape)) for spec in parameter_specs(config).values())
 
 
 def start(command, count, addresses, prefix):
@@ -148,13 +153,12 @@ def plan(share=0.1, gpu=4e14, latency=2e-5, length=512, predictions=77):
     """
     from albert.model.config import ModelConfig
     from albert.model.flops import training_flops
-    from albert.model.parameters import parameter_specs
 
     rates = (10, 25, 100, 400)
     rows = []
     for name in ("base", "large", "xlarge"):
         config = ModelConfig.from_json_file(name)
-        size = 4 * sum(int(np.prod(spec.shape)) for spec in parameter_specs(config).values())
+        size = 4 * weights(config)
         one = training_flops(config, 1, length, predictions) / gpu
         for hosts in (2, 8, 32, 128, 256):
             cells = [name, "{:.0f} MB".format(size / 1e6), str(hosts)]
@@ -179,7 +183,7 @@ def row(name, hosts, rate, found):
     predicted = middle["one"] + ring(hosts, middle["bytes"], rate) if rate else None
     return [
         name,
-        median_and_spread([one["step"] for one in found]) if len(found) > 1 else middle["step"],
+        "{:.3g}".format(middle["step"]),
         "{:.3g}".format(middle["network"]),
         "{:.3g}".format(middle["gradient"]),
         "{:.2g}".format(1000 * middle["one"]),
