@@ -163,13 +163,15 @@ class Hosts:
             begun = tf.timestamp()
         with tf.device(self._device), tf.control_dependencies([begun]):
             total = self._reduce(buffer, purpose, self._device)
+        with tf.device(_CPU), tf.control_dependencies([total]):
+            seconds = tf.timestamp() - begun
+        # What follows waits for the clock to be read, or a busy thread would read it late.
+        with tf.device(self._device), tf.control_dependencies([seconds]):
             sizes = [int(np.prod(value.shape.as_list())) for value in tensors]
             values = [
                 tf.reshape(part, value.shape)
                 for part, value in zip(tf.split(total, sizes), tensors)
             ]
-        with tf.device(_CPU), tf.control_dependencies([total]):
-            seconds = tf.timestamp() - begun
         return Summed(values, seconds)
 
     def _reduce(self, buffer: tf.Tensor, purpose: str, device: str) -> tf.Tensor:
