@@ -178,7 +178,6 @@ def ring(hosts, size, rate):
 def row(name, hosts, rate, found):
     """A line of the table: medians over rounds."""
     middle = {key: statistics.median(one[key] for one in found) for key in found[0]}
-    sent = 2 * (hosts - 1) / hosts * middle["bytes"]
     beyond = middle["gradient"] - middle["one"]
     predicted = middle["one"] + ring(hosts, middle["bytes"], rate) if rate else None
     return [
@@ -187,7 +186,7 @@ def row(name, hosts, rate, found):
         "{:.3g}".format(middle["network"]),
         "{:.3g}".format(middle["gradient"]),
         "{:.2g}".format(1000 * middle["one"]),
-        "{:.2f}".format(sent * 8 / beyond / 1e9) if hosts > 1 else "",
+        "{:.2f}".format(ring(hosts, middle["bytes"], 1.0) / beyond) if hosts > 1 else "",
         "{:.3g}".format(predicted) if predicted else "",
     ]
 

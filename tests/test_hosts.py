@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from albert.data.batches import Share
 from albert.hosts.agreement import agree
 from albert.hosts.cluster import Cluster, HostOptions
 from albert.hosts.group import ALONE
+from albert.hosts.processes import free_ports
 from albert.system.errors import UsageError
 
 needs_collectives = pytest.mark.skipif(
@@ -155,16 +155,6 @@ def job(tmp_path):
     for process in started:
         process.kill()
         process.wait()
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for found in sockets:
-        found.bind(("127.0.0.1", 0))
-    ports = [found.getsockname()[1] for found in sockets]
-    for found in sockets:
-        found.close()
-    return ports
 
 
 def ended(processes, code=0):

@@ -54,7 +54,7 @@ def run_here(command: Sequence[str], count: int, max_restarts: int) -> int:
     Raises:
       UsageError: There are fewer GPUs than processes.
     """
-    shares = [_share(place, count) for place in range(count)]
+    shares = _shares(count)
     processes: List[subprocess.Popen] = []
     with _signals_sent_to(processes) as sent:
         for left in range(max_restarts, -1, -1):
@@ -103,7 +103,7 @@ class _Share(NamedTuple):
     cores: Optional[Sequence[int]]
 
 
-def _share(place: int, count: int) -> _Share:
+def _shares(count: int) -> List[_Share]:
     gpus = visible_gpus()
     if 0 < len(gpus) < count:
         raise UsageError(
@@ -113,7 +113,10 @@ def _share(place: int, count: int) -> _Share:
     cores: List[int] = []
     if hasattr(os, "sched_getaffinity"):
         cores = sorted(os.sched_getaffinity(0))
-    return _Share(",".join(_cut(gpus, place, count)) or None, _cut(cores, place, count))
+    return [
+        _Share(",".join(_cut(gpus, place, count)) or None, _cut(cores, place, count))
+        for place in range(count)
+    ]
 
 
 def _cut(things: Sequence[Any], place: int, count: int) -> Sequence[Any]:
