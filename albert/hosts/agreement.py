@@ -36,12 +36,14 @@ def agree(hosts: Hosts, prepare: Callable[[], T], facts_of: Callable[[T], Mappin
     everybody = [json.loads(text) for text in hosts.texts(json.dumps(said), "facts")]
     for address, theirs in zip(hosts.addresses, everybody):
         if "error" in theirs:
+            hosts.part()
             own = address == hosts.addresses[hosts.index]
             raise UsageError(theirs["error"] if own else "{}: {}".format(address, theirs["error"]))
     for address, theirs in zip(hosts.addresses, everybody):
         for name in sorted(set(everybody[0]) | set(theirs)):
             here, there = everybody[0].get(name), theirs.get(name)
             if here != there:
+                hosts.part()
                 raise UsageError(
                     "The hosts are not of one mind: {} is {} on {} and {} on {}. Start all of "
                     "them with the same flags, files and package.".format(
@@ -73,6 +75,7 @@ def check_equal(hosts: Hosts, variables: Mapping[str, tf.Variable], step: int) -
     usual = max(found, key=found.count)
     wrong = [address for address, digest in zip(hosts.addresses, found) if digest != usual]
     if wrong:
+        hosts.part()
         raise HostLost(
             "At step {} {} has other weights than the others; nothing of this step was "
             "saved.".format(step, ", ".join(wrong))

@@ -230,9 +230,19 @@ class Hosts:
             run = compiled(functools.partial(self._reduce, purpose=purpose, device=_CPU))
             return run(tf.constant(value)).numpy()
 
+    def part(self) -> None:
+        """Comes before an end that all have agreed on.
+
+        A host whose part of a sum is done may be gone before the others have theirs; here they
+        have: what is lost of this sum matters to nobody.
+        """
+        if self.count > 1:
+            with contextlib.suppress(*_LOST):
+                self.total([0.0], "parting")
+
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        """Says in one sentence who is lost, where a sum fails for want of a host.
+        """Says in one sentence who is lost, where a sum fails for want of a host; ends with `part`.
 
         Raises:
           HostLost: A host has ended, hangs or cannot be reached.
@@ -243,6 +253,7 @@ class Hosts:
             if self.count == 1:
                 raise
             raise self._lost(error) from error
+        self.part()
 
     def _lost(self, error: BaseException) -> HostLost:
         found = [int(n) for n in re.findall(r"/job:worker/replica:0/task:(\d+)", str(error))]

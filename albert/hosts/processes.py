@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import functools
 import json
+import math
 import os
 import signal
 import socket
@@ -29,7 +30,7 @@ class _Ended(NamedTuple):
     """How a group of hosts ended.
 
     Attributes:
-      host: The one that decides: the first to fail, or 0.
+      host: The one whose end explains the others', or 0.
       code: Of it, negative where a signal killed it.
     """
 
@@ -196,32 +197,32 @@ def _wait(processes: Sequence[subprocess.Popen]) -> _Ended:
     ]
     for reader in readers:
         reader.start()
-    ended = _first_failure(processes)
+    ended = _how_all_ended(processes)
     for reader in readers:
         reader.join(_READING)
     return ended
 
 
-def _first_failure(processes: Sequence[subprocess.Popen]) -> _Ended:
+def _how_all_ended(processes: Sequence[subprocess.Popen]) -> _Ended:
     """Waits for all; when one is lost, the others have a while to say so and end."""
     failed: List[_Ended] = []
-    deadline = 0.0
+    deadline = math.inf
     while True:
         codes = [process.poll() for process in processes]
-        if not failed:
+        if time.monotonic() < deadline:  # later ones end because they are killed here
             failed = [_Ended(host, code) for host, code in enumerate(codes) if code]
             failed.sort(key=_explains_little)
-            deadline = time.monotonic() + _PATIENCE
         if None not in codes:
             return failed[0] if failed else _Ended(0, 0)
         # One that has obeyed a signal or met its end leaves the first to write what there is.
-        lost = bool(failed) and is_worth_a_restart(failed[0].code)
-        if lost and time.monotonic() > deadline:
+        if failed and is_worth_a_restart(failed[0].code):
+            deadline = min(deadline, time.monotonic() + _PATIENCE)
+        if time.monotonic() > deadline:
             for process in processes:
                 process.kill()
         time.sleep(_TURN)
 
 
 def _explains_little(ended: _Ended) -> Tuple[bool, bool]:
-    """Orders what is found at one look: that another host is gone says least."""
+    """Orders what ended the hosts: that another one is gone says least."""
     return is_worth_a_restart(ended.code), ended.code == TRY_AGAIN_EXIT_CODE
