@@ -7,8 +7,8 @@ First 1, 2 and 4 processes of this machine share a batch, with a share of the co
 root on Linux with `ip` and `tc`, two processes in network namespaces, with a link of 0.1, 1 and
 10 Gbit/s between them. Beside the time to add up as many numbers as a gradient has stands what
 bytes / bandwidth + latency predicts: a ring of n hosts sends 2 (n - 1) / n of the bytes from each.
-Settings take turns, each time in new processes. --plan measures nothing: it prints from which batch
-on the network costs less than a tenth of a step on many GPUs, by the same rule.
+Settings take turns, each time in new processes. --plan measures nothing: it prints by the same rule
+how many examples an update must have for each GPU if the network is to cost less than a tenth of it.
 """
 
 import argparse
@@ -30,6 +30,7 @@ from benchmarks.contest import add_flags, report  # noqa: E402
 
 UPDATES = 5
 RATES = (0.1, 1.0, 10.0)  # Gbit/s
+BERT_WEIGHTS = 110_000_000  # of BERT-base, Devlin et al. 2018
 NAMESPACE, ADDRESS, PORT = "albert{}", "10.77.0.{}", 2222
 
 
@@ -142,11 +143,11 @@ def link(rate):
 
 
 def plan(share=0.1, gpu=4e14, latency=2e-5, length=512, predictions=77):
-    """Prints the smallest batch by number of hosts and rate of their network.
+    """Prints a GPU's share of the smallest batch, by number of GPUs and rate of their network.
 
     Args:
       share: Of a step's arithmetic that the network may take.
-      gpu: Operations a second that a host does in a step: 40 % of an H100's peak in bfloat16.
+      gpu: Operations a second of a GPU in a step: 40 % of an H100's peak in bfloat16.
       latency: Seconds from one host of the ring to the next.
       length: Of a sequence.
       predictions: Of a sequence.
@@ -154,20 +155,23 @@ def plan(share=0.1, gpu=4e14, latency=2e-5, length=512, predictions=77):
     from albert.model.config import ModelConfig
     from albert.model.flops import training_flops
 
+    def sent_and_computed(name):
+        config = ModelConfig.from_json_file(name)
+        return 4 * weights(config), training_flops(config, 1, length, predictions)
+
+    models = {name: sent_and_computed(name) for name in ("base", "large", "xlarge")}
+    # The same layers, each with weights of its own.
+    models["BERT-base"] = (4 * BERT_WEIGHTS, models["base"][1])
     rates = (10, 25, 100, 400)
     rows = []
-    for name in ("base", "large", "xlarge"):
-        config = ModelConfig.from_json_file(name)
-        size = 4 * weights(config)
-        one = training_flops(config, 1, length, predictions) / gpu
-        for hosts in (2, 8, 32, 128, 256):
-            cells = [name, "{:.0f} MB".format(size / 1e6), str(hosts)]
+    for name, (size, operations) in models.items():
+        for gpus in (2, 8, 32, 256):
+            cells = [name, "{:.0f}".format(size / 1e6), str(gpus)]
             for rate in rates:
-                network = ring(hosts, size, rate) + 2 * (hosts - 1) * latency
-                batch = network * hosts / (share * one)
-                cells.append("{:.0f} ms, {:,.0f}".format(1000 * network, batch))
+                network = ring(gpus, size, rate) + 2 * (gpus - 1) * latency
+                cells.append("{:,.0f}".format(max(1, network * gpu / (share * operations))))
             rows.append(cells)
-    report(False, {}, ["model", "sent", "hosts"] + ["{} Gbit/s".format(r) for r in rates], rows)
+    report(False, {}, ["model", "MB", "GPUs"] + ["{} Gbit/s".format(r) for r in rates], rows)
 
 
 def ring(hosts, size, rate):

@@ -121,13 +121,15 @@ def test_slot_names_of_every_system_are_understood():
         "b/AdamWeightDecayOptimizer",
         "b/AdamWeightDecayOptimizer_1",
         "c/lamb_v",
+        "d/muon_m",
     }
     assert find_slot("a/adam_m", names) == "a/adam_m"
     assert find_slot("a/adam_v", names) is None
     assert find_slot("b/adam_m", names) == "b/AdamWeightDecayOptimizer"
     assert find_slot("b/adam_v", names) == "b/AdamWeightDecayOptimizer_1"
     assert find_slot("c/adam_v", names) == "c/lamb_v"
-    assert sum(is_slot(name) for name in names) == 4
+    assert find_slot("d/muon_m", names) == "d/muon_m"
+    assert sum(is_slot(name) for name in names) == 5
 
 
 def test_resuming_a_run_of_the_malay_system(small_config, tmp_path):
@@ -149,7 +151,7 @@ def test_resuming_a_run_of_the_malay_system(small_config, tmp_path):
 
 def test_weights_alone_cannot_be_resumed(small_config, tmp_path):
     write_tensors(str(tmp_path / "model.ckpt-1"), new_state(small_config).parameters)
-    with pytest.raises(UsageError, match="no optimizer slots.*--init_checkpoint="):
+    with pytest.raises(UsageError, match="no slots of this optimizer.*--init_checkpoint="):
         resume(small_config, new_state(small_config), str(tmp_path / "model.ckpt-1"))
 
 

@@ -20,6 +20,7 @@ from albert.hosts.cluster import Cluster, HostOptions
 from albert.hosts.group import ALONE
 from albert.hosts.processes import free_ports
 from albert.system.errors import UsageError
+from albert.training.api import evaluate, pretrain
 
 needs_collectives = pytest.mark.skipif(
     runtime_name().startswith("TensorFlow 1."), reason="TensorFlow 1.15 stays on one host"
@@ -107,6 +108,15 @@ def test_fine_tuning_says_that_it_stays_on_one_host(monkeypatch, capsys):
     assert "Fine-tuning runs on one host, but TF_CONFIG or Slurm name 2" in capsys.readouterr().err
 
 
+def test_the_python_functions_say_that_they_stay_on_one_host(monkeypatch):
+    config = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    with pytest.raises(UsageError, match="pretrain runs on one host, .* name 2"):
+        pretrain("x", model="tiny", output_dir="y")
+    with pytest.raises(UsageError, match="evaluate runs on one host, .* name 2"):
+        evaluate("y", "x")
+
+
 # ------------------------------------------------------------------- processes
 
 
@@ -191,6 +201,16 @@ def test_hosts_train_the_same_model_and_go_on_without_each_other(job, tmp_path):
     ended(job("other", 2, 1, "--num_train_steps=8", *more))
     assert_the_same_run(tmp_path / "one", tmp_path / "other")
     assert numbers(tmp_path / "two")[-1][:2] == ("eval", 8)
+
+
+@needs_collectives
+def test_hosts_go_on_at_the_rate_that_the_first_one_knows_of(job, tmp_path):
+    ended(job("run", 1, 1, "--num_train_steps=4"))
+    kept = {"count": 1, "undone": 0, "learning_rate": 1e-3}
+    (tmp_path / "run" / "rollbacks.json").write_text(json.dumps(kept))
+    # At another rate the second host would have other weights, which ends the run at a save.
+    first, _ = ended(job("run", 2, 1, "--num_train_steps=8"))
+    assert "After 1 rollbacks the rate is 0.0005" in first
 
 
 @needs_collectives

@@ -21,7 +21,7 @@ from albert.optim.optimizers import (
     trust_ratios,
 )
 from albert.optim.rates import finetuning_rate, rate_warning, suggested_rate
-from albert.optim.schedules import polynomial_with_warmup
+from albert.optim.schedules import ScheduleOptions, polynomial_with_warmup
 from albert.system.errors import UsageError
 from albert.training.objective import loss_denominators, pretraining
 from albert.training.step import make_train_step
@@ -151,6 +151,63 @@ def test_optimizer_follows_the_oracle_for_100_steps(rule, decay, b1, correction,
             assert error < 1e-5, "diverged at step {} in {}".format(step, name)
 
 
+ENCODER = "bert/encoder/layer_shared/"
+
+
+@pytest.mark.parametrize("decay,momentum,correction", [(0.0, 0.95, False), (0.1, 0.8, True)])
+def test_muon_follows_the_oracle_for_100_steps(decay, momentum, correction):
+    random = np.random.RandomState(0)
+    shapes = {
+        ENCODER + "query/kernel": (5, 5),
+        ENCODER + "key/kernel": (5, 5),
+        ENCODER + "intermediate/dense/kernel": (5, 8),
+        ENCODER + "output/dense/kernel": (8, 5),
+        ENCODER + "output/dense/bias": (5,),
+        "bert/pooler/dense/kernel": (5, 5),
+    }
+    values = {name: random.randn(*shape).astype(np.float32) for name, shape in shapes.items()}
+    config = OptimizerConfig(
+        name="muon", weight_decay=decay, muon_momentum=momentum, bias_correction=correction,
+        exclude_from_weight_decay=("bias",),
+    )  # fmt: skip
+    optimizer = make_optimizer(config, constant(0.01), values)
+    ours = {name: tf.constant(value) for name, value in values.items()}
+    slots = {slot: tf.zeros_like(ours[name]) for slot, name in optimizer.slots(ours).items()}
+    assert sorted(slots) == sorted(
+        [name + "/muon_m" for name in shapes if "encoder" in name and "kernel" in name]
+        + [name + moment for name in list(shapes)[-2:] for moment in ("/adam_m", "/adam_v")]
+    )
+    theirs = {name: value.astype(np.float64) for name, value in values.items()}
+    state = optimizers.init(theirs)
+    for step in range(100):
+        gradients = {n: random.randn(*s).astype(np.float32) for n, s in shapes.items()}
+        tensors = {n: tf.constant(g) for n, g in gradients.items()}
+        norm = transforms.global_norm(tensors)
+        updates, slots = optimizer.update(tensors, slots, ours, tf.constant(step), norm)
+        ours = {name: ours[name] + updates[name] for name in ours}
+        theirs, state = optimizers.muon(
+            gradients, state, theirs, 0.01, kernels="encoder.*kernel", momentum=momentum,
+            weight_decay=decay, bias_correction=correction, exclude=("bias",),
+        )  # fmt: skip
+        for name in shapes:
+            error = np.abs(ours[name].numpy() - theirs[name]).max()
+            assert error < 1e-5, "diverged at step {} in {}".format(step, name)
+
+
+def test_the_update_of_a_matrix_has_equal_singular_values_at_the_size_of_adams():
+    rule = chain(transforms.orthogonalize({"wide", "tall", "none"}))
+    matrix = np.random.RandomState(0).randn(16, 48).astype(np.float32) * 1e-6
+    updates = {"wide": matrix, "tall": matrix.T, "none": np.zeros([3, 3], np.float32), "other": 7.0}
+    updates = {name: tf.constant(value) for name, value in updates.items()}
+    found, slots = rule.update(updates, {}, updates, tf.constant(0), tf.constant(1.0))
+    scale = 0.2 * np.sqrt(48)
+    values = np.linalg.svd(found["wide"].numpy(), compute_uv=False) / scale
+    assert values.min() > 0.65 and values.max() < 1.25 and not slots
+    assert np.sqrt(np.mean(np.square(found["wide"]))) == pytest.approx(0.2, rel=0.2)
+    np.testing.assert_allclose(found["tall"].numpy().T, found["wide"], rtol=1e-4, atol=1e-6)
+    assert not found["none"].numpy().any() and float(found["other"]) == 7.0
+
+
 @pytest.mark.parametrize("correction", [False, True])
 def test_trust_ratios_are_those_of_the_last_update(correction):
     random = np.random.RandomState(0)
@@ -206,6 +263,53 @@ def test_warmup_can_start_later_and_is_never_negative():
     assert [float(schedule(tf.constant(s))) for s in (0, 20, 25)] == [0.0, 0.0, 0.5]
 
 
+@pytest.mark.parametrize(
+    "options, expected",
+    [
+        (dict(schedule="constant"), [0, 0.5, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]),
+        (dict(schedule="wsd"), [0, 0.5, 1, 1, 1, 1, 1, 1, 1, 1 - 0.5**0.5, 0, 0]),
+        (
+            dict(schedule="wsd", num_decay_steps=4),
+            [0, 0.5, 1, 1, 1, 1, 1, 0.5, 1 - 0.5**0.5, 1 - 0.75**0.5, 0, 0],
+        ),
+        (
+            dict(schedule="cosine"),
+            [0, 0.5] + [0.5 + 0.5 * np.cos(np.pi * n / 8) for n in range(9)] + [0],
+        ),
+        (dict(schedule="linear"), [0, 0.5, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0, 0]),
+    ],
+    ids=str,
+)
+def test_every_step_of_each_schedule(options, expected):
+    schedule = ScheduleOptions(10, num_warmup_steps=2, **options).with_peak(3.0)
+    rates = [float(schedule(tf.constant(step))) / 3.0 for step in range(12)]
+    np.testing.assert_allclose(rates, expected, atol=1e-6)
+
+
+def test_a_longer_wsd_is_the_same_until_the_decay_of_the_shorter():
+    shorter, longer = (
+        ScheduleOptions(steps, schedule="wsd", num_warmup_steps=3).with_peak(1.0)
+        for steps in (50, 100)
+    )
+    for step in range(41):
+        assert float(shorter(tf.constant(step))) == float(longer(tf.constant(step)))
+
+
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        (dict(schedule="cos"), "--schedule must be one of"),
+        (dict(num_decay_steps=3), "is of --schedule=wsd. Received --schedule=linear"),
+        (dict(schedule="wsd", poly_power=2.0), "--poly_power=2.0 is of --schedule=linear"),
+        (dict(schedule="wsd", num_decay_steps=10), "warm-up leaves of num_train_steps, 9"),
+    ],
+    ids=str,
+)
+def test_schedules_that_cannot_be_meant_are_refused(options, told):
+    with pytest.raises(UsageError, match=told):
+        ScheduleOptions(10, **options)
+
+
 @pytest.mark.parametrize("arguments", [(-1.0, 10), (1.0, 0), (1.0, 10, 11)])
 def test_impossible_schedules_are_refused(arguments):
     with pytest.raises(UsageError, match="Received"):
@@ -251,7 +355,9 @@ def test_exclusions_report_what_they_match():
     [
         ({"exclude_from_weight_decay": ("layer_norm",)}, "'layer_norm' matches no parameter"),
         ({"exclude_from_weight_decay": ("(",)}, "is not a regular expression"),
-        ({"name": "lamp"}, "Unknown optimizer 'lamp'; must be one of: adamw, lamb"),
+        ({"name": "lamp"}, "Unknown optimizer 'lamp'; must be one of: adamw, lamb, muon"),
+        ({"name": "muon", "muon_kernels": "enc0der"}, "muon_kernels pattern 'enc0der' matches no"),
+        ({"name": "muon", "muon_momentum": 1.0}, "--muon_momentum must be in 0 <= decay < 1"),
         ({"trust_ratio": "some"}, "Unknown trust_ratio"),
     ],
 )

@@ -48,7 +48,7 @@ def uneven_batch(seed):
     return tensors(batch)
 
 
-@pytest.mark.parametrize("optimizer", ["lamb", "adamw"])
+@pytest.mark.parametrize("optimizer", ["lamb", "adamw", "muon"])
 def test_any_number_of_towers_trains_the_same_model(small_config, optimizer, devices):
     runs = {}
     for count in (1, 2, 3, 4):

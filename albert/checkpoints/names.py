@@ -3,16 +3,16 @@
 from typing import Iterable, Mapping, Optional
 
 from albert.model.config import ModelConfig
-from albert.optim.transforms import FIRST_MOMENT, SECOND_MOMENT
+from albert.optim.transforms import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT
 from albert.system.errors import UsageError
 
-# Optimizer slots in the order (first, second moment): ours and Google's, the multi-GPU Malay
-# system's, and albert_zh's LAMB.
-_SLOT_NAMES = (
-    (FIRST_MOMENT, SECOND_MOMENT),
-    ("/AdamWeightDecayOptimizer", "/AdamWeightDecayOptimizer_1"),
-    ("/lamb_m", "/lamb_v"),
-)
+# Optimizer slots: ours, of which the moments' names are Google's, and what they are called by the
+# multi-GPU Malay system and by albert_zh's LAMB.
+_SLOT_NAMES = {
+    FIRST_MOMENT: ("/AdamWeightDecayOptimizer", "/lamb_m"),
+    SECOND_MOMENT: ("/AdamWeightDecayOptimizer_1", "/lamb_v"),
+    MOMENTUM: (),
+}
 # A variable that only one of the layouts has.
 _MARKS = {
     "google": "bert/encoder/transformer/group_0/inner_group_0/",
@@ -22,7 +22,7 @@ _MARKS = {
 
 def is_slot(name: str) -> bool:
     """Whether a checkpoint name is optimizer state."""
-    return any(name.endswith(ending) for pair in _SLOT_NAMES for ending in pair)
+    return any(name.endswith((ours, *others)) for ours, others in _SLOT_NAMES.items())
 
 
 def find_slot(slot: str, available: Iterable[str]) -> Optional[str]:
@@ -32,12 +32,12 @@ def find_slot(slot: str, available: Iterable[str]) -> Optional[str]:
     'x/AdamWeightDecayOptimizer_1'
     """
     available = set(available)
-    for which, ours in enumerate((FIRST_MOMENT, SECOND_MOMENT)):
+    for ours, others in _SLOT_NAMES.items():
         if slot.endswith(ours):
             parameter = slot[: -len(ours)]
-            for pair in _SLOT_NAMES:
-                if parameter + pair[which] in available:
-                    return parameter + pair[which]
+            for ending in (ours, *others):
+                if parameter + ending in available:
+                    return parameter + ending
     return None
 
 

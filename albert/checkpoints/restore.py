@@ -117,10 +117,9 @@ def resume(config: ModelConfig, state: TrainState, prefix: str) -> None:
         found = find_slot(slot, tensors)
         if found is None:
             raise UsageError(
-                "{} has weights but no optimizer slots ({} is missing), so it cannot be resumed. "
-                "Start from it with --init_checkpoint={} and another --output_dir.".format(
-                    prefix, slot, prefix
-                )
+                "{} has weights but no slots of this optimizer ({} is missing), so it cannot be "
+                "resumed. Pass the optimizer it was trained with, or start from it with "
+                "--init_checkpoint={} and another --output_dir.".format(prefix, slot, prefix)
             )
         variable.assign(tensors[found])
     state.global_step.assign(np.int64(step_of(tensors)))

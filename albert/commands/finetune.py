@@ -68,7 +68,6 @@ def define_flags() -> None:
 
 def main(positional: List[str]) -> int:
     """Fine-tunes as the flags say."""
-    from albert.hosts.cluster import HostOptions
     from albert.system.options import flag_lines, options_of
     from albert.tasks.finetuning.finetune import finetune_options
     from albert.tasks.finetuning.training import (
@@ -85,12 +84,6 @@ def main(positional: List[str]) -> int:
             "Pass what to learn and where to write: python -m albert finetune "
             "--task=classification --init_checkpoint=pretraining_output --train_file=train.tsv "
             "--output_dir=emotion"
-        )
-    hosts = len(HostOptions().cluster().addresses)
-    if hosts > 1:
-        raise UsageError(
-            "Fine-tuning runs on one host, but TF_CONFIG or Slurm name {}. Start it once, without "
-            "them.".format(hosts)
         )
     values = {name: f[name].value for name in command_line.own_flags(__name__)}
     try:

@@ -11,6 +11,7 @@ from albert.hosts.group import Hosts
 from albert.model.config import ModelConfig
 from albert.model.precision import POLICIES
 from albert.optim.optimizers import OPTIMIZERS, TRUST_RATIOS
+from albert.optim.schedules import SCHEDULES
 from albert.system.command_line import define_option, define_verbose, own_flags, parse
 from albert.system.devices import XLA_MODES, choose_devices
 from albert.system.errors import UsageError
@@ -104,7 +105,9 @@ flags.DEFINE(
     "Peak rate; auto: from optimizer, model, batch size and number of updates.",
     serializer=flags.ArgumentSerializer(),
 )
-_option("poly_power", "Power of the polynomial decay.")
+_option("schedule", "What the rate does after warm-up.", SCHEDULES)
+_option("poly_power", "Power of the linear schedule's decay.")
+_option("num_decay_steps", "Updates of wsd's decay at the end; default: a fifth of all.")
 _option("num_warmup_steps", "Updates of warm-up; default: a tenth of all.")
 _option("start_warmup_step", "Update at which warm-up begins.")
 _option("weight_decay", "Decoupled weight decay.")
@@ -124,6 +127,9 @@ flags.DEFINE_enum(
     TRUST_RATIOS,
     "LAMB: which parameters are rescaled; default: as the layout's original.",
 )
+
+_option("muon_kernels", "Muon: pattern of the kernels it trains; AdamW trains the rest.")
+_option("muon_momentum", "Muon: decay of the mean of gradients.")
 
 for _name in _INERT:
     flags.DEFINE_string(_name, None, "Accepted for old commands; does nothing here.")

@@ -85,6 +85,20 @@ class HostOptions(NamedTuple):
         return Cluster(addresses, index)
 
 
+def check_alone(what: str) -> None:
+    """Ends what several hosts cannot share.
+
+    Raises:
+      UsageError: TF_CONFIG or Slurm name several.
+    """
+    hosts = len(HostOptions().cluster().addresses)
+    if hosts > 1:
+        raise UsageError(
+            "{} runs on one host, but TF_CONFIG or Slurm name {}. Start it once, without "
+            "them.".format(what, hosts)
+        )
+
+
 def _with_port(name: str) -> str:
     host, colon, port = name.rpartition(":")
     if not colon:

@@ -2,10 +2,10 @@
 
 import dataclasses
 import re
-from typing import AbstractSet, Dict, FrozenSet, Iterable, Mapping, Sequence, Tuple
+from typing import AbstractSet, Dict, FrozenSet, Iterable, Mapping, NamedTuple, Sequence, Tuple
 
 from albert.compat import tf
-from albert.optim.chain import Optimizer, chain
+from albert.optim.chain import Optimizer, chain, divided
 from albert.optim.schedules import Schedule
 from albert.optim.transforms import (
     FIRST_MOMENT,
@@ -14,6 +14,8 @@ from albert.optim.transforms import (
     add_decayed_weights,
     clip_by_global_norm,
     moment_scale,
+    nesterov_momentum,
+    orthogonalize,
     scale_by_adam,
     scale_by_schedule,
     scale_by_trust_ratio,
@@ -29,7 +31,7 @@ class OptimizerConfig:
     """Hyper-parameters of an optimizer; defaults are those both originals hard-coded.
 
     Attributes:
-      name: "lamb" or "adamw".
+      name: "lamb", "adamw" or "muon".
       weight_decay: Decoupled decay.
       b1: Decay of the first moment.
       b2: Decay of the second moment.
@@ -40,6 +42,9 @@ class OptimizerConfig:
         in has no weight decay.
       trust_ratio: LAMB: "all" parameters are rescaled (brightmart), or only "decayed" ones
         (google).
+      muon_kernels: Muon: a regular expression; kernels whose name it is found in are trained by it,
+        everything else by AdamW.
+      muon_momentum: Muon: decay of the mean of gradients.
 
     Raises:
       UsageError: The optimizer or trust ratio is unknown, or a number is out of range.
@@ -54,6 +59,8 @@ class OptimizerConfig:
     bias_correction: bool = False
     exclude_from_weight_decay: Tuple[str, ...] = ("LayerNorm", "bias")
     trust_ratio: str = "decayed"
+    muon_kernels: str = "bert/encoder/(transformer|layer)"
+    muon_momentum: float = 0.95
 
     def __post_init__(self) -> None:
         for kind, value, known in (
@@ -69,7 +76,11 @@ class OptimizerConfig:
         check_above_0("clip_norm", self.clip_norm)
         check_not_negative("adam_epsilon", self.epsilon)
         check_not_negative("weight_decay", self.weight_decay)
-        for flag, decay in (("adam_beta1", self.b1), ("adam_beta2", self.b2)):
+        for flag, decay in (
+            ("adam_beta1", self.b1),
+            ("adam_beta2", self.b2),
+            ("muon_momentum", self.muon_momentum),
+        ):
             if not 0 <= decay < 1:
                 raise UsageError("--{} must be in 0 <= decay < 1. Received {}.".format(flag, decay))
 
@@ -79,12 +90,21 @@ def original_trust_ratio(layout: str) -> str:
     return "all" if layout == "brightmart" else "decayed"
 
 
-def lamb(
-    config: OptimizerConfig,
-    schedule: Schedule,
-    decayed: AbstractSet[str],
-    adapted: AbstractSet[str],
-) -> Optimizer:
+class Groups(NamedTuple):
+    """Names of parameters that a rule treats in its own way.
+
+    Attributes:
+      decayed: Have weight decay.
+      adapted: LAMB: have a trust ratio.
+      kernels: Muon: are trained by it.
+    """
+
+    decayed: AbstractSet[str]
+    adapted: AbstractSet[str]
+    kernels: AbstractSet[str]
+
+
+def lamb(config: OptimizerConfig, schedule: Schedule, groups: Groups) -> Optimizer:
     """LAMB as ALBERT was trained with: Adam's direction plus decay, rescaled per parameter.
 
     With `bias_correction` it is the paper's algorithm (You et al., 2019,
@@ -93,56 +113,83 @@ def lamb(
     return chain(
         clip_by_global_norm(config.clip_norm),
         scale_by_adam(config.b1, config.b2, config.epsilon, config.bias_correction),
-        add_decayed_weights(config.weight_decay, decayed),
-        scale_by_trust_ratio(adapted),
+        add_decayed_weights(config.weight_decay, groups.decayed),
+        scale_by_trust_ratio(groups.adapted),
         scale_by_schedule(schedule),
     )
 
 
-def adamw(
-    config: OptimizerConfig,
-    schedule: Schedule,
-    decayed: AbstractSet[str],
-    adapted: AbstractSet[str],
-) -> Optimizer:
+def adamw(config: OptimizerConfig, schedule: Schedule, groups: Groups) -> Optimizer:
     """Adam with decoupled weight decay (Loshchilov and Hutter, 2017, arxiv.org/abs/1711.05101)."""
-    del adapted  # it has no trust ratio
     return chain(
         clip_by_global_norm(config.clip_norm),
         scale_by_adam(config.b1, config.b2, config.epsilon, config.bias_correction),
-        add_decayed_weights(config.weight_decay, decayed),
+        add_decayed_weights(config.weight_decay, groups.decayed),
         scale_by_schedule(schedule),
     )
 
 
-OPTIMIZERS = {"lamb": lamb, "adamw": adamw}
+def muon(config: OptimizerConfig, schedule: Schedule, groups: Groups) -> Optimizer:
+    """Muon for the kernels of the encoder, AdamW for the rest, one rate for both.
+
+    Jordan et al., 2024, https://kellerjordan.github.io/posts/muon, with the scale and the decay of
+    Liu et al., 2025, https://arxiv.org/abs/2502.16982. An ALBERT that shares its layers has six
+    such kernels, so that their products cost little beside a step.
+    """
+    adam = scale_by_adam(config.b1, config.b2, config.epsilon, config.bias_correction)
+    return chain(
+        clip_by_global_norm(config.clip_norm),
+        divided(groups.kernels, nesterov_momentum(config.muon_momentum), adam),
+        orthogonalize(groups.kernels),
+        add_decayed_weights(config.weight_decay, groups.decayed),
+        scale_by_schedule(schedule),
+    )
+
+
+OPTIMIZERS = {"lamb": lamb, "adamw": adamw, "muon": muon}
+
+
+def _found(names: Iterable[str], pattern: str, flag: str) -> Tuple[str, ...]:
+    """The names in which a pattern is found.
+
+    Raises:
+      UsageError: It is not a regular expression or is found nowhere: a typo here costs a training
+        run its accuracy without a sign.
+    """
+    names = list(names)
+    try:
+        found = tuple(name for name in names if re.search(pattern, name))
+    except re.error as error:
+        raise UsageError(
+            "{} pattern '{}' is not a regular expression: {}.".format(flag, pattern, error)
+        ) from error
+    if not found:
+        raise UsageError(
+            "{} pattern '{}' matches no parameter. Names look like '{}'.".format(
+                flag, pattern, names[-1]
+            )
+        )
+    return found
 
 
 def excluded_names(names: Iterable[str], patterns: Sequence[str]) -> Dict[str, Tuple[str, ...]]:
     """What each exclusion pattern matches.
 
     Raises:
-      UsageError: A pattern is not a regular expression or matches no parameter: a typo here costs
-        a training run its accuracy without a sign.
+      UsageError: A pattern is not a regular expression or matches no parameter.
     """
     names = list(names)
-    matches = {}
-    for pattern in patterns:
-        try:
-            found = tuple(name for name in names if re.search(pattern, name))
-        except re.error as error:
-            raise UsageError(
-                "exclude_from_weight_decay pattern '{}' is not a regular expression: {}.".format(
-                    pattern, error
-                )
-            ) from error
-        if not found:
-            raise UsageError(
-                "exclude_from_weight_decay pattern '{}' matches no parameter. Names look like "
-                "'{}'.".format(pattern, names[-1])
-            )
-        matches[pattern] = found
-    return matches
+    return {p: _found(names, p, "exclude_from_weight_decay") for p in patterns}
+
+
+def muon_names(config: OptimizerConfig, names: Iterable[str]) -> FrozenSet[str]:
+    """The kernels that Muon trains.
+
+    Raises:
+      UsageError: The pattern is not a regular expression or matches no kernel.
+    """
+    kernels = [name for name in names if name.endswith("/kernel")]
+    return frozenset(_found(kernels, config.muon_kernels, "muon_kernels"))
 
 
 def decayed_names(names: Iterable[str], patterns: Sequence[str]) -> FrozenSet[str]:
@@ -161,7 +208,8 @@ def make_optimizer(config: OptimizerConfig, schedule: Schedule, names: Iterable[
     names = list(names)
     decayed = decayed_names(names, config.exclude_from_weight_decay)
     adapted = frozenset(names) if config.trust_ratio == "all" else decayed
-    return OPTIMIZERS[config.name](config, schedule, decayed, adapted)
+    kernels = muon_names(config, names) if config.name == "muon" else frozenset()
+    return OPTIMIZERS[config.name](config, schedule, Groups(decayed, adapted, kernels))
 
 
 def trust_ratios(
@@ -203,9 +251,13 @@ def describe(config: OptimizerConfig, names: Iterable[str]) -> str:
     names = list(names)
     excluded = excluded_names(names, config.exclude_from_weight_decay)
     groups = ", ".join("'{}' {}".format(p, len(found)) for p, found in excluded.items())
-    trust = ""
+    own = ""
     if config.name == "lamb":
-        trust = ", trust ratio on {} parameters".format(config.trust_ratio)
+        own = ", trust ratio on {} parameters".format(config.trust_ratio)
+    elif config.name == "muon":
+        own = ", momentum {} on {} kernels ('{}'), AdamW on the rest".format(
+            config.muon_momentum, len(muon_names(config, names)), config.muon_kernels
+        )
     return (
         "Optimizer {}: b1 {}, b2 {}, epsilon {}, bias correction {}, clip norm {}, weight decay {} "
         "on {} of {} parameters (excluded: {}){}".format(
@@ -219,6 +271,6 @@ def describe(config: OptimizerConfig, names: Iterable[str]) -> str:
             len(decayed_names(names, config.exclude_from_weight_decay)),
             len(names),
             groups or "none",
-            trust,
+            own,
         )
     )

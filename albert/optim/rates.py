@@ -15,8 +15,9 @@ _LAMB_TRAVEL = 2.0
 _LAMB_HIGHEST = 5e-3
 # AdamW: 2e-3 at batch 64 is the best rate of a shared encoder of width 128 and depth 4; it falls
 # with the path through the network, which agrees with the field's 1e-4 for base at batch 256.
-_ADAMW_RATE, _ADAMW_BATCH, _ADAMW_PATH = 2e-3, 64, 128 * 4
-_ADAMW_HIGHEST = 2e-3
+# Muon's is twice as high; see docs/convergence.md.
+_PEAKS = {"adamw": 2e-3, "muon": 4e-3}
+_BATCH, _PATH = 64, 128 * 4
 # AdamW on a pre-trained model: the field's 5e-5 for base (width 768, 12 layers) and 8e-4, the best
 # of three for the tiny preset (312, 4), lie on this power of the path; see docs/transfer.md.
 _FINETUNING_RATE, _FINETUNING_PATH, _FINETUNING_POWER = 5e-5, 768 * 12, 1.4
@@ -32,7 +33,7 @@ def suggested_rate(
     """The peak rate of `--learning_rate=auto`.
 
     Args:
-      optimizer: "lamb" or "adamw".
+      optimizer: "lamb", "adamw" or "muon".
       config: The model.
       batch_size: Global batch, examples.
       num_train_steps: Updates in the whole run.
@@ -44,8 +45,8 @@ def suggested_rate(
         rate = _LAMB_RATE * math.sqrt(batch_size / _LAMB_BATCH)
         # A linear decay to 0 adds up to half of rate x updates.
         return max(rate, min(_LAMB_HIGHEST, 2.0 * _LAMB_TRAVEL / num_train_steps))
-    rate = _ADAMW_RATE * math.sqrt(batch_size / _ADAMW_BATCH) * _ADAMW_PATH / _path(config)
-    return min(rate, _ADAMW_HIGHEST)
+    highest = _PEAKS[optimizer]
+    return min(highest, highest * math.sqrt(batch_size / _BATCH) * _PATH / _path(config))
 
 
 def finetuning_rate(config: ModelConfig) -> float:

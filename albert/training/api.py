@@ -5,6 +5,7 @@ import os
 from typing import Any, Dict, Optional, Sequence, Union
 
 from albert.checkpoints.folder import CONFIG_FILE
+from albert.hosts.cluster import check_alone
 from albert.model.config import ModelConfig
 from albert.system import console
 from albert.system.devices import choose_devices
@@ -86,6 +87,7 @@ def pretrain(
       Interrupted: A signal ended it after it was saved; the same call goes on.
     """
     console.start()
+    check_alone("albert.pretrain")
     check_known("pretrain", options, sorted(FIELDS))
     values = dict(
         options,
@@ -148,6 +150,7 @@ def evaluate(
       UsageError: Records or checkpoint are missing or do not fit.
     """
     console.start()
+    check_alone("albert.evaluate")
     check_known("evaluate", options, sorted(fields_of(ValidationOptions)))
     values = dict(
         options,

@@ -147,7 +147,7 @@ class TrainingOptions:
 
     def learning_rates(self, factor: float = 1.0) -> Schedule:
         """The rate of each update, a share of what was asked for."""
-        return self.schedule.schedule(self.learning_rate * factor)
+        return self.schedule.with_peak(self.learning_rate * factor)
 
     def log_rate(self) -> None:
         """Says which rate the run takes, or that it is far from what suits."""

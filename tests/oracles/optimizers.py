@@ -1,4 +1,4 @@
-"""LAMB, AdamW and the learning-rate schedule of the originals in NumPy float64.
+"""LAMB, AdamW and the learning-rate schedule of the originals in NumPy float64; and Muon.
 
 Both optimizers clip the gradients by their global norm first, correct no bias unless asked to,
 add epsilon outside the root and decouple the weight decay from the moments.
@@ -149,6 +149,68 @@ def lamb(
         ratio = trust_ratio(parameters[name], update) if adapted else 1.0
         new[name] = parameters[name] - learning_rate * ratio * update
     return new, state
+
+
+def orthogonal(matrix: np.ndarray) -> np.ndarray:
+    """Muon's five rounds of Newton-Schulz: singular values near 1, vectors kept."""
+    x = np.asarray(matrix, np.float64)
+    x = x / np.linalg.norm(x)
+    for _ in range(5):
+        x = 3.4445 * x - 4.7750 * (x @ x.T @ x) + 2.0315 * (x @ x.T @ x @ x.T @ x)
+    return x
+
+
+def muon(
+    gradients: Arrays,
+    state: State,
+    parameters: Arrays,
+    learning_rate: float,
+    *,
+    kernels: str,
+    momentum: float = 0.95,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    epsilon: float = 1e-6,
+    weight_decay: float = 0.01,
+    exclude: Sequence[str] = EXCLUDE,
+    max_norm: float = 1.0,
+    bias_correction: bool = False,
+) -> Tuple[Arrays, State]:
+    """One update: Muon for matrices whose name `kernels` is found in, AdamW for the rest.
+
+    Args:
+      gradients: As for `adamw`.
+      state: As for `adamw`; the first mean of a matrix decays by `momentum`, its second is unused.
+      parameters: As for `adamw`.
+      learning_rate: As for `adamw`, of both rules.
+      kernels: Pattern of names.
+      momentum: Decay of the mean of the gradients of those.
+      b1: As for `adamw`.
+      b2: As for `adamw`.
+      epsilon: As for `adamw`.
+      weight_decay: As for `adamw`.
+      exclude: As for `adamw`.
+      max_norm: As for `adamw`.
+      bias_correction: As for `adamw`.
+
+    Returns:
+      The new parameters and the new state.
+    """
+    gradients = clip_by_global_norm(gradients, max_norm)
+    after = _moments(gradients, state, b1, b2)
+    directions = _directions(
+        after, parameters, b1, b2, epsilon, weight_decay, exclude, bias_correction
+    )
+    for name in parameters:
+        if matches(name, [kernels]):
+            mean = momentum * state.mu[name] + (1.0 - momentum) * gradients[name]
+            after.mu[name] = mean
+            ahead = momentum * mean + (1.0 - momentum) * gradients[name]
+            decay = 0.0 if matches(name, exclude) else weight_decay
+            scale = 0.2 * np.sqrt(max(ahead.shape))
+            directions[name] = scale * orthogonal(ahead) + decay * parameters[name]
+    new = {name: parameters[name] - learning_rate * d for name, d in directions.items()}
+    return new, after
 
 
 def polynomial_schedule(

@@ -161,10 +161,12 @@ def finetune_rows(
         lambda: initial_weights(config, task, pretrained, options.random_seed),
         options.random_seed,
     )
-    schedule = ScheduleOptions(updates, rate, int(options.warmup_proportion * updates))
+    schedule = ScheduleOptions(
+        updates, rate, num_warmup_steps=int(options.warmup_proportion * updates)
+    )
     method = Method(
         OptimizerConfig(name="adamw", weight_decay=options.weight_decay, bias_correction=True),
-        lambda share: schedule.schedule(rate * share),
+        lambda share: schedule.with_peak(rate * share),
         options.step,
     )
     rollbacks = Rollbacks(

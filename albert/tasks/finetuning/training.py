@@ -6,6 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from albert.checkpoints.folder import open_checkpoint
 from albert.checkpoints.tokenizer import find_tokenization
+from albert.hosts.cluster import check_alone
 from albert.model.config import ModelConfig
 from albert.system import console
 from albert.system.devices import choose_devices
@@ -165,6 +166,7 @@ def run_finetuning(
       UsageError: It cannot be done as asked; the message says why.
       Interrupted: A signal ended it; the same call goes on.
     """
+    check_alone("Fine-tuning")
     size = options.train_batch_size
     devices = choose_devices(
         where.use_gpu,
