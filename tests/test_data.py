@@ -19,7 +19,13 @@ from albert.data.batches import (
 from albert.data.dataset import RecordDataset, Shapes
 from albert.data.index import load_index
 from albert.data.packing import row_layout
-from albert.data.records import RecordError, decode_example, read_records, record_files
+from albert.data.records import (
+    OpenFiles,
+    RecordError,
+    decode_example,
+    read_records,
+    record_files,
+)
 from albert.system.errors import UsageError
 
 SHAPES = Shapes(SEQUENCE, PREDICTIONS, SIZES["vocab_size"], 2)
@@ -89,6 +95,74 @@ def test_damaged_files_are_named(tmp_path, damage):
     with pytest.raises(RecordError, match="a.tfrecord") as caught:
         load_index(path)
     assert words[damage] in str(caught.value)
+
+
+def damaged_behind_its_index(path, change):
+    """Damages a record file, whose index then still counts as fresh."""
+    load_index(path)
+    status = os.stat(path)
+    with open(path, "r+b") as handle:
+        change(handle)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_a_damaged_record_is_told_when_its_batch_comes(tmp_path):
+    path = write_record_file(tmp_path / "a.tfrecord", 12)
+    offset = int(load_index(path).offsets[7])
+
+    def flip(handle):
+        handle.seek(offset + 40)
+        octet = handle.read(1)[0]
+        handle.seek(offset + 40)
+        handle.write(bytes([octet ^ 2]))
+
+    damaged_behind_its_index(path, flip)
+    dataset = RecordDataset([path])
+    order = BatchOrder(dataset.size, 2, 5)
+    good = next(k for k in range(6) if 7 in order.numbers(k))
+    batches = training_batches(dataset, order, SHAPES, row_layout("none", 2, PREDICTIONS, 1), 0)
+    assert len([next(batches) for _ in range(good)]) == good
+    with pytest.raises(
+        RecordError, match=r"a.tfrecord is damaged at byte offset {}".format(offset)
+    ):
+        next(batches)
+
+
+def test_a_file_that_was_cut_while_it_was_read_is_told(tmp_path):
+    path = write_record_file(tmp_path / "a.tfrecord", 12)
+    dataset = RecordDataset([path])
+    os.truncate(path, os.path.getsize(path) - 9)
+    assert dataset.read([0, 10], SHAPES)
+    with pytest.raises(RecordError, match="the file was changed since its index was made"):
+        dataset.read([0, 11], SHAPES)
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        ({"input_ids": np.ones(SEQUENCE, np.float32)}, "input_ids is a list of floats, must be"),
+        ({"masked_lm_weights": np.array([b"x"], object)}, "weights is a list of bytes, must be"),
+        ({"segment_ids": None}, r"\(record 1\) has no feature segment_ids"),
+    ],
+    ids=str,
+)
+def test_features_that_cannot_be_used_are_told(tmp_path, change, told):
+    random = np.random.RandomState(0)
+    examples = [random_example(random) for _ in range(2)]
+    examples[1] = {k: v for k, v in {**examples[1], **change}.items() if v is not None}
+    path = write_examples(tmp_path / "a.tfrecord", examples)
+    with pytest.raises(RecordError, match=told):
+        RecordDataset([path]).read([1], SHAPES)
+
+
+def test_more_files_than_may_be_open(tmp_path):
+    paths = [write_record_file(tmp_path / "{}.tfrecord".format(n), 2, n) for n in range(5)]
+    whole = RecordDataset(paths).read(np.arange(10), SHAPES)
+    dataset = RecordDataset(paths)
+    dataset._open = OpenFiles(2)
+    again = dataset.read(np.arange(10), SHAPES)
+    for name, value in whole.items():
+        np.testing.assert_array_equal(again[name], value)
 
 
 def test_wrong_length_names_file_feature_got_and_wanted(tmp_path):

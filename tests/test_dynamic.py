@@ -54,13 +54,13 @@ def original(batch):
 def test_a_step_and_an_example_decide_the_masks(built):
     dataset, shapes = open_records(built["dynamic"])
     numbers = np.arange(40)
-    first, again = (dataset.read(numbers, shapes, step=3) for _ in range(2))
-    other = dataset.read(numbers, shapes, step=4)
+    first, again = (dataset.read(numbers, shapes, steps=3) for _ in range(2))
+    other = dataset.read(numbers, shapes, steps=4)
     for name in first:
         np.testing.assert_array_equal(first[name], again[name])
     np.testing.assert_array_equal(original(first), original(other))
     assert (first["masked_lm_positions"] != other["masked_lm_positions"]).any(axis=1).mean() > 0.9
-    alone = dataset.read(numbers[7:8], shapes, step=3)
+    alone = dataset.read(numbers[7:8], shapes, steps=3)
     np.testing.assert_array_equal(alone["input_ids"][0], first["input_ids"][7])
 
 

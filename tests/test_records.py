@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from albert.compat import tf
 from albert.data import records
+from albert.data.example_proto import decode_examples
 
 NAMES = st.text("abcdefgh_/Ü", min_size=1, max_size=8)
 INTEGERS = st.lists(st.integers(-(2**63), 2**63 - 1), max_size=70).map(
@@ -151,3 +152,65 @@ def test_every_truncation_is_noticed(tmp_path, opener):
 def test_missing_file_is_named():
     with pytest.raises(records.RecordError, match="no-such.tfrecord"):
         list(records.read_records("no-such.tfrecord"))
+
+
+def assert_read_alike(payloads):
+    """Reading examples together gives what reading each gives, or nothing."""
+    found = decode_examples(payloads)
+    try:
+        examples = [records.decode_example(payload) for payload in payloads]
+    except ValueError:
+        assert found is None
+        return None
+    if found is not None:
+        assert [sorted(example) for example in examples] == [sorted(found)] * len(examples)
+        for name, (values, offsets) in found.items():
+            for place, example in enumerate(examples):
+                part = values[offsets[place] : offsets[place + 1]]
+                assert part.dtype == example[name].dtype
+                np.testing.assert_array_equal(part, example[name])
+    return found
+
+
+integers = st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 300), min_size=1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(integers, integers, st.lists(st.floats(width=32))), min_size=1))
+def test_many_examples_are_read_at_once(examples):
+    payloads = [
+        records.encode_example(
+            {"a": np.array(a), "bc": np.array(b), "w": np.array([0.5, *floats], np.float32)}
+        )
+        for a, b, floats in examples
+    ]
+    assert assert_read_alike(payloads) is not None
+
+
+def test_examples_that_are_not_alike_are_not_read_at_once():
+    one = {"a": np.array([1, 300])}
+    for other in (
+        {"b": np.array([1])},
+        {"a": np.array([0.5])},
+        {},
+        {"a": np.array([b"x"], object)},
+    ):
+        payloads = [records.encode_example(features) for features in (one, other)]
+        assert decode_examples(payloads) is None
+    empty = [records.encode_example({"a": np.array([], np.int64)})] * 2
+    assert assert_read_alike(empty) is not None
+
+
+def test_damage_to_one_of_many_examples_is_never_read_differently():
+    random = np.random.RandomState(0)
+    whole = [
+        records.encode_example({"a": random.randint(0, 500, 9), "w": np.ones(3, np.float32)})
+        for _ in range(4)
+    ]
+    for _ in range(600):
+        payloads = [bytearray(payload) for payload in whole]
+        damaged = payloads[random.randint(4)]
+        damaged[random.randint(len(damaged))] ^= 1 << random.randint(8)
+        if random.randint(3) == 0:
+            del damaged[random.randint(len(damaged)) :]
+        assert_read_alike([bytes(payload) for payload in payloads])

@@ -3,15 +3,17 @@
 import dataclasses
 import queue
 import threading
-from typing import Generator, Iterable, Iterator, Optional, Tuple, TypeVar
+from typing import Generator, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
 
 from albert.data.dataset import Batch, RecordDataset, Shapes
 from albert.data.packing import RowLayout
-from albert.data.records import NO_SENTENCE_LABEL
+from albert.data.records import NO_SENTENCE_LABEL, RecordError
 
 T = TypeVar("T")
+
+_READ_AT_ONCE = 512  # examples, of several batches where those are small
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,9 +88,30 @@ def training_batches(
     """A share of batches `first`, `first + 1`, ... without end, laid out as rows by `layout`."""
     number = first
     while True:
-        numbers = order.numbers(number)
-        yield layout(dataset.read(numbers[share.of(len(numbers))], shapes, number))
-        number += 1
+        parts: List[np.ndarray] = []
+        while sum(len(part) for part in parts) < _READ_AT_ONCE:
+            numbers = order.numbers(number + len(parts))
+            parts.append(numbers[share.of(len(numbers))])
+        for batch in _read(dataset, parts, shapes, number):
+            yield layout(batch)
+        number += len(parts)
+
+
+def _read(
+    dataset: RecordDataset, parts: Sequence[np.ndarray], shapes: Shapes, first: int
+) -> Iterator[Batch]:
+    """Reads batches together, which costs less; a damaged record is told when its turn comes."""
+    steps = np.repeat(np.arange(first, first + len(parts)), [len(part) for part in parts])
+    try:
+        together = dataset.read(np.concatenate(parts), shapes, steps)
+    except RecordError:
+        for number, part in enumerate(parts, first):
+            yield dataset.read(part, shapes, number)
+        return
+    begin = 0
+    for part in parts:
+        yield {name: value[begin : begin + len(part)] for name, value in together.items()}
+        begin += len(part)
 
 
 def evaluation_batches(

@@ -1,12 +1,12 @@
 """Random access to records: any of them at any moment, checked before it is used."""
 
 import hashlib
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Container, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from albert.compat import tf
 from albert.data.dynamic import DynamicMasks, Numbers
+from albert.data.example_proto import Ragged, decode_examples
 from albert.data.index import RecordIndex, load_index
 from albert.data.manifest import manifest_path, read_manifest
 from albert.data.records import (
@@ -16,11 +16,18 @@ from albert.data.records import (
     SENTENCE_LABEL,
     SEQUENCE_FEATURES,
     TOKEN_BOUNDARY,
+    OpenFiles,
     RecordError,
+    checked_payload,
     decode_example,
 )
 
 Batch = Dict[str, np.ndarray]
+
+
+_UNMASKED = ("input_ids", "segment_ids", TOKEN_BOUNDARY, SENTENCE_LABEL)
+_MASKED = (*SEQUENCE_FEATURES, *PREDICTION_FEATURES, SENTENCE_LABEL)
+_KINDS = {"i": "integers", "f": "floats", "O": "bytes"}
 
 
 class Shapes(NamedTuple):
@@ -49,12 +56,12 @@ class RecordDataset:
         self.files = list(files)
         self._indexes: List[RecordIndex] = [load_index(path, progress) for path in files]
         self._starts = np.cumsum([0] + [len(index.offsets) for index in self._indexes])
-        self._maps = [np.memmap(index.path, np.uint8, "r") for index in self._indexes]
+        self._open = OpenFiles()
         self.size = int(self._starts[-1])
         self._masks = self._dynamic_masks()
 
     def _dynamic_masks(self) -> Optional[DynamicMasks]:
-        if PREDICTION_FEATURES[0] in self._decode(0):
+        if not _is_unmasked(self._decode(0)):
             return None
         manifest = read_manifest(self.files[0])
         if manifest is None or manifest.masking != "dynamic":
@@ -74,16 +81,16 @@ class RecordDataset:
         """
         if self._masks:
             return self._masks.sequence_length, self._masks.predictions
-        example = self._decode(0)
-        return len(example["input_ids"]), len(example["masked_lm_positions"])
+        first = self._features([0])
+        return len(first["input_ids"].values), len(first["masked_lm_positions"].values)
 
-    def read(self, numbers: Numbers, shapes: Shapes, step: int = 0) -> Batch:
+    def read(self, numbers: Numbers, shapes: Shapes, steps: Union[int, Numbers] = 0) -> Batch:
         """Parses records into one batch.
 
         Args:
           numbers: Of the records, counted over all files.
           shapes: What each record must look like.
-          step: Records without masks get those of this step.
+          steps: Records without masks get those of this step, or each those of its own.
 
         Returns:
           int32 [B, S] and [B, P] arrays by feature name, float32 masked_lm_weights, and
@@ -92,11 +99,13 @@ class RecordDataset:
         Raises:
           RecordError: A record has a wrong length or an id out of range; names file and feature.
         """
+        features = self._features(numbers)
         if self._masks:
             self._check_masked_lengths(shapes)
-            batch = self._masks.batch([self._decode(n) for n in numbers], numbers, step)
+            self._check_unmasked_lengths(features, numbers)
+            batch = self._masks.batch(features, numbers, np.broadcast_to(steps, [len(numbers)]))
         else:
-            batch = self._parse(numbers, shapes)
+            batch = self._matrices(features, numbers, shapes)
         self._check_ranges(batch, numbers, shapes)
         # The name on disk is older than the task; it changes here and nowhere else.
         batch["sentence_order_labels"] = batch.pop(SENTENCE_LABEL)[:, 0]
@@ -105,22 +114,74 @@ class RecordDataset:
             for name, value in batch.items()
         }
 
-    def _parse(self, numbers: Numbers, shapes: Shapes) -> Batch:
-        spec = {name: (shapes.sequence_length, tf.int64) for name in SEQUENCE_FEATURES}
-        for name in PREDICTION_FEATURES:
-            kind = tf.float32 if name in FLOAT_FEATURES else tf.int64
-            spec[name] = (shapes.predictions, kind)
-        spec[SENTENCE_LABEL] = (1, tf.int64)
-        features = {
-            name: tf.io.FixedLenFeature([length], kind) for name, (length, kind) in spec.items()
-        }
-        try:
-            parsed = tf.io.parse_example([self._payload(number) for number in numbers], features)
-        except tf.errors.InvalidArgumentError:
-            for number in numbers:
-                self._check_lengths(number, {name: length for name, (length, _) in spec.items()})
-            raise
-        return {name: value.numpy() for name, value in parsed.items()}
+    def _features(self, numbers: Numbers) -> Mapping[str, Ragged]:
+        """The features of some records; those that are not all alike are read one by one."""
+        payloads = [self._payload(int(number)) for number in numbers]
+        features = decode_examples(payloads)
+        if features is None:
+            examples = [self._decode(int(number)) for number in numbers]
+            features = {}
+            for name in set.intersection(*(set(example) for example in examples)):
+                values = [example[name] for example in examples]
+                offsets = np.cumsum([0] + [len(value) for value in values])
+                features[name] = Ragged(np.concatenate(values), offsets)
+        self._check_kinds(features, numbers)
+        return features
+
+    def _check_kinds(self, features: Mapping[str, Ragged], numbers: Numbers) -> None:
+        unmasked = _is_unmasked(features)
+        for name in _UNMASKED if unmasked else _MASKED:
+            if name not in features:
+                lacking = (n for n in numbers if name not in self._decode(int(n)))
+                raise RecordError(
+                    "{} has no feature {}. Build it with create-pretraining-data.py.".format(
+                        self.describe(int(next(lacking))), name
+                    )
+                )
+            kind, wanted = features[name].values.dtype.kind, "f" if name in FLOAT_FEATURES else "i"
+            if kind != wanted:
+                raise RecordError(
+                    "{}: feature {} is a list of {}, must be one of {}. Build it with "
+                    "create-pretraining-data.py.".format(
+                        self.describe(int(numbers[0])), name, _KINDS[kind], _KINDS[wanted]
+                    )
+                )
+
+    def _matrices(
+        self, features: Mapping[str, Ragged], numbers: Numbers, shapes: Shapes
+    ) -> Dict[str, np.ndarray]:
+        lengths = {name: shapes.sequence_length for name in SEQUENCE_FEATURES}
+        lengths.update({name: shapes.predictions for name in PREDICTION_FEATURES})
+        lengths[SENTENCE_LABEL] = 1
+        batch = {}
+        for name, length in lengths.items():
+            values, offsets = features[name]
+            wrong = np.flatnonzero(np.diff(offsets) != length)
+            if wrong.size:
+                flag = "max_seq_length" if name in SEQUENCE_FEATURES else "max_predictions_per_seq"
+                got = np.diff(offsets)[wrong[0]]
+                raise RecordError(
+                    "{}: feature {} has length {}, wanted {}. Pass --{}={} or build the records "
+                    "again.".format(
+                        self.describe(int(numbers[wrong[0]])), name, got, length, flag, got
+                    )
+                )
+            batch[name] = values.reshape([len(numbers), length])
+        return batch
+
+    def _check_unmasked_lengths(self, features: Mapping[str, Ragged], numbers: Numbers) -> None:
+        assert self._masks
+        lengths = np.diff(features["input_ids"].offsets)
+        wrong = lengths > self._masks.sequence_length
+        for name in _UNMASKED:
+            wanted = 1 if name == SENTENCE_LABEL else lengths
+            wrong = wrong | (np.diff(features[name].offsets) != wanted)
+        if wrong.any():
+            raise RecordError(
+                "{}: its features are not of one length up to {}. Build the records again.".format(
+                    self.describe(int(numbers[int(np.argmax(wrong))])), self._masks.sequence_length
+                )
+            )
 
     def digest(self) -> str:
         """Tells these records from others: their number, and a hash of where each of them lies."""
@@ -138,27 +199,16 @@ class RecordDataset:
     def _payload(self, number: int) -> bytes:
         at = int(np.searchsorted(self._starts, number, side="right")) - 1
         index, local = self._indexes[at], number - int(self._starts[at])
-        offset = int(index.offsets[local])
-        return self._maps[at][offset : offset + int(index.lengths[local])].tobytes()
+        offset, size = int(index.offsets[local]), int(index.lengths[local])
+        return checked_payload(self._open.read(index.path, offset, size + 4), index.path, offset)
 
     def _decode(self, number: int) -> Dict[str, np.ndarray]:
         try:
-            example = decode_example(self._payload(number))
+            return decode_example(self._payload(number))
         except ValueError as error:
             raise RecordError(
                 "{} is not a tf.train.Example: {}.".format(self.describe(number), error)
             ) from error
-        unmasked = TOKEN_BOUNDARY in example and PREDICTION_FEATURES[0] not in example
-        wanted = ["input_ids", "segment_ids"] if unmasked else list(SEQUENCE_FEATURES)
-        wanted += [SENTENCE_LABEL] + ([] if unmasked else list(PREDICTION_FEATURES))
-        for name in wanted:
-            if name not in example:
-                raise RecordError(
-                    "{} has no feature {}. Build it with create-pretraining-data.py.".format(
-                        self.describe(number), name
-                    )
-                )
-        return example
 
     def _check_masked_lengths(self, shapes: Shapes) -> None:
         wanted = (shapes.sequence_length, shapes.predictions)
@@ -169,17 +219,6 @@ class RecordDataset:
                     self.describe(0), *(self.record_lengths() + wanted)
                 )
             )
-
-    def _check_lengths(self, number: int, wanted: Dict[str, int]) -> None:
-        example = self._decode(number)
-        for name, length in wanted.items():
-            got = len(example[name])
-            if got != length:
-                flag = "max_seq_length" if name in SEQUENCE_FEATURES else "max_predictions_per_seq"
-                raise RecordError(
-                    "{}: feature {} has length {}, wanted {}. Pass --{}={} or build the records "
-                    "again.".format(self.describe(number), name, got, length, flag, got)
-                )
 
     def _check_ranges(self, values: Batch, numbers: Numbers, shapes: Shapes) -> None:
         order = values[SENTENCE_LABEL][:, 0]
@@ -210,3 +249,7 @@ class RecordDataset:
                         limit,
                     )
                 )
+
+
+def _is_unmasked(features: Container[str]) -> bool:
+    return TOKEN_BOUNDARY in features and PREDICTION_FEATURES[0] not in features

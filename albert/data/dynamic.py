@@ -4,11 +4,12 @@ RoBERTa (Liu et al., 2019, https://arxiv.org/abs/1907.11692) calls this dynamic 
 of an example are a function of (seed, step, example), so a resumed run sees the same ones.
 """
 
-from typing import Dict, List, Sequence, Union
+from typing import Dict, Mapping, Sequence, Union
 
 import numpy as np
 
 from albert.data import counter_rng
+from albert.data.example_proto import Ragged
 from albert.data.manifest import Manifest
 from albert.data.masking import mask_rule, mask_tokens, ragged_to_matrix
 from albert.data.records import (
@@ -40,30 +41,29 @@ class DynamicMasks:
         self._unmaskable = [special.cls, special.sep]
         self._rule = mask_rule(manifest.options, special.mask, ordinary)
 
-    def batch(self, examples: List[Arrays], numbers: Numbers, step: int) -> Arrays:
+    def batch(self, features: Mapping[str, Ragged], numbers: Numbers, steps: Numbers) -> Arrays:
         """Masks and pads examples.
 
         Args:
-          examples: Features of unmasked records, of any length.
+          features: Of unmasked records, of any length.
           numbers: Of the records.
-          step: Another step hides other words.
+          steps: Of each: another step hides other words.
 
         Returns:
           The features of masked records, [B, S] and [B, P], and next_sentence_labels [B, 1].
         """
-        lengths = [len(example["input_ids"]) for example in examples]
-        offsets = np.concatenate([[0], np.cumsum(lengths)])
-        ids = np.concatenate([example["input_ids"] for example in examples])
+        ids, offsets = features["input_ids"]
         masked = mask_tokens(
             self._rule,
             ids,
-            np.concatenate([example[TOKEN_BOUNDARY] for example in examples]),
+            features[TOKEN_BOUNDARY].values,
             np.isin(ids, self._unmaskable),
             offsets,
-            counter_rng.combine(self._seed, step, np.asarray(numbers, np.int64)),
+            counter_rng.combine(
+                self._seed, np.asarray(steps, np.int64), np.asarray(numbers, np.int64)
+            ),
         )
-        segments = np.concatenate([example["segment_ids"] for example in examples])
-        sequences = (masked.input_ids, np.ones_like(ids), segments)
+        sequences = (masked.input_ids, np.ones_like(ids), features["segment_ids"].values)
         weights = np.ones(len(masked.labels), np.float32)
         predictions = (masked.positions, masked.labels, weights)
         batch = {
@@ -72,5 +72,5 @@ class DynamicMasks:
         }
         for name, value in zip(PREDICTION_FEATURES, predictions):
             batch[name] = ragged_to_matrix(value, masked.offsets, self.predictions)
-        batch[SENTENCE_LABEL] = np.stack([example[SENTENCE_LABEL] for example in examples])
+        batch[SENTENCE_LABEL] = features[SENTENCE_LABEL].values[:, None]
         return batch

@@ -70,24 +70,34 @@ def assign_rows(
     rows: List[List[int]] = []
     masks_left: List[int] = []
     by_space: List[List[int]] = [[] for _ in range(capacity + 1)]
-    for example in np.argsort(-lengths, kind="stable"):
-        length, needed = int(lengths[example]), int(masks[example])
+    in_use = 0  # bit s is set where rows have s tokens left
+    order = np.argsort(-lengths, kind="stable")
+    for example, length, needed in zip(
+        order.tolist(), lengths[order].tolist(), masks[order].tolist()
+    ):
         if not length:
             continue  # fills up a batch and has no weight anywhere
         place = None
-        for space in range(length, capacity + 1):
-            place = next((row for row in by_space[space] if masks_left[row] >= needed), None)
+        candidates = in_use >> length << length
+        while candidates:
+            space = (candidates & -candidates).bit_length() - 1
+            alike = by_space[space]
+            place = next((row for row in alike if masks_left[row] >= needed), None)
             if place is not None:
-                by_space[space].remove(place)
+                alike.remove(place)
+                if not alike:
+                    in_use ^= 1 << space
                 break
-        else:
+            candidates &= candidates - 1
+        if place is None:
             place, space = len(rows), capacity
             rows.append([])
             masks_left.append(limits.predictions)
-        rows[place].append(int(example))
+        rows[place].append(example)
         masks_left[place] -= needed
         if len(rows[place]) < limits.examples:
             by_space[space - length].append(place)
+            in_use |= 1 << (space - length)
     return rows
 
 
@@ -117,37 +127,53 @@ def pack(batch: Arrays, limits: PackingLimits) -> Arrays:
         for name in names
     }
     packed["sentence_order_labels"][:] = NO_SENTENCE_LABEL
-    for row, examples in enumerate(rows):
-        _fill_row(packed, row, batch, examples, lengths, masks)
+    if rows:
+        _fill(packed, batch, rows, lengths, masks)
     return packed
 
 
-def _fill_row(
-    packed: Arrays,
-    row: int,
-    batch: Arrays,
-    examples: List[int],
-    lengths: np.ndarray,
-    masks: np.ndarray,
+def _fill(
+    packed: Arrays, batch: Arrays, rows: List[List[int]], lengths: np.ndarray, masks: np.ndarray
 ) -> None:
-    begin = predicted = 0
-    for place, example in enumerate(examples):
-        length, count = int(lengths[example]), int(masks[example])
-        tokens = slice(begin, begin + length)
-        for name in ("input_ids", "segment_ids"):
-            packed[name][row, tokens] = batch[name][example, :length]
-        packed["input_mask"][row, tokens] = place + 1
-        packed["position_ids"][row, tokens] = np.arange(length)
-        chosen = np.flatnonzero(batch["masked_lm_weights"][example])
-        words = slice(predicted, predicted + count)
-        packed["masked_lm_positions"][row, words] = (
-            batch["masked_lm_positions"][example, chosen] + begin
-        )
-        for name in ("masked_lm_ids", "masked_lm_weights"):
-            packed[name][row, words] = batch[name][example, chosen]
-        packed["example_positions"][row, place] = begin
-        packed["sentence_order_labels"][row, place] = batch["sentence_order_labels"][example]
-        begin, predicted = begin + length, predicted + count
+    """Puts the examples of each row one after another, all rows at once."""
+    example = np.concatenate(rows).astype(np.int64)
+    sizes = np.array([len(row) for row in rows])
+    row = np.repeat(np.arange(len(rows)), sizes)
+    place = _counted(sizes)
+    begin = _before(lengths[example], place)
+    packed["example_positions"][row, place] = begin
+    packed["sentence_order_labels"][row, place] = batch["sentence_order_labels"][example]
+
+    length = lengths[example]
+    position = _counted(length)
+    tokens = (np.repeat(row, length), np.repeat(begin, length) + position)
+    for name in ("input_ids", "segment_ids"):
+        packed[name][tokens] = batch[name][np.repeat(example, length), position]
+    packed["input_mask"][tokens] = np.repeat(place + 1, length)
+    packed["position_ids"][tokens] = position
+
+    # Weights of 0 may stand anywhere among the predictions of an example.
+    count = masks[example]
+    of, chosen = np.nonzero(batch["masked_lm_weights"][example])
+    words = (row[of], np.repeat(_before(count, place), count) + _counted(count))
+    packed["masked_lm_positions"][words] = (
+        batch["masked_lm_positions"][example[of], chosen] + begin[of]
+    )
+    for name in ("masked_lm_ids", "masked_lm_weights"):
+        packed[name][words] = batch[name][example[of], chosen]
+
+
+def _counted(sizes: np.ndarray) -> np.ndarray:
+    """0, 1, ... for each group: [sum of sizes]."""
+    ends = np.cumsum(sizes)
+    return np.arange(ends[-1]) - np.repeat(ends - sizes, sizes)
+
+
+def _before(sizes: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """What the examples before each in its row add up to; the first of a row has place 0."""
+    total = np.cumsum(sizes) - sizes
+    first = np.maximum.accumulate(np.where(place == 0, np.arange(len(place)), 0))
+    return total - total[first]
 
 
 def cut_to_longest(batch: Arrays) -> Arrays:

@@ -19,10 +19,13 @@ Unmasked records (masks are drawn while training) hold `input_ids`, `segment_ids
 `token_boundary` of the real tokens only, and `next_sentence_labels`.
 """
 
+import collections
 import functools
 import gzip
 import io
+import os
 import struct
+import threading
 from typing import Iterator, List, Tuple
 
 import google_crc32c
@@ -38,12 +41,14 @@ __all__ = [
     "INDEX_SUFFIX",
     "MANIFEST_SUFFIX",
     "NO_SENTENCE_LABEL",
+    "OpenFiles",
     "PLAIN_SUFFIX",
     "PREDICTION_FEATURES",
     "RecordError",
     "SENTENCE_LABEL",
     "SEQUENCE_FEATURES",
     "TOKEN_BOUNDARY",
+    "checked_payload",
     "decode_example",
     "encode_example",
     "frame",
@@ -140,6 +145,62 @@ def read_records(path: str) -> Iterator[Tuple[int, bytes]]:
         raw.seek(0)
         stream = gzip.GzipFile(fileobj=raw) if zipped else raw
         yield from _read_frames(stream, path)
+
+
+class OpenFiles:
+    """Files to read from at any place, of which some stay open."""
+
+    def __init__(self, most: int = 256) -> None:
+        """Opens nothing yet.
+
+        Args:
+          most: How many stay open; a process may have a thousand.
+        """
+        self._most = most
+        self._files: collections.OrderedDict[str, int] = collections.OrderedDict()
+        self._lock = threading.Lock()
+
+    def read(self, path: str, offset: int, size: int) -> bytes:
+        """`size` bytes from a place; fewer where the file ends.
+
+        Raises:
+          RecordError: It cannot be read.
+        """
+        try:
+            with self._lock:
+                handle = self._files.pop(path, None)
+                if handle is None:
+                    handle = os.open(path, os.O_RDONLY)
+                self._files[path] = handle
+                if len(self._files) > self._most:
+                    os.close(self._files.popitem(last=False)[1])
+                return os.pread(handle, size, offset)
+        except OSError as error:
+            raise RecordError(
+                "Cannot read the record file {} ({}).".format(path, error.strerror)
+            ) from error
+
+    def __del__(self) -> None:
+        for handle in self._files.values():
+            os.close(handle)
+
+
+def checked_payload(data: bytes, path: str, offset: int) -> bytes:
+    """What is left of a payload and its checksum when that was verified.
+
+    Args:
+      data: Both, as far as the file goes.
+      path: The file.
+      offset: Where the payload begins in it.
+
+    Raises:
+      RecordError: They do not belong together, or the file ends before.
+    """
+    payload, crc = data[:-4], data[-4:]
+    if _masked_crc(payload).to_bytes(4, "little") != crc:
+        what = "the checksum of the record does not match, or the file was changed since its index"
+        raise _damaged(path, offset, what + " was made")
+    return payload
 
 
 def record_files(patterns: str, flag: str) -> List[str]:
