@@ -7,8 +7,9 @@ First 1, 2 and 4 processes of this machine share a batch, with a share of the co
 root on Linux with `ip` and `tc`, two processes in network namespaces, with a link of 0.1, 1 and
 10 Gbit/s between them. Beside the time to add up as many numbers as a gradient has stands what
 bytes / bandwidth + latency predicts: a ring of n hosts sends 2 (n - 1) / n of the bytes from each.
-Settings take turns, each time in new processes. --plan measures nothing: it prints by the same rule
-how many examples an update must have for each GPU if the network is to cost less than a tenth of it.
+Settings take turns, each time in new processes. --plan measures nothing: it prints by the same
+rule how many examples an update must have for each GPU if the network is to cost less than a tenth
+of it.
 """
 
 import argparse

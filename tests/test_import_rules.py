@@ -77,6 +77,7 @@ FLOORS = (
         "albert.data.index",
         "albert.data.packing",
         "albert.data.source",
+        "albert.data.workers",
         "preprocess",
         "preprocess.clean",
         "preprocess.inspection",

@@ -83,6 +83,7 @@ flags.DEFINE_float(
 _option("precision", "In which type towers compute.", sorted(POLICIES))
 _option("xla", "Whether XLA compiles the towers.", XLA_MODES)
 _option("padding", "What to do about padding: nothing, cut, or pack.", PADDINGS)
+_option("input_workers", "Processes that make batches; default: one for each GPU; 0: a thread.")
 _option("gradient_accumulation_steps", "Micro-batches of a tower's share.")
 _option("recompute", "Compute activations twice to save their memory.")
 _option("memory_limit_gb", "GB a device's towers may take; default: what is free.")

@@ -3,7 +3,17 @@
 import dataclasses
 import queue
 import threading
-from typing import Generator, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar
+from typing import (
+    Any,
+    Dict,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Optional,
+    Tuple,
+    TypeVar,
+)
 
 import numpy as np
 
@@ -44,6 +54,7 @@ class BatchOrder:
           seed: Of the permutations.
           fraction: Share of the records in use, at least one of them.
         """
+        self._made_of = (size, batch_size, seed, fraction)
         kept = max(1, int(round(size * fraction)))
         # NumPy freezes RandomState's streams, so a run can be resumed on another version.
         chosen = np.random.RandomState([seed, 0xA1BE]).permutation(size)[:kept]
@@ -52,6 +63,9 @@ class BatchOrder:
         self._seed = seed
         self._epoch = -1
         self._permutation = np.zeros(0, np.int64)
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return BatchOrder, self._made_of
 
     @property
     def epoch_size(self) -> int:
@@ -84,32 +98,33 @@ def training_batches(
     layout: RowLayout,
     first: int,
     share: Share = WHOLE,
+    stride: int = 1,
 ) -> Iterator[Batch]:
-    """A share of batches `first`, `first + 1`, ... without end, laid out as rows by `layout`."""
+    """A share of batches `first`, `first + stride`, ... without end, as rows of `layout`."""
     number = first
     while True:
-        parts: List[np.ndarray] = []
-        while sum(len(part) for part in parts) < _READ_AT_ONCE:
-            numbers = order.numbers(number + len(parts))
-            parts.append(numbers[share.of(len(numbers))])
-        for batch in _read(dataset, parts, shapes, number):
+        parts: Dict[int, np.ndarray] = {}  # record numbers by that of their batch
+        while sum(len(part) for part in parts.values()) < _READ_AT_ONCE:
+            numbers = order.numbers(number)
+            parts[number] = numbers[share.of(len(numbers))]
+            number += stride
+        for batch in _read(dataset, parts, shapes):
             yield layout(batch)
-        number += len(parts)
 
 
 def _read(
-    dataset: RecordDataset, parts: Sequence[np.ndarray], shapes: Shapes, first: int
+    dataset: RecordDataset, parts: Mapping[int, np.ndarray], shapes: Shapes
 ) -> Iterator[Batch]:
     """Reads batches together, which costs less; a damaged record is told when its turn comes."""
-    steps = np.repeat(np.arange(first, first + len(parts)), [len(part) for part in parts])
+    steps = np.repeat(list(parts), [len(part) for part in parts.values()])
     try:
-        together = dataset.read(np.concatenate(parts), shapes, steps)
+        together = dataset.read(np.concatenate(list(parts.values())), shapes, steps)
     except RecordError:
-        for number, part in enumerate(parts, first):
+        for number, part in parts.items():
             yield dataset.read(part, shapes, number)
         return
     begin = 0
-    for part in parts:
+    for part in parts.values():
         yield {name: value[begin : begin + len(part)] for name, value in together.items()}
         begin += len(part)
 
@@ -149,7 +164,7 @@ def prefetch(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
     """Yields the items of an iterable that a thread keeps `depth` ahead of the step.
 
     An exception of the iterable is raised here, at the place of the item it stands for. Closing
-    the generator stops the thread.
+    the generator stops the thread and closes the iterable.
     """
     ready: queue.Queue = queue.Queue(maxsize=depth)
     stop = threading.Event()
@@ -171,6 +186,9 @@ def prefetch(items: Iterable[T], depth: int = 2) -> Generator[T, None, None]:
             put((None, StopIteration()))
         except BaseException as error:  # handed over, not swallowed
             put((None, error))
+        finally:
+            if isinstance(items, Generator):
+                items.close()
 
     thread = threading.Thread(target=work, name="prefetch", daemon=True)
     thread.start()

@@ -1,7 +1,7 @@
 """Random access to records: any of them at any moment, checked before it is used."""
 
 import hashlib
-from typing import Container, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Container, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -59,6 +59,9 @@ class RecordDataset:
         self._open = OpenFiles()
         self.size = int(self._starts[-1])
         self._masks = self._dynamic_masks()
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return RecordDataset, (self.files,)
 
     def _dynamic_masks(self) -> Optional[DynamicMasks]:
         if not _is_unmasked(self._decode(0)):

@@ -6,6 +6,7 @@ example, and both heads see every example, so the losses are those of the padded
 happens within a batch: which examples make up a step, and so its gradient, does not change.
 """
 
+import functools
 from typing import Callable, Dict, List, NamedTuple
 
 import numpy as np
@@ -176,6 +177,10 @@ def _before(sizes: np.ndarray, place: np.ndarray) -> np.ndarray:
     return total - total[first]
 
 
+def _as_it_is(batch: Arrays) -> Arrays:
+    return batch
+
+
 def cut_to_longest(batch: Arrays) -> Arrays:
     """Cuts padding that all examples share, to one of a few lengths."""
     capacity = batch["input_ids"].shape[1]
@@ -196,7 +201,7 @@ def choose_padding(padding: str, text_share: float) -> str:
 
 
 def row_layout(padding: str, batch_size: int, predictions: int, divisor: int) -> RowLayout:
-    """How the examples of a batch are laid out as rows.
+    """How the examples of a batch are laid out as rows: a function that can be pickled.
 
     Args:
       padding: "none" keeps one padded example a row; "bucket" cuts padding that a whole batch
@@ -209,12 +214,12 @@ def row_layout(padding: str, batch_size: int, predictions: int, divisor: int) ->
       UsageError: `padding` is none of these.
     """
     if padding == "none":
-        return lambda batch: batch
+        return _as_it_is
     if padding == "bucket":
         return cut_to_longest
     if padding == "pack":
         limits = packing_limits(batch_size, predictions, divisor)
-        return lambda batch: pack(batch, limits)
+        return functools.partial(pack, limits=limits)
     raise UsageError(
         "Unknown padding '{}'; must be one of: {}.".format(padding, ", ".join(PADDINGS))
     )

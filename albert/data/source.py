@@ -1,7 +1,7 @@
 """Opens the record files of a command and fixes what every record must look like."""
 
 import dataclasses
-from typing import Optional
+from typing import Optional, Sequence
 
 import numpy as np
 from absl import logging
@@ -15,7 +15,8 @@ from albert.data.records import (
     record_files,
 )
 from albert.model.config import ModelConfig
-from albert.system.errors import UsageError, check_above_0, check_one_of
+from albert.system.errors import UsageError, check_above_0, check_not_negative, check_one_of
+from albert.system.machine import usable_cores
 
 _SAMPLE = 2048
 
@@ -31,6 +32,8 @@ class DataOptions:
       max_predictions_per_seq: P, or None for that of the records.
       small: Share of the records to train on.
       padding: What to do about padding; one of `packing.PADDINGS`.
+      input_workers: Processes that make batches, 0 for a thread of the training; None for one for
+        each GPU.
     """
 
     input_file: Optional[str] = None
@@ -39,13 +42,21 @@ class DataOptions:
     max_predictions_per_seq: Optional[int] = None
     small: float = 1.0
     padding: str = "auto"
+    input_workers: Optional[int] = None
 
     def __post_init__(self) -> None:
         check_above_0("max_seq_length", self.max_seq_length)
         check_above_0("max_predictions_per_seq", self.max_predictions_per_seq)
         check_one_of("padding", self.padding, PADDINGS)
+        check_not_negative("input_workers", self.input_workers)
         if not 0 < self.small <= 1:
             raise UsageError("--small must be in 0 < share <= 1. Received {}.".format(self.small))
+
+    def workers(self, devices: Sequence[str]) -> int:
+        """Processes that make batches for towers on these devices."""
+        if self.input_workers is not None:
+            return self.input_workers
+        return min(sum("GPU" in name for name in devices), usable_cores() - 1)
 
     def open(self, flag: str, config: ModelConfig, progress: bool) -> "Data":
         """Opens the records that one of the flags names; see `open_data`.

@@ -9,7 +9,18 @@ of matrices. Elementwise arithmetic of a chain is one pass over the weights; nor
 own sums, which a fused pass does at a quarter of their speed on a CPU.
 """
 
-from typing import AbstractSet, Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    AbstractSet,
+    Any,
+    Callable,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from albert.compat import fused, tf
 

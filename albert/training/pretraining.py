@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import functools
-from typing import Dict, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, Iterator, NamedTuple, Optional, Sequence
 
 import numpy as np
 from absl import logging
@@ -11,8 +11,10 @@ from absl import logging
 import albert
 from albert.checkpoints.manager import CheckpointManager
 from albert.data.batches import BatchOrder, Share, training_batches
+from albert.data.dataset import Batch
 from albert.data.packing import RowLayout
 from albert.data.source import Data, log_features
+from albert.data.workers import from_workers
 from albert.hosts.agreement import agree, take_from_first
 from albert.hosts.group import ALONE, Hosts
 from albert.model.parameters import parameter_specs
@@ -149,16 +151,21 @@ def _loop(options: TrainingOptions, begun: _Begun, devices: Sequence[str]) -> Lo
         shown = _shows_bars(options)
         follower = Reports(options, data, learner.state, evaluation, peak, shown)
     directory, saving = options.saving.output_dir, options.saving
+    batches: Callable[..., Iterator[Batch]] = functools.partial(
+        training_batches,
+        data.dataset,
+        order,
+        data.shapes,
+        begun.layout,
+        share=Share(hosts.index, hosts.count),
+    )
+    workers = options.data.workers(devices)
+    if workers:
+        logging.debug("Batches are made by %s", console.plural(workers, "worker"))
+        batches = functools.partial(from_workers, batches, workers)
     return Loop(
         learner,
-        functools.partial(
-            training_batches,
-            data.dataset,
-            order,
-            data.shapes,
-            begun.layout,
-            share=Share(hosts.index, hosts.count),
-        ),
+        batches,
         Due(
             options.schedule.num_train_steps,
             options.log_steps,
