@@ -1,6 +1,7 @@
 """Checkpoints: whole or absent, readable by name, resumed exactly, refused when they do not fit."""
 
 import dataclasses
+import errno
 import os
 
 import numpy as np
@@ -110,6 +111,26 @@ def test_a_crash_while_writing_leaves_the_last_one_current(tmp_path, monkeypatch
         manager.save({"x": tf.Variable(2.0)}, 2)
     monkeypatch.undo()
     assert read_tensors(latest_checkpoint(str(tmp_path)))["x"] == 1.0
+    manager.save({"x": tf.Variable(3.0)}, 3)
+    assert read_tensors(latest_checkpoint(str(tmp_path)))["x"] == 3.0
+
+
+def test_a_full_disk_keeps_what_there_is(tmp_path, monkeypatch):
+    manager = CheckpointManager(str(tmp_path), 3)
+    manager.save({"x": tf.Variable(1.0)}, 1)
+
+    def full(prefix, **values):
+        with open(prefix + ".data-00000-of-00001.tempstate1", "w") as handle:
+            handle.write("a part")
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.raw_ops, "SaveV2", full)
+    with pytest.raises(OSError, match="No space left on device.*model.ckpt-2") as caught:
+        manager.save({"x": tf.Variable(2.0)}, 2)
+    assert caught.value.errno == errno.ENOSPC
+    monkeypatch.undo()
+    assert read_tensors(latest_checkpoint(str(tmp_path)))["x"] == 1.0
+    assert not list(tmp_path.glob("**/*tempstate*"))
     manager.save({"x": tf.Variable(3.0)}, 3)
     assert read_tensors(latest_checkpoint(str(tmp_path)))["x"] == 3.0
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import errno
 import glob
 import os
 import re
@@ -38,22 +39,37 @@ class SavingOptions:
         check_not_negative("keep_checkpoint_max", self.keep_checkpoint_max)
 
 
+# What TensorFlow makes of them when it writes.
+_DISK_ERRORS = {
+    tf.errors.ResourceExhaustedError: errno.ENOSPC,
+    tf.errors.PermissionDeniedError: errno.EACCES,
+}
+
+
 def write_tensors(prefix: str, tensors: Mapping[str, tf.Tensor]) -> None:
     """Writes tensors as a name-based TensorFlow checkpoint `prefix.{index,data-*}`.
 
     The files appear under their names only when they are complete and on disk, the index last.
+
+    Raises:
+      OSError: The disk is full, or may not be written; what was there before stays.
     """
     directory, name = os.path.split(prefix)
     aside = os.path.join(directory, _ASIDE)
     shutil.rmtree(aside, ignore_errors=True)
     os.makedirs(aside)
     names = sorted(tensors)
-    tf.raw_ops.SaveV2(
-        prefix=os.path.join(aside, name),
-        tensor_names=names,
-        shape_and_slices=[""] * len(names),
-        tensors=[tf.convert_to_tensor(tensors[key]) for key in names],
-    )
+    try:
+        tf.raw_ops.SaveV2(
+            prefix=os.path.join(aside, name),
+            tensor_names=names,
+            shape_and_slices=[""] * len(names),
+            tensors=[tf.convert_to_tensor(tensors[key]) for key in names],
+        )
+    except tuple(_DISK_ERRORS) as error:
+        shutil.rmtree(aside, ignore_errors=True)
+        number = _DISK_ERRORS[type(error)]
+        raise OSError(number, os.strerror(number), prefix) from error
     # Data before index: a reader looks for the index first.
     for path in sorted(glob.glob(os.path.join(glob.escape(aside), "*"))):
         with open(path, "rb") as handle:
