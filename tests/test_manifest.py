@@ -6,10 +6,20 @@ import os
 
 import numpy as np
 import pytest
+from conftest import write_record_file
 from manifests import manifest
 
-from albert.data.manifest import manifest_path, read_manifest, unigram_entropy, write_manifest
+from albert.data.manifest import (
+    RecordFile,
+    check_builds,
+    manifest_path,
+    read_manifest,
+    unigram_entropy,
+    write_manifest,
+)
 from albert.data.records import RecordError
+from albert.data.source import Data, check_same_tokenizer
+from albert.system.errors import UsageError
 from albert.system.file_names import shard_names, unsharded
 
 
@@ -102,6 +112,63 @@ def test_a_damaged_manifest_is_one_sentence(tmp_path):
             with pytest.raises(RecordError, match="a.manifest.json is damaged, or no manifest"):
                 read_manifest(str(tmp_path / name))
     assert os.listdir(str(tmp_path)) == ["a.manifest.json"]
+
+
+@pytest.fixture
+def shards(tmp_path):
+    """Two record files of one build, with what their manifest says of them."""
+    paths = [
+        write_record_file(tmp_path / name, 5 + n) for n, name in enumerate(shard_names("a", 2))
+    ]
+    files = [
+        RecordFile(os.path.basename(path), 5 + n, os.path.getsize(path), "00000000")
+        for n, path in enumerate(paths)
+    ]
+    write_manifest(manifest_path(paths[0]), dataclasses.replace(manifest(), files=files))
+    return paths
+
+
+def test_records_that_are_what_their_manifest_says(shards, tmp_path):
+    other = write_record_file(tmp_path / "b", 3)  # of somebody without manifests
+    assert check_builds([*shards, other], [5, 6, 3]) == manifest().model
+    assert check_builds(shards[1:], [6]) == manifest().model  # a part is left out on purpose
+    assert check_builds([other], [3]) is None
+
+
+def test_records_that_are_not_what_their_manifest_says(shards):
+    with pytest.raises(RecordError, match=r"a-00001-of-00002 has 7 records in [\d,]+ bytes, but"):
+        check_builds(shards, [5, 7])
+    os.remove(shards[1])
+    with pytest.raises(RecordError, match="a-00001-of-00002 is missing, a file of the same build"):
+        check_builds(shards[:1], [5])
+
+
+@pytest.mark.parametrize(
+    "change, told",
+    [
+        (dict(sha256="1" * 64), "SentencePiece model of their builds is 0000"),
+        (dict(masking="dynamic"), "--masking of their builds is static and dynamic"),
+        (dict(max_seq_length=9), "--max_seq_length of their builds is 512 and 9"),
+    ],
+    ids=str,
+)
+def test_records_of_builds_that_do_not_go_together(tmp_path, change, told):
+    paths = [str(tmp_path / "a"), str(tmp_path / "b")]
+    for path, options in zip(paths, ({}, change)):
+        write_record_file(path, 2)
+        made = manifest(**options)
+        files = [RecordFile(os.path.basename(path), 2, os.path.getsize(path), "00000000")]
+        write_manifest(manifest_path(path), dataclasses.replace(made, files=files))
+    with pytest.raises(RecordError, match=told):
+        check_builds(paths, [2, 2])
+
+
+def test_held_out_records_of_another_tokenizer_are_refused():
+    one, other = (Data(None, None, manifest(sha256=digit * 64).model) for digit in "12")
+    check_same_tokenizer(one, one)
+    check_same_tokenizer(one, Data(None, None))
+    with pytest.raises(UsageError, match=r"different SentencePiece models, sp.model \(sha256 1111"):
+        check_same_tokenizer(one, other)
 
 
 def test_unigram_entropy():

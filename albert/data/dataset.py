@@ -63,6 +63,11 @@ class RecordDataset:
     def __reduce__(self) -> Tuple[Any, ...]:
         return RecordDataset, (self.files,)
 
+    @property
+    def sizes(self) -> List[int]:
+        """Number of records in each file."""
+        return [len(index.offsets) for index in self._indexes]
+
     def _dynamic_masks(self) -> Optional[DynamicMasks]:
         if not _is_unmasked(self._decode(0)):
             return None

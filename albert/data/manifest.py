@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -148,6 +148,74 @@ def read_manifest(record_file: str) -> Optional[Manifest]:
             if _lists(values, own):
                 return _manifest(values, path)
     return None
+
+
+def check_builds(files: Sequence[str], examples: Sequence[int]) -> Optional[ModelFile]:
+    """Holds record files to their manifests, and these to one another.
+
+    Args:
+      files: Record files; those without a manifest are left alone.
+      examples: Records found in each.
+
+    Returns:
+      The SentencePiece model that all of them were built with; None where no manifest says it.
+
+    Raises:
+      RecordError: A file has other records than its manifest says, a shard is missing, or the files
+        are of builds that do not go together.
+    """
+    manifests: Dict[str, Optional[Manifest]] = {}  # the shards of a build share one
+    described = []
+    for path, count in zip(files, examples):
+        build = manifest_path(path)
+        if build not in manifests:
+            manifests[build] = read_manifest(path)
+            _check_shards(manifests[build], path)
+        manifest = manifests[build]
+        if manifest is not None:
+            _check_file(manifest, path, count)
+            described.append((path, manifest))
+    for path, manifest in described[1:]:
+        _check_alike(*described[0], path, manifest)
+    return described[0][1].model if described else None
+
+
+def _check_shards(manifest: Optional[Manifest], path: str) -> None:
+    folder, own = os.path.split(path)
+    for entry in manifest.files if manifest else []:
+        beside = os.path.join(folder, entry.name)
+        # Files of a comma list may lie in folders of their own.
+        if unsharded(entry.name) == unsharded(own) and not os.path.isfile(beside):
+            raise RecordError(
+                "{} is missing, a file of the same build as {}. Copy it here, or build the records "
+                "again.".format(beside, path)
+            )
+
+
+def _check_file(manifest: Manifest, path: str, count: int) -> None:
+    for entry in manifest.files:
+        size = os.path.getsize(path)
+        if entry.name == os.path.basename(path) and (entry.examples, entry.bytes) != (count, size):
+            raise RecordError(
+                "{} has {:,} records in {:,} bytes, but its manifest says {:,} in {:,}. Copy or "
+                "build it again; if it is meant to be what it is, remove its manifest.".format(
+                    path, count, size, entry.examples, entry.bytes
+                )
+            )
+
+
+def _check_alike(path: str, one: Manifest, other_path: str, other: Manifest) -> None:
+    for what, mine, theirs in (
+        ("SentencePiece model", one.model.sha256, other.model.sha256),
+        ("--masking", one.masking, other.masking),
+        ("--max_seq_length", one.max_seq_length, other.max_seq_length),
+        ("--max_predictions_per_seq", one.max_predictions_per_seq, other.max_predictions_per_seq),
+    ):
+        if mine != theirs:
+            raise RecordError(
+                "The records {} and {} do not go together: {} of their builds is {} and {}. Build "
+                "them with the same settings.".format(path, other_path, what, mine, theirs)
+            )
 
 
 def _json(path: str) -> Any:

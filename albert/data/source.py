@@ -7,6 +7,7 @@ import numpy as np
 from absl import logging
 
 from albert.data.dataset import Batch, RecordDataset, Shapes
+from albert.data.manifest import ModelFile, check_builds
 from albert.data.packing import PADDINGS, RowLayout, choose_padding, row_layout
 from albert.data.records import (
     PREDICTION_FEATURES,
@@ -82,11 +83,14 @@ class Data:
     Attributes:
       dataset: The records.
       shapes: What each of them must look like.
+      tokenizer: The SentencePiece model they were built with; None where no manifest says it.
     """
 
-    def __init__(self, dataset: RecordDataset, shapes: Shapes) -> None:
+    def __init__(
+        self, dataset: RecordDataset, shapes: Shapes, tokenizer: Optional[ModelFile] = None
+    ) -> None:
         """Puts them together; the sample is read when it is first wanted."""
-        self.dataset, self.shapes = dataset, shapes
+        self.dataset, self.shapes, self.tokenizer = dataset, shapes, tokenizer
         self._sample: Optional[Batch] = None
 
     @property
@@ -142,6 +146,7 @@ def open_data(
         )
     files = record_files(patterns, flag)
     dataset = RecordDataset(files, progress)
+    tokenizer = check_builds(files, dataset.sizes)
     length, predictions = dataset.record_lengths()
     shapes = Shapes(
         max_seq_length or length,
@@ -160,7 +165,23 @@ def open_data(
     for name in files:
         logging.debug("  %s", name)
     dataset.read([0], shapes)  # a wrong length or vocabulary is found now, not after tracing
-    return Data(dataset, shapes)
+    return Data(dataset, shapes, tokenizer)
+
+
+def check_same_tokenizer(data: Data, held_out: Data) -> None:
+    """Refuses held-out records whose numbers mean other pieces.
+
+    Raises:
+      UsageError: Their manifests name different SentencePiece models.
+    """
+    one, other = data.tokenizer, held_out.tokenizer
+    if one and other and one.sha256 != other.sha256:
+        raise UsageError(
+            "--input_file and --eval_file were built with different SentencePiece models, {} "
+            "(sha256 {:.12}...) and {} ({:.12}...). Build both with the same one.".format(
+                one.file, one.sha256, other.file, other.sha256
+            )
+        )
 
 
 def log_features(shapes: Shapes, batch_size: int) -> None:

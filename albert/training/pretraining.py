@@ -13,7 +13,7 @@ from albert.checkpoints.manager import CheckpointManager
 from albert.data.batches import BatchOrder, Share, training_batches
 from albert.data.dataset import Batch
 from albert.data.packing import RowLayout
-from albert.data.source import Data, log_features
+from albert.data.source import Data, check_same_tokenizer, log_features
 from albert.data.workers import from_workers
 from albert.hosts.agreement import agree, take_from_first
 from albert.hosts.group import ALONE, Hosts
@@ -105,6 +105,7 @@ def _begin(
     held_out = None
     if options.data.eval_file:
         held_out = options.data.open("eval_file", options.model, _shows_bars(options))
+        check_same_tokenizer(data, held_out)
     share = size // hosts.count
     layout = data.layout(options.data.padding, share, micro_batches)
     work = Work(options.model, options.step, share, layout(data.rows(share)))
