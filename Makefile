@@ -21,7 +21,7 @@ JOBS ?= 2
 PYTEST := -m pytest -q --numprocesses=$(JOBS) --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-current test-legacy lint wheel test-wheel clean
+.PHONY: help quickstart test test-current test-legacy lint gpu-check wheel test-wheel clean
 
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-13s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ lint: $(VENV)/installed  ## style, formatting and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+gpu-check: $(VENV)/installed  ## prove a machine with GPUs; ARGS=--rehearse on a CPU
+	$(VENV)/bin/python -m albert check-gpu $(ARGS)
 
 # What an earlier build left behind would go into the wheel.
 wheel: $(VENV)/installed  ## dist/*.whl, for pip install

@@ -6,7 +6,7 @@ No other file imports tensorflow or asks for its version.
 import contextlib
 import logging as _python_logging
 import os
-from typing import Any, Callable, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 from albert.system.machine import usable_cores
 
@@ -45,12 +45,15 @@ else:
 
 __all__ = [
     "compiled",
+    "full_float32",
     "fused",
+    "gpu_details",
     "join_hosts",
     "logical_devices",
     "peak_bytes",
     "physical_gpus",
     "plain_operations",
+    "reset_peak",
     "runtime_name",
     "tf",
 ]
@@ -104,6 +107,49 @@ def peak_bytes(device: str) -> Optional[int]:
     """Most memory that was in use on a GPU; None of a CPU, and where TensorFlow does not count."""
     count = getattr(tf.config.experimental, "get_memory_info", None)
     return count(device)["peak"] if count and "GPU" in device else None
+
+
+def reset_peak(device: str) -> None:
+    """Begins to count the memory of a GPU anew, where TensorFlow counts it."""
+    reset = getattr(tf.config.experimental, "reset_memory_stats", None)
+    if reset and "GPU" in device:
+        reset(device)
+
+
+def gpu_details() -> List[Dict[str, str]]:
+    """What TensorFlow says of each GPU: its name, compute capability, CUDA and cuDNN."""
+    describe = getattr(tf.config.experimental, "get_device_details", None)
+    if describe is None:  # TensorFlow 1.15
+        return [{"name": name} for name in physical_gpus()]
+    build = tf.sysconfig.get_build_info()
+    found = []
+    for gpu in tf.config.experimental.list_physical_devices("GPU"):
+        details = describe(gpu)
+        capability = ".".join(map(str, details.get("compute_capability", ())))
+        found.append(
+            {
+                "name": str(details.get("device_name", gpu.name)),
+                "compute capability": capability,
+                "CUDA": str(build.get("cuda_version", "")),
+                "cuDNN": str(build.get("cudnn_version", "")),
+            }
+        )
+    return found
+
+
+@contextlib.contextmanager
+def full_float32() -> Iterator[None]:
+    """Multiplies float32 matrices in float32 on GPUs that would round them to TF32 first."""
+    experimental = tf.config.experimental
+    if not hasattr(experimental, "enable_tensor_float_32_execution"):
+        yield
+        return
+    before = experimental.tensor_float_32_execution_enabled()
+    experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        experimental.enable_tensor_float_32_execution(before)
 
 
 def logical_devices(

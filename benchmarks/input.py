@@ -9,45 +9,24 @@ most that one worker held.
 """
 
 import argparse
-import functools
 import os
 import sys
-import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from albert.data import workers  # noqa: E402
-from albert.data.batches import BatchOrder, training_batches  # noqa: E402
-from albert.data.dataset import RecordDataset, Shapes  # noqa: E402
 from albert.data.manifest import read_manifest  # noqa: E402
-from albert.data.packing import row_layout  # noqa: E402
+from albert.data.source import DataOptions  # noqa: E402
+from albert.model.config import ModelConfig  # noqa: E402
+from albert.training.gpu_check.feeding import batches_of, tokens_per_second  # noqa: E402
 from benchmarks.contest import add_flags, median_and_spread, report  # noqa: E402
 
-TOKENS = 300_000
 
-
-def stream(path, padding, batch, count):
-    """The batches of a run without end."""
-    dataset = RecordDataset([path])
-    length, predictions = dataset.record_lengths()
-    shapes = Shapes(length, predictions, read_manifest(path).vocab_size, 2)
-    make = functools.partial(
-        training_batches,
-        dataset,
-        BatchOrder(dataset.size, batch, 0),
-        shapes,
-        row_layout(padding, batch, predictions, 1),
-    )
-    return workers.from_workers(make, count, 0) if count else make(0)
-
-
-def turn(batches):
-    """Tokens a second."""
-    tokens, start = 0, time.perf_counter()
-    while tokens < TOKENS:
-        tokens += int((next(batches)["input_mask"] > 0).sum())
-    return tokens / (time.perf_counter() - start)
+def opened(path):
+    """The records of a file, for a model of their own vocabulary."""
+    config = ModelConfig(read_manifest(path).vocab_size)
+    return DataOptions(path).open("input_file", config, progress=False)
 
 
 def most_memory(started):
@@ -75,12 +54,13 @@ def main():
         for padding in ("none", "pack"):
             cells, counts = [], [int(n) for n in a.workers.split(",")]
             rates, memory = {count: [] for count in counts}, 0.0
-            running = {n: stream(getattr(a, kind), padding, a.batch, n) for n in counts}
+            data = opened(getattr(a, kind))
+            running = {n: batches_of(data, padding, a.batch, n) for n in counts}
             for batches in running.values():
-                turn(batches)
+                tokens_per_second(batches)
             for _ in range(a.rounds):
                 for count, batches in running.items():
-                    rates[count].append(turn(batches) / 1e6)
+                    rates[count].append(tokens_per_second(batches) / 1e6)
             memory = most_memory([process for process in started if process.poll() is None])
             for batches in running.values():
                 batches.close()

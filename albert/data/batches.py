@@ -99,7 +99,7 @@ def training_batches(
     first: int,
     share: Share = WHOLE,
     stride: int = 1,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """A share of batches `first`, `first + stride`, ... without end, as rows of `layout`."""
     number = first
     while True:

@@ -10,7 +10,7 @@ import signal
 import struct
 import subprocess
 import sys
-from typing import IO, Any, Callable, Iterator, List
+from typing import IO, Any, Callable, Generator, Iterator, List
 
 from albert.data.dataset import Batch
 from albert.hosts.processes import told
@@ -19,7 +19,9 @@ from albert.system.errors import TryAgain
 _HEAD = struct.Struct("<Q")  # bytes of the pickle that follows
 
 
-def from_workers(make: Callable[..., Iterator[Batch]], count: int, first: int) -> Iterator[Batch]:
+def from_workers(
+    make: Callable[..., Iterator[Batch]], count: int, first: int
+) -> Generator[Batch, None, None]:
     """Yields the batches of a run as processes make them; closing it ends them.
 
     Args:

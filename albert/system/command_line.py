@@ -124,7 +124,7 @@ def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequenc
     Args:
       program: What the user typed, "python -m albert".
       modules: The package with a module for each command, "albert.commands"; that of a command
-        which is a word of Python ends in an underscore.
+        which is a word of Python ends in an underscore, and a dash is one, too.
       commands: What each command does, by name.
       argv: Name of the program and its arguments.
     """
@@ -139,7 +139,7 @@ def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequenc
             lines.insert(0, "ERROR: There is no command {!r}.".format(command))
         print("\n".join(lines), file=sys.stdout if asked else sys.stderr)
         sys.exit(0 if asked else 2)
-    name = command + "_" if keyword.iskeyword(command) else command
+    name = (command + "_" if keyword.iskeyword(command) else command).replace("-", "_")
     run_module("{}.{}".format(modules, name), ["{} {}".format(program, command)] + list(argv[2:]))
 
 

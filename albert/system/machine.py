@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import platform
 import subprocess
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -21,6 +22,16 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def cpu_name() -> str:
+    """What the CPU calls itself, for reports."""
+    try:
+        with open("/proc/cpuinfo") as handle:
+            names = [line.split(":", 1)[1].strip() for line in handle if "model name" in line]
+    except OSError:
+        names = []
+    return (names or [platform.processor() or "unknown CPU"])[0]
 
 
 def available_bytes(devices: Sequence[str]) -> Optional[int]:

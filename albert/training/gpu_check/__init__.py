@@ -1,0 +1,1 @@
+"""Whether a machine trains as it should, and how fast: `python -m albert check-gpu`."""
