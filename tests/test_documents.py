@@ -28,7 +28,7 @@ CODE = re.compile(r"`([^`]+)`")
 PARAGRAPH = re.compile(r"\n\s*\n|\n(?=\s*(?:\d+\.|-|\|) ?)")
 NAME = re.compile(r"[A-Za-z_][\w.]*$")
 TARGET = re.compile(r"(?:^|`)make ([a-z-]+)", re.MULTILINE)
-COMMAND = re.compile(r"python3? -m (albert|preprocess) ([a-z]+)")
+COMMAND = re.compile(r"python3? -m (albert|preprocess) ([a-z-]+)")
 
 
 def read(path):
