@@ -43,28 +43,33 @@ def encode_varints(values: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     return out, ends
 
 
-def _decode_varints(octets: np.ndarray) -> np.ndarray:
-    """Decodes numbers that stand one after another, [bytes] uint8: int64 [n]."""
-    last = octets < 128
-    ends = np.flatnonzero(last)
+def _decode_varints(octets: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Decodes numbers that stand one after another, [bytes] uint8.
+
+    Returns:
+      The numbers, int64 [n], and the last byte of each, [n].
+    """
+    ends = np.flatnonzero(octets < 128)
     if len(ends) == len(octets):
-        return octets.astype(np.int64)
-    if not last[-1]:
+        return octets.astype(np.int64), ends
+    if not len(ends) or ends[-1] != len(octets) - 1:
         raise ValueError("A packed integer list ends inside a number.")
-    lengths = np.diff(ends, prepend=-1)
-    longest = int(lengths.max())
+    values = octets[ends].astype(np.int64)  # all there is of most numbers
+    long = np.flatnonzero(octets[ends[1:] - 1] > 127) + 1
+    if octets[0] > 127:
+        long = np.concatenate([[0], long])
+    before = np.where(long > 0, ends[long - 1], -1)
+    sizes = ends[long] - before
+    longest = int(sizes.max())
     if longest > 10:
         raise ValueError("A packed integer list holds a number of more than ten bytes.")
-    values = octets[ends].astype(np.uint64)  # all there is of most numbers
-    long = np.flatnonzero(lengths > 1)
-    starts, sizes = ends[long] - lengths[long] + 1, lengths[long]
-    found = (octets[starts] & 127).astype(np.uint64)
+    found = (octets[before + 1] & 127).astype(np.uint64)
     for k in range(1, longest):
         has = np.flatnonzero(sizes > k)
-        digit = (octets[starts[has] + k] & 127).astype(np.uint64)
+        digit = (octets[before[has] + 1 + k] & 127).astype(np.uint64)
         found[has] |= digit << np.uint64(7 * k)
-    values[long] = found
-    return values.view(np.int64)
+    values[long] = found.view(np.int64)
+    return values, ends
 
 
 def _varint(value: int) -> bytes:
@@ -177,7 +182,7 @@ def _decode_feature(data: bytes) -> np.ndarray:
         if len(joined) % 4:
             raise ValueError("A float list has {} bytes.".format(len(joined)))
         return np.frombuffer(joined, "<f4").astype(np.float32)
-    return _decode_varints(np.frombuffer(joined, np.uint8))
+    return _decode_varints(np.frombuffer(joined, np.uint8))[0]
 
 
 def decode_example(payload: bytes) -> Dict[str, np.ndarray]:
@@ -315,8 +320,7 @@ def _values(octets: np.ndarray, begin: np.ndarray, end: np.ndarray, kind: int) -
         if (offsets % 4).any():
             raise _NotAlike
         return Ragged(chosen.view("<f4").astype(np.float32), offsets // 4)
-    last = chosen < 128
-    numbers = np.concatenate([[0], np.cumsum(last)])
-    if len(chosen) and not last[offsets[1:] - 1].all():
+    if len(chosen) and (chosen[offsets[1:] - 1] > 127).any():
         raise _NotAlike
-    return Ragged(_decode_varints(chosen), numbers[offsets])
+    values, last = _decode_varints(chosen)
+    return Ragged(values, np.searchsorted(last, offsets))
