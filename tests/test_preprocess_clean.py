@@ -1,6 +1,7 @@
 """Cleaning: encodings, formats, sentences, duplicates, the held-out part."""
 
 import bz2
+import contextlib
 import gzip
 import hashlib
 import json
@@ -8,6 +9,7 @@ import lzma
 import os
 import subprocess
 import sys
+import time
 
 import preprocess_corpus as corpus
 import pytest
@@ -323,3 +325,36 @@ def test_the_command_reports_and_leaves_nothing_behind(tmp_path):
         "clean.txt.manifest.json",
         "clean.txt.report.txt",
     ]
+
+
+RUNS = (
+    'a a. a- A. a.b. 1. . ! ." " < <a <a> & &amp; @ a@ a@a. \u200d \\u00 www. http://a. , - _ '
+    "\u3002 <p> </p> <p <br {\\ 1: 00:00 [ \u266a"
+).split(" ") + [" ", "\t", "a ", ". ", "A. ", ".\n"]
+
+
+def seconds(rule, given):
+    best = 1e9
+    for _ in range(3):
+        start = time.perf_counter()
+        with contextlib.suppress(UsageError):
+            rule(given)
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        lambda given: text.clean(given, text.CleaningRules(fix_mojibake=False)),
+        sentences.splitter("rules"),
+        lambda given: list(extract.documents(given, "srt", extract.Layout())),
+        lambda given: list(extract.documents(given, "ttml", extract.Layout())),
+    ],
+    ids=["clean", "sentences", "subtitles", "timed text"],
+)
+@pytest.mark.parametrize("unit", RUNS)
+def test_rules_take_time_in_proportion_to_the_text(rule, unit):
+    """Eight times the text takes eight times as long, not sixty-four times."""
+    short, long = (unit * (size // len(unit)) + "x" for size in (5_000, 40_000))
+    assert seconds(rule, long) < 24 * seconds(rule, short) + 0.05

@@ -25,7 +25,10 @@ _EXTENSIONS = {
 }
 _CUE_TIME = re.compile(r"\d{1,2}:\d\d(?::\d\d)?[,.]\d+\s*-->")
 _CUE_NUMBER = re.compile(r"\d+\s*$")
-_TTML_PARAGRAPH = re.compile(r"<(?:\w+:)?p\b[^>]*>(.*?)</(?:\w+:)?p>", re.DOTALL)
+# None holds another: what is not closed ends where the next begins.
+_TTML_PARAGRAPH = re.compile(
+    r"<(?:\w+:)?p\b[^<>]*>((?:(?!<(?:\w+:)?p\b).)*?)</(?:\w+:)?p>", re.DOTALL
+)
 _BREAK = re.compile(r"<(?:\w+:)?br\s*/?>")
 _SENTENCE_END = re.compile(r"[.!?\u2026][\"'\u201d\u2019)\]]*$")
 _SOUND = re.compile(r"^[\[(\u266a#].*[\])\u266a#]$")

@@ -21,7 +21,6 @@ _BOUNDARY = re.compile(
     r"(?<=[.!?\u2026])[\"'\u201d\u2019\u00bb)\]]*(\s+)"
     r"(?=[\"'\u201c\u2018\u00ab(\[\-\u2013\u2014]*\s?[^\W_a-z])"
 )
-_LAST_WORD = re.compile(r"([\w.]*)\.$")
 # Scripts that write no space after a full stop.
 _FULL_WIDTH = re.compile(r"(?<=[\u3002\uff01\uff1f\u0964\u06d4])[\u300d\u300f\u201d)]*")
 
@@ -29,7 +28,7 @@ _FULL_WIDTH = re.compile(r"(?<=[\u3002\uff01\uff1f\u0964\u06d4])[\u300d\u300f\u2
 def _split_by_rules(paragraph: str) -> List[str]:
     sentences, begin = [], 0
     for match in _BOUNDARY.finditer(paragraph):
-        if _is_abbreviation(paragraph[begin : match.start(1)]):
+        if _ends_in_abbreviation(paragraph, begin, match.start(1)):
             continue
         sentences.append(paragraph[begin : match.start(1)])
         begin = match.end(1)
@@ -43,15 +42,22 @@ def _cut_after(pattern: Pattern[str], text: str) -> List[str]:
     return [text[a:b] for a, b in zip([0] + limits, limits + [len(text)])]
 
 
-def _is_abbreviation(sentence: str) -> bool:
-    """Whether the stop at the end belongs to an abbreviation, an initial or a list number."""
-    match = _LAST_WORD.search(sentence)
-    if not match:
+def _ends_in_abbreviation(text: str, begin: int, end: int) -> bool:
+    """Whether the stop before `end` belongs to an abbreviation, an initial or a list number.
+
+    Looks at the last word alone, however long what is before it: a search by a regular expression
+    would begin at every character of it.
+    """
+    stop = end - 1
+    if stop < begin or text[stop] != ".":
         return False
-    word = match.group(1).lower()
+    start = stop
+    while start > begin and (text[start - 1].isalnum() or text[start - 1] in "._"):
+        start -= 1
+    word = text[start:stop].lower()
     if word in _ABBREVIATIONS or re.fullmatch(r"(?:[^\W\d_]\.)*[^\W\d_]", word):
         return True
-    return word.isdigit() and match.start() == 0 and len(word) <= 3
+    return word.isdigit() and start == begin and len(word) <= 3
 
 
 def splitter(name: str = "auto", language: str = "ms") -> Callable[[str], List[str]]:

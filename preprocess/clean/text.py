@@ -11,7 +11,9 @@ _TAG = re.compile(r"<\\?/?[a-zA-Z][^<>]{0,300}>")
 # Left by JSON that was pasted as text.
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 _URL = re.compile(r"(?:https?://|www\.)\S+|\b\w+\.(?:com|net|org|my|co)/\S*", re.IGNORECASE)
-_EMAIL = re.compile(r"\b[\w.+-]+@[\w-]+\.[\w.-]+\b")
+# A mailbox has 64 characters at most, RFC 5321; without a limit every word of "a.a.a.a" would be
+# looked at to its end.
+_EMAIL = re.compile(r"\b[\w.+-]{1,64}@[\w-]+\.[\w.-]+\b")
 _HANDLE = re.compile(r"(?<![\w@])@\w+")
 # Category C: control, format (zero width), surrogate, private use, unassigned.
 _KEPT_FORMAT = frozenset("\u200c\u200d")  # joiners that Indic and Persian spelling needs
