@@ -325,21 +325,38 @@ def test_the_seeds_own_command_runs_but_for_its_gpus(work, capsys):
     assert "--use_gpu=False --num_gpu_cores=3" in said
 
 
-def test_unknown_and_inert_flags_are_warnings(work, capsys):
+def test_flags_of_the_original_systems_are_let_through(work, capsys):
     flags = training_flags(
         work,
         steps=2,
         use_tpu=False,
         num_tpu_cores=8,
-        lerning_rate=3,
+        short_seq_prob=0.1,
         masked_lm_prob=0.15,
         learning_rate=2e-5,  # the Malay project's
     )
     assert here(TRAIN, flags) == 0
     said = capsys.readouterr().err
     assert said.count("is below the workable band") == 1
-    assert "--lerning_rate is not known and does nothing; did you mean --learning_rate?" in said
+    assert "Flag --short_seq_prob of the original systems does nothing in this command" in said
     assert said.count("do nothing on GPUs and CPUs") == 1
+
+
+def test_a_flag_that_nobody_knows_is_refused(work, capsys):
+    for word, told in (
+        ("--lerning_rate=3", "no flag --lerning_rate; did you mean --learning_rate? See --help"),
+        ("--nosuchthing", "There is no flag --nosuchthing"),
+        ("--qqqqqqqq", "There is no flag --qqqqqqqq. See --help"),
+    ):
+        assert here(TRAIN, training_flags(work, steps=2) + [word]) == 2
+        assert told in capsys.readouterr().err
+    assert not (work / "out").exists()
+
+
+def test_a_dash_in_a_flag_is_an_underscore(work, capsys):
+    flags = [flag for flag in training_flags(work, steps=2) if "output_dir" not in flag]
+    assert here(TRAIN, [flag.replace("_", "-", 1) for flag in flags] + ["--no-save"]) == 0
+    assert "nothing of this run will be written" in capsys.readouterr().err
 
 
 def test_no_save_writes_nothing(work, capsys, monkeypatch):
@@ -558,7 +575,7 @@ RECIPES = sorted(glob.glob(os.path.join(CONFIG_DIRECTORY, "recipes", "*.flags"))
 def test_a_recipe_is_a_run_at_a_workable_rate(path, capfd):
     with flagsaver.flagsaver():
         parse(["train", "--flagfile=" + os.path.basename(path)])
-        assert "is not known" not in capfd.readouterr().err
+        assert "--" not in capfd.readouterr().err
         flags = albert_flags.FLAGS
         assert not flags.train_batch_size % (
             max(1, flags.num_gpu_cores) * flags.gradient_accumulation_steps

@@ -7,6 +7,7 @@ import difflib
 import importlib
 import keyword
 import os
+import re
 import signal
 import sys
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
@@ -43,39 +44,67 @@ def help_printed(argv: Sequence[str], usage: str) -> bool:
     return bool(wanted)
 
 
-def parse(argv: Optional[Sequence[str]] = None) -> List[str]:
-    """Parses `argv` into `flags.FLAGS`; an undefined flag is a warning, not an error.
+# What commands in circulation pass to a script that does not define it: flags of Google's ALBERT,
+# of the Malay project and of brightmart's.
+_ORIGINAL_FLAGS = frozenset(
+    """
+    albert_config_file albert_hub_module_handle bert_config_file cached_dir data_dir do_eval
+    do_lower_case do_permutation do_predict do_train do_whole_word_mask dupe_factor eval_batch_size
+    export_dir favor_shorter_ngram gcp_project gzip_compress init_checkpoint init_from_group0
+    input_file input_file_mode iterations_per_loop keep_checkpoint_max learning_rate
+    masked_lm_budget masked_lm_prob master max_eval_steps max_ngram_size max_predictions_per_seq
+    max_seq_length meta_data_file_path ngram non_chinese num_gpu_cores num_tpu_cores
+    num_train_steps num_warmup_steps optimizer output_dir output_file poly_power
+    predict_batch_size random_next_sentence random_seed save_checkpoints_steps short_seq_prob
+    spm_model_file start_warmup_step task_name threshold_to_export tpu_name tpu_zone
+    train_batch_size train_step use_gpu use_tpu use_v2_feature_names vocab_file warmup_step
+    """.split()
+)
 
-    The originals parsed with `known_only=True`, so commands in circulation contain flags that no
-    script defines (`--masked_lm_prob` in a training command). They keep working, visibly.
+
+def parse(argv: Optional[Sequence[str]] = None) -> List[str]:
+    """Parses `argv` into `flags.FLAGS`; in names of flags a dash is an underscore.
+
+    The originals parsed with `known_only=True`, so commands in circulation contain flags of another
+    of their scripts (`--masked_lm_prob` in a training command). They keep working, visibly.
 
     Returns:
       The positional arguments; all that follows a `--` is one, whatever it begins with.
 
     Raises:
-      UsageError: A defined flag has a value that cannot be read, or --flagfile names no file.
+      UsageError: There is no such flag, a flag has a value that cannot be read, or --flagfile names
+        no file.
     """
     console.start()
     argv = list(sys.argv if argv is None else argv)
     end = argv.index("--") if "--" in argv else len(argv)
     if flags.FLAGS.is_parsed():
         flags.FLAGS.unparse_flags()
+    words = argv[:1] + [_underscored(word) for word in argv[1:end]]
     try:
-        rest = flags.FLAGS(with_recipes(argv[:end]), known_only=True)[1:]
+        rest = flags.FLAGS(with_recipes(words), known_only=True)[1:]
     except flags.Error as error:
         raise UsageError("{}. See --help.".format(str(error).replace("ERROR:: ", ""))) from error
     console.start(flags.FLAGS.verbose)
     for argument in rest:
         if argument.startswith("-") and argument.strip("-"):
-            _warn_unknown(argument)
+            _check_original(argument)
     return [argument for argument in rest if not argument.startswith("-")] + argv[end + 1 :]
 
 
-def _warn_unknown(argument: str) -> None:
+def _underscored(word: str) -> str:
+    name, equals, value = word.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + value if name.startswith("--") else word
+
+
+def _check_original(argument: str) -> None:
     name = argument.lstrip("-").split("=")[0]
+    if {name, re.sub("^no_?", "", name)} & _ORIGINAL_FLAGS:
+        logging.warning("Flag --%s of the original systems does nothing in this command", name)
+        return
     nearest = difflib.get_close_matches(name, list(flags.FLAGS), n=1, cutoff=0.5)
-    hint = "; did you mean --{}?".format(nearest[0]) if nearest else ""
-    logging.warning("Flag --%s is not known and does nothing%s", name, hint)
+    hint = "; did you mean --{}?".format(nearest[0]) if nearest else "."
+    raise UsageError("There is no flag --{}{} See --help.".format(name, hint))
 
 
 def define_verbose() -> None:
