@@ -467,7 +467,6 @@ def test_the_script_logs_as_the_original_did(text, tmp_path):
         "--max_predictions_per_seq=3",
         "--random_next_sentence=False",
         "--num_tpu_cores=8",
-        "--dupe_facter=3",
         "--verbose",
     )
     assert result.returncode == 0, result.stderr
@@ -475,7 +474,9 @@ def test_the_script_logs_as_the_original_did(text, tmp_path):
     assert "tokens: [CLS] " in result.stderr and "next_sentence_labels: " in result.stderr
     count = len(decoded(tmp_path / "a"))
     assert "Wrote {} total instances".format(count) in result.stderr
-    assert "did you mean --dupe_factor?" in result.stderr
+    assert "--num_tpu_cores of the original systems does nothing" in result.stderr
+    result = command(SCRIPT, "--input_file=" + text, "--dupe_facter=3")
+    assert result.returncode == 2 and "did you mean --dupe_factor?" in result.stderr
     assert "masks 4.7% of a full sequence" in result.stderr
     manifest = json.load(open(str(tmp_path / "a.manifest.json")))
     assert manifest["options"]["dupe_factor"] == 5
