@@ -475,8 +475,8 @@ def test_the_script_logs_as_the_original_did(text, tmp_path):
     count = len(decoded(tmp_path / "a"))
     assert "Wrote {} total instances".format(count) in result.stderr
     assert "--num_tpu_cores of the original systems does nothing" in result.stderr
-    result = command(SCRIPT, "--input_file=" + text, "--dupe_facter=3")
-    assert result.returncode == 2 and "did you mean --dupe_factor?" in result.stderr
+    typo = command(SCRIPT, "--input_file=" + text, "--dupe_facter=3")
+    assert typo.returncode == 2 and "did you mean --dupe_factor?" in typo.stderr
     assert "masks 4.7% of a full sequence" in result.stderr
     manifest = json.load(open(str(tmp_path / "a.manifest.json")))
     assert manifest["options"]["dupe_factor"] == 5
