@@ -49,11 +49,10 @@ def main():
     a = parser.parse_args()
     plain_start, started = workers._start, []
     workers._start = lambda: started.append(plain_start()) or started[-1]
-    rows, raw = [], {}
+    counts, rows, raw = [int(n) for n in a.workers.split(",")], [], {}
     for kind in ("static", "dynamic"):
         for padding in ("none", "pack"):
-            cells, counts = [], [int(n) for n in a.workers.split(",")]
-            rates, memory = {count: [] for count in counts}, 0.0
+            rates = {count: [] for count in counts}
             data = opened(getattr(a, kind))
             running = {n: batches_of(data, padding, a.batch, n) for n in counts}
             for batches in running.values():
@@ -67,7 +66,7 @@ def main():
             cells = [median_and_spread(values) for values in rates.values()]
             rows.append([kind + " masks, padding=" + padding, *cells, "{:.0f}".format(memory)])
             raw[kind + " " + padding] = rates
-    header = ["million real tokens/s"] + ["{} workers".format(n) for n in a.workers.split(",")]
+    header = ["million real tokens/s"] + ["{} workers".format(count) for count in counts]
     report(a.json, raw, [*header, "MB a worker"], rows)
 
 

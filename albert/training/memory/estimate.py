@@ -15,7 +15,7 @@ from albert.model.parameters import parameter_specs, parameter_tree
 from albert.training.step import StepOptions
 
 _FLOAT = 4  # bytes of float32
-_SLOTS = 2  # both optimizers keep two moments
+_SLOTS = 2  # Adam's moments; Muon keeps one for its kernels
 # TensorFlow itself, its compiled kernels, the graph of a step and what the allocator holds back.
 _PROGRAM = 850 * 10**6
 # Copies of all weights that peaks hold beside those counted, whatever the batch: what the update
