@@ -63,7 +63,7 @@ def define_flags() -> None:
 def main(positional: List[str]) -> int:
     """Runs all parts and writes the report."""
     from albert.data.source import DataOptions
-    from albert.model.config import ModelConfig
+    from albert.model.config import LAYOUTS, ModelConfig
     from albert.system.devices import choose_devices
     from albert.system.files import ensure_writable_directory
     from albert.training.gpu_check.equality import check_equality
@@ -82,9 +82,9 @@ def main(positional: List[str]) -> int:
         raise UsageError(
             "--lengths must be whole numbers. Received {}.".format(",".join(f.lengths))
         )
-    models, lengths = f.models, [int(length) for length in f.lengths]
+    models, lengths, layouts = f.models, [int(length) for length in f.lengths], list(LAYOUTS)
     if f.rehearse:
-        models, lengths = ["nano"], [32]
+        models, lengths, layouts = ["nano"], [32], layouts[:1]
     for model in models:
         ModelConfig.from_json_file(model)  # a typo is told before the work begins
     records = {"input_file": f.input_file, "eval_file": f.eval_file}
@@ -96,7 +96,7 @@ def main(positional: List[str]) -> int:
     ensure_writable_directory(f.output_dir, "--output_dir")
 
     logging.info("Comparing steps computed in different ways")
-    equalities = check_equality(devices)
+    equalities = check_equality(devices, layouts)
     logging.info("Timing steps")
     speeds = measure_steps(models, lengths, devices, 4 if f.rehearse else 128)
     tokens, learning = {}, None

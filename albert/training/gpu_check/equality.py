@@ -66,16 +66,17 @@ def _variants(devices: Sequence[str]) -> List[_Variant]:
     return found
 
 
-def check_equality(devices: Sequence[str]) -> List[Equality]:
+def check_equality(devices: Sequence[str], layouts: Sequence[str] = LAYOUTS) -> List[Equality]:
     """Trains a small model of each layout for some updates in every way.
 
     Args:
       devices: Of the machine. Where there is one, two towers share it.
+      layouts: Of the models.
     """
     towers = [devices[0], devices[-1]]
     found = []
     with full_float32():
-        for layout in LAYOUTS:
+        for layout in layouts:
             config = _config(layout)
             plain = {
                 optimizer: _losses(config, towers, _Variant("", optimizer=optimizer))
