@@ -1,6 +1,7 @@
 """Optimizers and schedule against the recorded runs and the NumPy oracle."""
 
 import dataclasses
+import functools
 import itertools
 
 import numpy as np
@@ -107,6 +108,24 @@ def test_google_run_is_the_recorded_one_under_its_clip_norm(rule):
             assert_recorded_weights(parameters, "google", rule, done)
 
 
+def assert_follows(optimizer, oracle, values, random):
+    """Makes 100 updates of random gradients, at a rate of 0.01, and compares each."""
+    ours = {name: tf.constant(value) for name, value in values.items()}
+    slots = {slot: tf.zeros_like(ours[name]) for slot, name in optimizer.slots(ours).items()}
+    theirs = {name: value.astype(np.float64) for name, value in values.items()}
+    state = optimizers.init(theirs)
+    for step in range(100):
+        gradients = {n: random.randn(*v.shape).astype(np.float32) for n, v in values.items()}
+        tensors = {n: tf.constant(g) for n, g in gradients.items()}
+        norm = transforms.global_norm(tensors)
+        updates, slots = optimizer.update(tensors, slots, ours, tf.constant(step), norm)
+        ours = {name: ours[name] + updates[name] for name in ours}
+        theirs, state = oracle(gradients, state, theirs, 0.01)
+        for name in values:
+            error = np.abs(ours[name].numpy() - theirs[name]).max()
+            assert error < 1e-5, "diverged at step {} in {}".format(step, name)
+
+
 HYPER = list(
     itertools.product(("lamb", "adamw"), (0.0, 0.1), (0.9, 0.8), (False, True), ("all", "decayed"))
 )
@@ -117,38 +136,19 @@ def test_optimizer_follows_the_oracle_for_100_steps(rule, decay, b1, correction,
     random = np.random.RandomState(0)
     shapes = {"a/kernel": (3, 5), "a/bias": (5,), "a/LayerNorm/gamma": (7,)}
     values = {name: random.randn(*shape).astype(np.float32) for name, shape in shapes.items()}
-    optimizer = make_optimizer(
-        OptimizerConfig(
-            name=rule, weight_decay=decay, b1=b1, bias_correction=correction, trust_ratio=trust
-        ),
-        constant(0.01),
-        values,
+    config = OptimizerConfig(
+        name=rule, weight_decay=decay, b1=b1, bias_correction=correction, trust_ratio=trust
     )
-    ours = {name: tf.constant(value) for name, value in values.items()}
-    slots = {slot: tf.zeros_like(ours[name]) for slot, name in optimizer.slots(ours).items()}
-    theirs = {name: value.astype(np.float64) for name, value in values.items()}
-    state = optimizers.init(theirs)
     extra = {"adapt_excluded": trust == "all"} if rule == "lamb" else {}
-    for step in range(100):
-        gradients = {n: random.randn(*s).astype(np.float32) for n, s in shapes.items()}
-        tensors = {n: tf.constant(g) for n, g in gradients.items()}
-        norm = transforms.global_norm(tensors)
-        updates, slots = optimizer.update(tensors, slots, ours, tf.constant(step), norm)
-        ours = {name: ours[name] + updates[name] for name in ours}
-        theirs, state = getattr(optimizers, rule)(
-            gradients,
-            state,
-            theirs,
-            0.01,
-            b1=b1,
-            weight_decay=decay,
-            bias_correction=correction,
-            exclude=("LayerNorm", "bias"),
-            **extra,
-        )
-        for name in shapes:
-            error = np.abs(ours[name].numpy() - theirs[name]).max()
-            assert error < 1e-5, "diverged at step {} in {}".format(step, name)
+    oracle = functools.partial(
+        getattr(optimizers, rule),
+        b1=b1,
+        weight_decay=decay,
+        bias_correction=correction,
+        exclude=("LayerNorm", "bias"),
+        **extra,
+    )
+    assert_follows(make_optimizer(config, constant(0.01), values), oracle, values, random)
 
 
 ENCODER = "bert/encoder/layer_shared/"
@@ -171,27 +171,15 @@ def test_muon_follows_the_oracle_for_100_steps(decay, momentum, correction):
         exclude_from_weight_decay=("bias",),
     )  # fmt: skip
     optimizer = make_optimizer(config, constant(0.01), values)
-    ours = {name: tf.constant(value) for name, value in values.items()}
-    slots = {slot: tf.zeros_like(ours[name]) for slot, name in optimizer.slots(ours).items()}
-    assert sorted(slots) == sorted(
+    assert sorted(optimizer.slots(values)) == sorted(
         [name + "/muon_m" for name in shapes if "encoder" in name and "kernel" in name]
         + [name + moment for name in list(shapes)[-2:] for moment in ("/adam_m", "/adam_v")]
     )
-    theirs = {name: value.astype(np.float64) for name, value in values.items()}
-    state = optimizers.init(theirs)
-    for step in range(100):
-        gradients = {n: random.randn(*s).astype(np.float32) for n, s in shapes.items()}
-        tensors = {n: tf.constant(g) for n, g in gradients.items()}
-        norm = transforms.global_norm(tensors)
-        updates, slots = optimizer.update(tensors, slots, ours, tf.constant(step), norm)
-        ours = {name: ours[name] + updates[name] for name in ours}
-        theirs, state = optimizers.muon(
-            gradients, state, theirs, 0.01, kernels="encoder.*kernel", momentum=momentum,
-            weight_decay=decay, bias_correction=correction, exclude=("bias",),
-        )  # fmt: skip
-        for name in shapes:
-            error = np.abs(ours[name].numpy() - theirs[name]).max()
-            assert error < 1e-5, "diverged at step {} in {}".format(step, name)
+    oracle = functools.partial(
+        optimizers.muon, kernels="encoder.*kernel", momentum=momentum,
+        weight_decay=decay, bias_correction=correction, exclude=("bias",),
+    )  # fmt: skip
+    assert_follows(optimizer, oracle, values, random)
 
 
 def test_the_update_of_a_matrix_has_equal_singular_values_at_the_size_of_adams():

@@ -70,7 +70,7 @@ def main(positional: List[str]) -> int:
     from albert.training.gpu_check.feeding import batches_of, tokens_per_second
     from albert.training.gpu_check.learning import check_learning
     from albert.training.gpu_check.report import Report, write_report
-    from albert.training.gpu_check.speed import measure_steps
+    from albert.training.gpu_check.speed import LARGEST, measure_steps
     from albert.training.setup import preset
 
     f = flags.FLAGS
@@ -98,7 +98,7 @@ def main(positional: List[str]) -> int:
     logging.info("Comparing steps computed in different ways")
     equalities = check_equality(devices, layouts)
     logging.info("Timing steps")
-    speeds = measure_steps(models, lengths, devices, 4 if f.rehearse else 128)
+    speeds = measure_steps(models, lengths, devices, 4 if f.rehearse else LARGEST)
     tokens, learning = {}, None
     if data:
         logging.info("Measuring the input")

@@ -19,7 +19,7 @@ from albert.training.options import TrainingOptions
 from albert.training.setup import make_learner
 from albert.training.step import StepOptions
 
-_LARGEST = 128  # examples of a tower
+LARGEST = 128  # examples of a tower
 _FILLED = 0.7  # share of the memory that a step may take by its estimate
 _UPDATES = 5
 _MASKED = 0.15
@@ -52,7 +52,7 @@ class Speed(NamedTuple):
 
 
 def measure_steps(
-    models: Sequence[str], lengths: Sequence[int], devices: Sequence[str], largest: int = _LARGEST
+    models: Sequence[str], lengths: Sequence[int], devices: Sequence[str], largest: int = LARGEST
 ) -> List[Speed]:
     """Times steps of full examples in float32 and bfloat16, each of a batch that fits.
 
