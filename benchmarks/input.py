@@ -16,9 +16,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from albert.data import workers  # noqa: E402
-from albert.data.manifest import read_manifest  # noqa: E402
 from albert.data.source import DataOptions  # noqa: E402
 from albert.model.config import ModelConfig  # noqa: E402
+from albert.records.manifest import read_manifest  # noqa: E402
 from albert.training.gpu_check.feeding import batches_of, tokens_per_second  # noqa: E402
 from benchmarks.contest import add_flags, median_and_spread, report  # noqa: E402
 

@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from absl import logging  # noqa: E402
 
-from albert.data.record_options import RecordOptions  # noqa: E402
+from albert.records.options import RecordOptions  # noqa: E402
 from albert.text import vocabulary  # noqa: E402
 from preprocess import engines, inputs, tokenizer  # noqa: E402
 from preprocess.engines import Execution  # noqa: E402

@@ -13,8 +13,8 @@ from typing import Counter, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from albert.data import records
-from albert.data.records import NO_SENTENCE_LABEL
+from albert.records import tfrecord
+from albert.records.tfrecord import NO_SENTENCE_LABEL
 
 # A statistic is off if it misses its value by this many standard deviations and this much.
 DEVIATIONS, SLACK = 6.0, 0.01
@@ -80,7 +80,7 @@ class Inspection:
             self._count_predictions(ids, features)
         self.counts["tokens"] += len(ids)
         self.counts["unknown"] += int((ids == self.expected.unk).sum())
-        label = int(features[records.SENTENCE_LABEL][0])
+        label = int(features[tfrecord.SENTENCE_LABEL][0])
         self.counts["label {}".format(label)] += 1
         self._remember(ids, segments, label)
         return True
@@ -88,13 +88,13 @@ class Inspection:
     def _structure(self, features: Features) -> Optional[Problem]:
         """The first thing wrong with the form of a record, if any."""
         static = "input_mask" in features
-        masked = records.SEQUENCE_FEATURES + records.PREDICTION_FEATURES
-        needed = (masked if static else _UNMASKED_FEATURES) + (records.SENTENCE_LABEL,)
+        masked = tfrecord.SEQUENCE_FEATURES + tfrecord.PREDICTION_FEATURES
+        needed = (masked if static else _UNMASKED_FEATURES) + (tfrecord.SENTENCE_LABEL,)
         missing = [name for name in needed if name not in features]
         if missing:
             return "missing", "there is no feature {}".format(", ".join(missing))
         ids, segments = features["input_ids"], features["segment_ids"]
-        if len(features[records.SENTENCE_LABEL]) != 1 or len(ids) != len(segments) or len(ids) < 3:
+        if len(features[tfrecord.SENTENCE_LABEL]) != 1 or len(ids) != len(segments) or len(ids) < 3:
             return "length", "features have the lengths {}".format(
                 {name: len(values) for name, values in features.items()}
             )
@@ -109,11 +109,11 @@ class Inspection:
             problem = self._static_structure(features, real)
             if problem:
                 return problem
-        return self._segments(ids[:real], segments, int(features[records.SENTENCE_LABEL][0]))
+        return self._segments(ids[:real], segments, int(features[tfrecord.SENTENCE_LABEL][0]))
 
     def _static_structure(self, features: Features, real: int) -> Optional[Problem]:
         mask, ids = features["input_mask"], features["input_ids"]
-        positions, labels, weights = (features[name] for name in records.PREDICTION_FEATURES)
+        positions, labels, weights = (features[name] for name in tfrecord.PREDICTION_FEATURES)
         shape = (len(ids), len(positions))
         self._shape = self._shape or shape
         if shape != self._shape or len(mask) != len(ids):
@@ -160,7 +160,7 @@ class Inspection:
 
     def _count_predictions(self, ids: np.ndarray, features: Features) -> None:
         """Counts what became of the predicted pieces, and restores them in `ids`."""
-        positions, labels, weights = (features[name] for name in records.PREDICTION_FEATURES)
+        positions, labels, weights = (features[name] for name in tfrecord.PREDICTION_FEATURES)
         used = int((weights > 0).sum())
         at, labels = positions[:used], labels[:used]
         rate, cap = self.expected.masked_lm_prob, len(weights)

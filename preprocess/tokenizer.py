@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tu
 import numpy as np
 from absl import logging
 
-from albert.data import counter_rng
+from albert.records import counter_rng
 from albert.system.errors import UsageError, check_between, check_one_of
 from albert.system.file_names import Files, Path, comma_list, expand_files
 from albert.system.files import atomic_write, ensure_writable_directory

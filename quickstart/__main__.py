@@ -12,7 +12,7 @@ from typing import Iterator, Optional, Sequence, Tuple
 
 import albert
 from albert.checkpoints.results import read_results
-from albert.data.manifest import read_manifest
+from albert.records.manifest import read_manifest
 from albert.system.errors import UsageError, exit_on_usage_error
 from albert.training.log.metrics import CURVES_FILE
 from preprocess.tokenizer import vocab_size_for

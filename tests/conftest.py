@@ -12,10 +12,11 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from albert.compat import logical_devices, plain_operations, tf  # noqa: E402
-from albert.data.records import encode_example, frame  # noqa: E402
 from albert.model.albert import bound, encoder_output  # noqa: E402
 from albert.model.config import ModelConfig  # noqa: E402
 from albert.model.parameters import parameter_tree  # noqa: E402
+from albert.records.example_proto import encode_example  # noqa: E402
+from albert.records.tfrecord import frame  # noqa: E402
 from albert.training.step import StepResult  # noqa: E402
 
 DEVICES = logical_devices("CPU", 4)

@@ -2,8 +2,8 @@
 
 import os
 
-from albert.data.manifest import VERSION, Manifest, ModelFile, RecordFile, SpecialIds
-from albert.data.record_options import RecordOptions
+from albert.records.manifest import VERSION, Manifest, ModelFile, RecordFile, SpecialIds
+from albert.records.options import RecordOptions
 
 
 def manifest(*names, vocab_size=101, ids=(2, 3, 4), model="sp.model", sha256="0" * 64, **options):

@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 
 import preprocess
-from albert.data.record_options import RecordOptions
+from albert.records.options import RecordOptions
 from albert.system.file_names import comma_list
 from albert.system.progress import bars_are_seen
 from preprocess import progress

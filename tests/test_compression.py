@@ -13,8 +13,8 @@ import pytest
 from conftest import ROOT, write_record_file
 
 from albert.data.index import load_index
-from albert.data.record_options import RecordOptions
-from albert.data.records import RecordError, read_records
+from albert.records.options import RecordOptions
+from albert.records.tfrecord import RecordError, read_records
 from albert.system.compression import DAMAGED, open_binary
 from albert.system.errors import UsageError
 from albert.tasks.examples import read_texts

@@ -19,10 +19,10 @@ from albert.data.batches import (
 from albert.data.dataset import RecordDataset, Shapes
 from albert.data.index import load_index
 from albert.data.packing import row_layout
-from albert.data.records import (
+from albert.records.example_proto import decode_example
+from albert.records.tfrecord import (
     OpenFiles,
     RecordError,
-    decode_example,
     read_records,
     record_files,
 )

@@ -7,9 +7,9 @@ import pytest
 from albert.data import packing
 from albert.data.batches import BatchOrder, training_batches
 from albert.data.dataset import RecordDataset, Shapes
-from albert.data.manifest import manifest_path, read_manifest
-from albert.data.record_options import RecordOptions
-from albert.data.records import RecordError
+from albert.records.manifest import manifest_path, read_manifest
+from albert.records.options import RecordOptions
+from albert.records.tfrecord import RecordError
 from preprocess.engines import Execution
 from preprocess.records.build import write_records
 

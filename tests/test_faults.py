@@ -13,7 +13,7 @@ from conftest import write_examples
 from manifests import manifest
 
 from albert.commands import pretrain
-from albert.data.manifest import unigram_entropy, write_manifest
+from albert.records.manifest import unigram_entropy, write_manifest
 from albert.training import towers
 from albert.training.diagnosis.watch import FINDINGS_FILE
 

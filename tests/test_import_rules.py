@@ -57,27 +57,12 @@ def imported_modules(path):
 FLOORS = (
     ("albert",),
     ("albert.compat", "albert.system"),
-    # What the record builder shares with the trainer: the format, the options and the masks.
-    (
-        "albert.data",
-        "albert.data.counter_rng",
-        "albert.data.example_proto",
-        "albert.data.manifest",
-        "albert.data.masking",
-        "albert.data.record_options",
-        "albert.data.records",
-    ),
+    ("albert.records",),  # what the record builder shares with the trainer
     ("albert.model", "albert.hosts", "preprocess.inputs"),
     ("albert.optim", "albert.text", "preprocess.engines", "preprocess.progress"),
     (
         "albert.checkpoints",
-        "albert.data.batches",
-        "albert.data.dataset",
-        "albert.data.dynamic",
-        "albert.data.index",
-        "albert.data.packing",
-        "albert.data.source",
-        "albert.data.workers",
+        "albert.data",
         "preprocess",
         "preprocess.clean",
         "preprocess.inspection",
@@ -96,7 +81,7 @@ RANKS = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 def room_of(module):
     # A package's own name stands for its empty face, not for modules nobody has ranked.
-    faces = ("albert", "albert.data", "preprocess")
+    faces = ("albert", "preprocess")
     parts = module.split(".")
     for end in range(len(parts), 0, -1):
         room = ".".join(parts[:end])

@@ -9,7 +9,8 @@ import pytest
 from conftest import write_record_file
 from manifests import manifest
 
-from albert.data.manifest import (
+from albert.data.source import Data, check_same_tokenizer
+from albert.records.manifest import (
     RecordFile,
     check_builds,
     manifest_path,
@@ -17,8 +18,7 @@ from albert.data.manifest import (
     unigram_entropy,
     write_manifest,
 )
-from albert.data.records import RecordError
-from albert.data.source import Data, check_same_tokenizer
+from albert.records.tfrecord import RecordError
 from albert.system.errors import UsageError
 from albert.system.file_names import shard_names, unsharded
 

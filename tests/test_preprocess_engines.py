@@ -6,7 +6,7 @@ import os
 import preprocess_corpus as corpus
 import pytest
 
-from albert.data.record_options import RecordOptions
+from albert.records.options import RecordOptions
 from albert.system.errors import UsageError
 from preprocess import engines, inputs
 from preprocess.clean import clean

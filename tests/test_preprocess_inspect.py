@@ -8,8 +8,9 @@ import numpy as np
 import preprocess_corpus as corpus
 import pytest
 
-from albert.data import records
-from albert.data.record_options import RecordOptions
+from albert.records import tfrecord
+from albert.records.example_proto import decode_example, encode_example
+from albert.records.options import RecordOptions
 from preprocess.engines import Execution
 from preprocess.records.build import write_records
 
@@ -40,10 +41,10 @@ def inspect(*paths):
 def rewritten(good, path, change):
     """A copy of the records with every list of features changed by `change(number, features)`."""
     with open(str(path), "wb") as handle:
-        for number, (_, payload) in enumerate(records.read_records(good)):
-            features = records.decode_example(payload)
+        for number, (_, payload) in enumerate(tfrecord.read_records(good)):
+            features = decode_example(payload)
             change(number, features)
-            handle.write(records.frame(records.encode_example(features)))
+            handle.write(tfrecord.frame(encode_example(features)))
     return str(path)
 
 
@@ -78,8 +79,8 @@ def test_flipped_and_cut_bytes_name_file_and_offset(good, tmp_path):
 
 def test_a_changed_file_does_not_fit_its_manifest(good, tmp_path):
     path = tmp_path / "good.tfrecord"
-    first = next(records.read_records(good))[1]
-    path.write_bytes(open(good, "rb").read() + records.frame(first))
+    first = next(tfrecord.read_records(good))[1]
+    path.write_bytes(open(good, "rb").read() + tfrecord.frame(first))
     (tmp_path / "good.tfrecord.manifest.json").write_bytes(
         open(good + ".manifest.json", "rb").read()
     )

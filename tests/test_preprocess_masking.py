@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from albert.data.masking import MaskRule, mask_tokens, ragged_to_matrix
+from albert.records.masking import MaskRule, mask_tokens, ragged_to_matrix
 
 CLS, SEP, MASK = 2, 3, 4
 VOCAB = 1000

@@ -16,9 +16,10 @@ import preprocess_corpus as corpus
 import pytest
 
 from albert.compat import tf
-from albert.data import records
-from albert.data.manifest import SpecialIds, manifest_path, read_manifest
-from albert.data.record_options import RecordOptions
+from albert.records import tfrecord
+from albert.records.example_proto import decode_example, encode_example
+from albert.records.manifest import SpecialIds, manifest_path, read_manifest
+from albert.records.options import RecordOptions
 from albert.system.errors import UsageError
 from albert.system.file_names import expand_files
 from albert.text import vocabulary
@@ -58,7 +59,7 @@ def digest(*paths):
 
 
 def decoded(path):
-    return [records.decode_example(payload) for _, payload in records.read_records(str(path))]
+    return [decode_example(payload) for _, payload in tfrecord.read_records(str(path))]
 
 
 def command(*arguments, **settings):
@@ -95,12 +96,12 @@ def test_records_are_what_the_manifest_says(text, tmp_path):
 def test_tensorflow_parses_the_records(text, tmp_path):
     path = tmp_path / "a.tfrecord"
     build(text, path)
-    schema = {name: tf.io.FixedLenFeature([64], tf.int64) for name in records.SEQUENCE_FEATURES}
+    schema = {name: tf.io.FixedLenFeature([64], tf.int64) for name in tfrecord.SEQUENCE_FEATURES}
     schema["token_boundary"] = tf.io.FixedLenFeature([64], tf.int64)
-    for name in records.PREDICTION_FEATURES:
-        kind = tf.float32 if name in records.FLOAT_FEATURES else tf.int64
+    for name in tfrecord.PREDICTION_FEATURES:
+        kind = tf.float32 if name in tfrecord.FLOAT_FEATURES else tf.int64
         schema[name] = tf.io.FixedLenFeature([10], kind)
-    schema[records.SENTENCE_LABEL] = tf.io.FixedLenFeature([1], tf.int64)
+    schema[tfrecord.SENTENCE_LABEL] = tf.io.FixedLenFeature([1], tf.int64)
     for ours, payload in zip(decoded(path), tf.data.TFRecordDataset(str(path))):
         theirs = tf.io.parse_single_example(payload, schema)
         assert sorted(ours) == sorted(schema)
@@ -157,15 +158,15 @@ def test_order_is_a_global_shuffle(tmp_path):
 
 def test_shards_and_comma_lists_deal_the_same_examples(text, tmp_path, monkeypatch):
     monkeypatch.setattr(steps, "PART_PIECES", 4000)
-    whole = [p for _, p in records.read_records(build_path(text, tmp_path / "one"))]
+    whole = [p for _, p in tfrecord.read_records(build_path(text, tmp_path / "one"))]
     build(text, tmp_path / "s", num_shards=3)
     names = sorted(glob.glob(str(tmp_path / "s-*-of-00003")))
     assert [os.path.basename(name) for name in names][1] == "s-00001-of-00003"
     for shard, name in enumerate(names):
-        assert [p for _, p in records.read_records(name)] == whole[shard::3]
+        assert [p for _, p in tfrecord.read_records(name)] == whole[shard::3]
         assert read_manifest(name).files[shard].examples == len(whole[shard::3])
     build(text, "{0}/x,{0}/y".format(tmp_path))
-    assert [p for _, p in records.read_records(str(tmp_path / "y"))] == whole[1::2]
+    assert [p for _, p in tfrecord.read_records(str(tmp_path / "y"))] == whole[1::2]
 
 
 def build_path(text, path, **changes):
@@ -229,14 +230,14 @@ def test_fast_serialisation_equals_the_plain_one():
     dynamic = serialize.unmasked_records(tokens)
     for i, (begin, end) in enumerate(zip(offsets[:-1], offsets[1:])):
         segments = np.arange(end - begin) >= tokens.first[i]
-        label = {records.SENTENCE_LABEL: tokens.labels[i : i + 1]}
+        label = {tfrecord.SENTENCE_LABEL: tokens.labels[i : i + 1]}
         plain = dict(
             label,
             input_ids=tokens.ids[begin:end],
             segment_ids=segments,
             token_boundary=tokens.boundary[begin:end],
         )
-        assert dynamic[i] == records.frame(records.encode_example(plain))
+        assert dynamic[i] == tfrecord.frame(encode_example(plain))
         at = slice(masked.offsets[i], masked.offsets[i + 1])
         padded = {name: np.resize(np.append(v, 0), 40) for name, v in plain.items()}
         for name, values in plain.items():
@@ -248,7 +249,7 @@ def test_fast_serialisation_equals_the_plain_one():
             masked_lm_ids=np.append(masked.labels[at], np.zeros(8 - counts[i], int)),
             masked_lm_weights=(np.arange(8) < counts[i]).astype(np.float32),
         )
-        assert static[i] == records.frame(records.encode_example(padded))
+        assert static[i] == tfrecord.frame(encode_example(padded))
 
 
 def test_an_explicit_cap_that_bites_is_reported(text, tmp_path, caplog):

@@ -5,7 +5,7 @@ import random
 import numpy as np
 import pytest
 
-from albert.data.record_options import RecordOptions
+from albert.records.options import RecordOptions
 from preprocess.records.encoding import Documents, concatenate
 from preprocess.records.segments import segment
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from albert.compat import tf
-from albert.data import records
-from albert.data.example_proto import decode_examples
+from albert.records import tfrecord
+from albert.records.example_proto import decode_example, encode_example
+from albert.records.lockstep import decode_examples
 
 NAMES = st.text("abcdefgh_/Ü", min_size=1, max_size=8)
 INTEGERS = st.lists(st.integers(-(2**63), 2**63 - 1), max_size=70).map(
@@ -24,7 +25,7 @@ EXAMPLES = st.dictionaries(NAMES, INTEGERS | FLOATS, max_size=6)
 def write(path, payloads, opener=open):
     with opener(str(path), "wb") as handle:
         for payload in payloads:
-            handle.write(records.frame(payload))
+            handle.write(tfrecord.frame(payload))
     return str(path)
 
 
@@ -53,7 +54,7 @@ def tensorflow_example(features):
 @settings(max_examples=60, deadline=None)
 @given(EXAMPLES)
 def test_round_trip(features):
-    decoded = records.decode_example(records.encode_example(features))
+    decoded = decode_example(encode_example(features))
     assert sorted(decoded) == sorted(features)
     for name, values in features.items():
         if values.size:
@@ -65,13 +66,13 @@ def test_round_trip(features):
 @given(EXAMPLES)
 def test_tensorflow_reads_what_we_write_and_the_reverse(features):
     message = tf.train.Example()
-    message.ParseFromString(records.encode_example(features))
+    message.ParseFromString(encode_example(features))
     assert sorted(message.features.feature) == sorted(features)
     for name, values in features.items():
         feature = message.features.feature[name]
         theirs = feature.float_list if values.dtype.kind == "f" else feature.int64_list
         np.testing.assert_array_equal(np.array(theirs.value, values.dtype), values)
-    ours = records.decode_example(tensorflow_example(features).SerializeToString())
+    ours = decode_example(tensorflow_example(features).SerializeToString())
     for name, values in features.items():
         np.testing.assert_array_equal(ours[name], values)
 
@@ -79,7 +80,7 @@ def test_tensorflow_reads_what_we_write_and_the_reverse(features):
 def test_bytes_equal_those_of_tensorflow_when_it_sorts_too():
     features = {"b": np.array([1, 300, -1]), "a": np.array([0.5, 1.0], np.float32)}
     theirs = tensorflow_example(features).SerializeToString(deterministic=True)
-    assert records.encode_example(features) == theirs
+    assert encode_example(features) == theirs
 
 
 def test_unpacked_lists_and_bytes_features_are_read():
@@ -91,18 +92,18 @@ def test_unpacked_lists_and_bytes_features_are_read():
         delimited(1, b"s") + delimited(2, delimited(1, delimited(1, b"x") + delimited(1, b"yz"))),
     ]
     payload = delimited(1, b"".join(delimited(1, entry) for entry in entries))
-    decoded = records.decode_example(payload)
+    decoded = decode_example(payload)
     assert decoded["i"].tolist() == [5, 300]
     assert decoded["f"].tolist() == [1.5]
     assert decoded["s"].tolist() == [b"x", b"yz"]
-    assert records.decode_example(records.encode_example(decoded))["s"].tolist() == [b"x", b"yz"]
+    assert decode_example(encode_example(decoded))["s"].tolist() == [b"x", b"yz"]
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=60))
 def test_arbitrary_bytes_decode_or_raise_value_error(payload):
     try:
-        records.decode_example(payload)
+        decode_example(payload)
     except ValueError:
         pass
 
@@ -117,20 +118,20 @@ def test_framing_is_tensorflows(tmp_path, opener):
     with tf.io.TFRecordWriter(theirs, options) as writer:
         for payload in payloads:
             writer.write(payload)
-    assert [payload for _, payload in records.read_records(theirs)] == payloads
+    assert [payload for _, payload in tfrecord.read_records(theirs)] == payloads
     dataset = tf.data.TFRecordDataset(path, compression_type=kind)
     assert [bytes(item.numpy()) for item in dataset] == payloads
-    assert [offset for offset, _ in records.read_records(path)] == [0, 16, 35]
+    assert [offset for offset, _ in tfrecord.read_records(path)] == [0, 16, 35]
 
 
 def test_every_flipped_byte_is_noticed_with_its_record(tmp_path):
-    good = b"".join(records.frame(payload) for payload in (b"first", b"second"))
+    good = b"".join(tfrecord.frame(payload) for payload in (b"first", b"second"))
     for at in range(len(good)):
         path = tmp_path / "flipped.tfrecord"
         path.write_bytes(good[:at] + bytes([good[at] ^ 4]) + good[at + 1 :])
         offset = 0 if at < 21 else 21
-        with pytest.raises(records.RecordError, match="byte offset {}:".format(offset)) as caught:
-            list(records.read_records(str(path)))
+        with pytest.raises(tfrecord.RecordError, match="byte offset {}:".format(offset)) as caught:
+            list(tfrecord.read_records(str(path)))
         assert str(path) in str(caught.value)
 
 
@@ -145,20 +146,20 @@ def test_every_truncation_is_noticed(tmp_path, opener):
         path.write_bytes(data[:size])
         if opener is gzip.open and size < 2:
             continue  # too short to be recognised as gzip
-        with pytest.raises(records.RecordError, match="byte offset"):
-            list(records.read_records(str(path)))
+        with pytest.raises(tfrecord.RecordError, match="byte offset"):
+            list(tfrecord.read_records(str(path)))
 
 
 def test_missing_file_is_named():
-    with pytest.raises(records.RecordError, match="no-such.tfrecord"):
-        list(records.read_records("no-such.tfrecord"))
+    with pytest.raises(tfrecord.RecordError, match="no-such.tfrecord"):
+        list(tfrecord.read_records("no-such.tfrecord"))
 
 
 def assert_read_alike(payloads):
     """Reading examples together gives what reading each gives, or nothing."""
     found = decode_examples(payloads)
     try:
-        examples = [records.decode_example(payload) for payload in payloads]
+        examples = [decode_example(payload) for payload in payloads]
     except ValueError:
         assert found is None
         return None
@@ -179,7 +180,7 @@ integers = st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(0, 300), min_
 @given(st.lists(st.tuples(integers, integers, st.lists(st.floats(width=32))), min_size=1))
 def test_many_examples_are_read_at_once(examples):
     payloads = [
-        records.encode_example(
+        encode_example(
             {"a": np.array(a), "bc": np.array(b), "w": np.array([0.5, *floats], np.float32)}
         )
         for a, b, floats in examples
@@ -195,16 +196,16 @@ def test_examples_that_are_not_alike_are_not_read_at_once():
         {},
         {"a": np.array([b"x"], object)},
     ):
-        payloads = [records.encode_example(features) for features in (one, other)]
+        payloads = [encode_example(features) for features in (one, other)]
         assert decode_examples(payloads) is None
-    empty = [records.encode_example({"a": np.array([], np.int64)})] * 2
+    empty = [encode_example({"a": np.array([], np.int64)})] * 2
     assert assert_read_alike(empty) is not None
 
 
 def test_damage_to_one_of_many_examples_is_never_read_differently():
     random = np.random.RandomState(0)
     whole = [
-        records.encode_example({"a": random.randint(0, 500, 9), "w": np.ones(3, np.float32)})
+        encode_example({"a": random.randint(0, 500, 9), "w": np.ones(3, np.float32)})
         for _ in range(4)
     ]
     for _ in range(600):

@@ -18,9 +18,9 @@ from albert.data.batches import BatchOrder, Share, prefetch, training_batches
 from albert.data.dataset import RecordDataset, Shapes
 from albert.data.index import load_index
 from albert.data.packing import row_layout
-from albert.data.records import RecordError
 from albert.data.source import DataOptions
 from albert.data.workers import from_workers
+from albert.records.tfrecord import RecordError
 from albert.system.errors import TryAgain, UsageError
 
 SHAPES = Shapes(SEQUENCE, PREDICTIONS, SIZES["vocab_size"], 2)

@@ -7,7 +7,7 @@ from typing import Iterator, Optional
 from absl import logging
 
 from albert.checkpoints.folder import read_flags
-from albert.data.manifest import Manifest, read_manifest
+from albert.records.manifest import Manifest, read_manifest
 from albert.system.errors import UsageError
 from albert.system.file_names import matching
 from albert.system.files import sha256_file

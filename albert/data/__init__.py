@@ -1,1 +1,1 @@
-"""From record files to batches: the record schema, the offset index, the seeded order."""
+"""From record files to batches: the offset index, the seeded order, rows and their masks."""

@@ -19,7 +19,7 @@ import numpy as np
 
 from albert.data.dataset import Batch, RecordDataset, Shapes
 from albert.data.packing import RowLayout
-from albert.data.records import NO_SENTENCE_LABEL, RecordError
+from albert.records.tfrecord import NO_SENTENCE_LABEL, RecordError
 
 T = TypeVar("T")
 

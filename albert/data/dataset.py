@@ -6,10 +6,11 @@ from typing import Any, Container, Dict, List, Mapping, NamedTuple, Optional, Se
 import numpy as np
 
 from albert.data.dynamic import DynamicMasks, Numbers
-from albert.data.example_proto import Ragged, decode_examples
 from albert.data.index import RecordIndex, load_index
-from albert.data.manifest import manifest_path, read_manifest
-from albert.data.records import (
+from albert.records.example_proto import decode_example
+from albert.records.lockstep import Ragged, decode_examples
+from albert.records.manifest import manifest_path, read_manifest
+from albert.records.tfrecord import (
     FLOAT_FEATURES,
     NO_SENTENCE_LABEL,
     PREDICTION_FEATURES,
@@ -19,7 +20,6 @@ from albert.data.records import (
     OpenFiles,
     RecordError,
     checked_payload,
-    decode_example,
 )
 
 Batch = Dict[str, np.ndarray]

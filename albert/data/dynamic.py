@@ -8,11 +8,11 @@ from typing import Dict, Mapping, Sequence, Union
 
 import numpy as np
 
-from albert.data import counter_rng
-from albert.data.example_proto import Ragged
-from albert.data.manifest import Manifest
-from albert.data.masking import mask_rule, mask_tokens, ragged_to_matrix
-from albert.data.records import (
+from albert.records import counter_rng
+from albert.records.lockstep import Ragged
+from albert.records.manifest import Manifest
+from albert.records.masking import mask_rule, mask_tokens, ragged_to_matrix
+from albert.records.tfrecord import (
     PREDICTION_FEATURES,
     SENTENCE_LABEL,
     SEQUENCE_FEATURES,

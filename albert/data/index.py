@@ -12,7 +12,7 @@ from typing import List, NamedTuple, Optional
 import numpy as np
 from absl import logging
 
-from albert.data.records import INDEX_SUFFIX, PLAIN_SUFFIX, RecordError, read_records
+from albert.records.tfrecord import INDEX_SUFFIX, PLAIN_SUFFIX, RecordError, read_records
 from albert.system.compression import DAMAGED
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write

@@ -11,7 +11,7 @@ from typing import Callable, Dict, List, NamedTuple
 
 import numpy as np
 
-from albert.data.records import NO_SENTENCE_LABEL
+from albert.records.tfrecord import NO_SENTENCE_LABEL
 from albert.system.errors import UsageError
 
 Arrays = Dict[str, np.ndarray]

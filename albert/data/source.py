@@ -7,15 +7,15 @@ import numpy as np
 from absl import logging
 
 from albert.data.dataset import Batch, RecordDataset, Shapes
-from albert.data.manifest import ModelFile, check_builds
 from albert.data.packing import PADDINGS, RowLayout, choose_padding, row_layout
-from albert.data.records import (
+from albert.model.config import ModelConfig
+from albert.records.manifest import ModelFile, check_builds
+from albert.records.tfrecord import (
     PREDICTION_FEATURES,
     SENTENCE_LABEL,
     SEQUENCE_FEATURES,
     record_files,
 )
-from albert.model.config import ModelConfig
 from albert.system.errors import UsageError, check_above_0, check_not_negative, check_one_of
 from albert.system.machine import usable_cores
 

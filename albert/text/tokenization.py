@@ -6,8 +6,8 @@ from typing import NamedTuple, Optional
 
 from absl import logging
 
-from albert.data.manifest import Manifest
 from albert.model.config import ModelConfig
+from albert.records.manifest import Manifest
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write, read_json_object
 

@@ -15,13 +15,13 @@ from albert.checkpoints.restore import (
     resume,
     without_absent_final_norm,
 )
-from albert.data.manifest import read_manifest
-from albert.data.records import record_files
 from albert.hosts.agreement import take_from_first
 from albert.hosts.group import ALONE, Hosts
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.optim.optimizers import describe
+from albert.records.manifest import read_manifest
+from albert.records.tfrecord import record_files
 from albert.system import console
 from albert.system.errors import UsageError
 from albert.system.files import atomic_write, ensure_writable_directory, held

@@ -11,7 +11,7 @@ from typing import IO, Any, Counter, Dict, Iterator, List, Optional, Set
 
 from absl import logging
 
-from albert.data.manifest import manifest_path
+from albert.records.manifest import manifest_path
 from albert.system.errors import UsageError
 from albert.system.file_names import expand_files
 from albert.system.files import atomic_write, ensure_writable_file

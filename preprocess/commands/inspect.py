@@ -6,9 +6,10 @@ from typing import Any, Iterator, List, Optional, Sequence
 import google_crc32c
 from absl import flags
 
-from albert.data import records
-from albert.data.manifest import Manifest, read_manifest
-from albert.data.record_options import SENTENCE_TASKS, RecordOptions
+from albert.records import tfrecord
+from albert.records.example_proto import decode_example
+from albert.records.manifest import Manifest, read_manifest
+from albert.records.options import SENTENCE_TASKS, RecordOptions
 from albert.system import command_line
 from albert.system.errors import UsageError
 from albert.system.file_names import expand_files
@@ -90,9 +91,9 @@ def _read(
     with Progress("Inspecting", total, "B", bar) as progress:
         for path in paths:
             try:
-                for offset, payload in records.read_records(path):
+                for offset, payload in tfrecord.read_records(path):
                     try:
-                        features = records.decode_example(payload)
+                        features = decode_example(payload)
                     except ValueError as error:
                         yield "{} at byte offset {}: {}".format(path, offset, error)
                         continue
@@ -100,7 +101,7 @@ def _read(
                     if sound and len(shown) < flags.FLAGS.samples:
                         shown.append(features)
                     progress.update(len(payload) + 16)
-            except records.RecordError as error:
+            except tfrecord.RecordError as error:
                 yield str(error)
 
 
@@ -129,7 +130,7 @@ def main(positional: List[str]) -> int:
             "Name record files, for example: python -m preprocess inspect train.tfrecord "
             "--spm_model_file=tokenizer.model"
         )
-    paths = expand_files(",".join(positional), "input_file", records.BESIDE_RECORDS)
+    paths = expand_files(",".join(positional), "input_file", tfrecord.BESIDE_RECORDS)
     manifest = read_manifest(paths[0])
     model = f.spm_model_file or ""
     if manifest and not model and not f.vocab_file:

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Sequence
 
 from absl import flags, logging
 
-from albert.data.record_options import COMPRESSIONS, MASKINGS, SENTENCE_TASKS
+from albert.records.options import COMPRESSIONS, MASKINGS, SENTENCE_TASKS
 from albert.system import command_line
 from albert.system.errors import UsageError
 from preprocess.engines import ENGINES, Execution
@@ -78,7 +78,7 @@ def arguments_from_flags() -> Dict[str, Any]:
     Raises:
       UsageError: A flag is missing or wrong.
     """
-    from albert.data.record_options import RecordOptions
+    from albert.records.options import RecordOptions
     from albert.text.vocabulary import resolve_model
 
     f = flags.FLAGS

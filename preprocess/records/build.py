@@ -6,9 +6,9 @@ from typing import Any, Dict, List, NamedTuple
 
 from absl import logging
 
-from albert.data.manifest import Manifest, ModelFile, manifest_path
-from albert.data.record_options import RecordOptions
-from albert.data.records import MANIFEST_SUFFIX
+from albert.records.manifest import Manifest, ModelFile, manifest_path
+from albert.records.options import RecordOptions
+from albert.records.tfrecord import MANIFEST_SUFFIX
 from albert.system.file_names import Files, Path, comma_list, expand_files
 from albert.system.files import ensure_writable_file, sha256_file
 from albert.system.keywords import checked_keywords

@@ -5,7 +5,7 @@ from typing import IO, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
-from albert.data import counter_rng
+from albert.records import counter_rng
 from albert.text.vocabulary import Vocabulary, normalize
 from preprocess.inputs import TextBlock, decode_utf8
 

@@ -5,8 +5,8 @@ from typing import List, NamedTuple, Tuple
 
 import numpy as np
 
-from albert.data.masking import mask_rule, mask_tokens
-from albert.data.record_options import RecordOptions
+from albert.records.masking import mask_rule, mask_tokens
+from albert.records.options import RecordOptions
 from albert.text.vocabulary import Vocabulary
 from preprocess.records import serialize
 from preprocess.records.segments import Instances, take_ranges

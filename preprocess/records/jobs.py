@@ -14,8 +14,8 @@ from typing import IO, Any, List, NamedTuple, Tuple
 import google_crc32c
 import numpy as np
 
-from albert.data import counter_rng
-from albert.data.record_options import RecordOptions
+from albert.records import counter_rng
+from albert.records.options import RecordOptions
 from albert.system.errors import UsageError
 from albert.system.files import published
 from albert.text import vocabulary

@@ -6,8 +6,9 @@ from typing import List
 import numpy as np
 from absl import logging
 
-from albert.data import records
-from albert.data.manifest import (
+from albert.records import tfrecord
+from albert.records.example_proto import decode_example
+from albert.records.manifest import (
     VERSION,
     Manifest,
     ModelFile,
@@ -15,7 +16,7 @@ from albert.data.manifest import (
     SpecialIds,
     unigram_entropy,
 )
-from albert.data.record_options import RecordOptions
+from albert.records.options import RecordOptions
 from albert.system.errors import UsageError
 from albert.text.vocabulary import Vocabulary
 from preprocess.records import examples
@@ -110,12 +111,12 @@ def log_files(inputs: List[str], outputs: List[str]) -> None:
 
 def log_examples(files: List[str], vocabulary: Vocabulary) -> None:
     """Logs the first examples in the form of the original scripts."""
-    streams = [records.read_records(path) for path in files]
+    streams = [tfrecord.read_records(path) for path in files]
     for number in range(LOGGED_EXAMPLES):
         record = next(streams[number % len(streams)], None)
         if record is None:
             return
-        features = records.decode_example(record[1])
+        features = decode_example(record[1])
         logging.debug("*** Example ***")
         ids = features["input_ids"]
         if "input_mask" in features:

@@ -15,9 +15,9 @@ from typing import NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from albert.data import counter_rng
-from albert.data.record_options import RecordOptions
-from albert.data.records import NO_SENTENCE_LABEL
+from albert.records import counter_rng
+from albert.records.options import RecordOptions
+from albert.records.tfrecord import NO_SENTENCE_LABEL
 from preprocess.records.encoding import Documents
 
 IN_ORDER, OUT_OF_ORDER = 0, 1

@@ -9,15 +9,15 @@ from typing import List, NamedTuple, Tuple
 
 import numpy as np
 
-from albert.data.example_proto import (
+from albert.records.example_proto import (
     FLOAT_LIST,
     INT64_LIST,
     encode_varints,
     example_prefix,
     feature_prefix,
 )
-from albert.data.masking import Masked
-from albert.data.records import (
+from albert.records.masking import Masked
+from albert.records.tfrecord import (
     PREDICTION_FEATURES,
     SENTENCE_LABEL,
     SEQUENCE_FEATURES,

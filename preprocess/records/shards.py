@@ -7,7 +7,7 @@ from typing import IO, List
 import google_crc32c
 from absl import logging
 
-from albert.data.manifest import RecordFile
+from albert.records.manifest import RecordFile
 from albert.system.files import sync_directory
 from preprocess.records import crc, jobs
 from preprocess.records.workspace import Workspace

@@ -9,8 +9,8 @@ from typing import Dict, List, NamedTuple
 import numpy as np
 from absl import logging
 
-from albert.data.manifest import Manifest, ModelFile, RecordFile, write_manifest
-from albert.data.record_options import RecordOptions
+from albert.records.manifest import Manifest, ModelFile, RecordFile, write_manifest
+from albert.records.options import RecordOptions
 from albert.system.errors import UsageError
 from albert.text import vocabulary
 from preprocess import inputs

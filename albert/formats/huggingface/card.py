@@ -3,9 +3,9 @@
 from typing import Dict, List, Mapping, Optional
 
 from albert.checkpoints.folder import Checkpoint
-from albert.data.manifest import Manifest
 from albert.formats.huggingface.config import REMOTE_CODE_FILE
 from albert.model.config import SIZE_FIELDS
+from albert.records.manifest import Manifest
 from albert.text.tokenization import Tokenization
 
 # sentence_order_* stand in the file a second time, as next_sentence_*.

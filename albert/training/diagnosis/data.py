@@ -5,8 +5,8 @@ from typing import NamedTuple, Optional, Tuple
 import numpy as np
 
 from albert.data.dataset import Batch
-from albert.data.manifest import Manifest, read_manifest, unigram_entropy
 from albert.data.source import Data
+from albert.records.manifest import Manifest, read_manifest, unigram_entropy
 
 # Records without a manifest may have each text as often as ALBERT's own script does.
 _DUPE_FACTOR = 40

@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from albert.data import counter_rng
-from albert.data.record_options import RecordOptions
+from albert.records import counter_rng
+from albert.records.options import RecordOptions
 
 
 class MaskRule(NamedTuple):

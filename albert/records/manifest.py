@@ -7,8 +7,8 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from albert.data.record_options import RecordOptions
-from albert.data.records import MANIFEST_SUFFIX, RecordError
+from albert.records.options import RecordOptions
+from albert.records.tfrecord import MANIFEST_SUFFIX, RecordError
 from albert.system.file_names import unsharded
 from albert.system.files import atomic_write
 

@@ -30,31 +30,9 @@ from typing import Iterator, List, Tuple
 
 import google_crc32c
 
-from albert.data.example_proto import decode_example, encode_example
 from albert.system.compression import DAMAGED
 from albert.system.errors import UsageError
 from albert.system.file_names import expand_files
-
-__all__ = [
-    "BESIDE_RECORDS",
-    "FLOAT_FEATURES",
-    "INDEX_SUFFIX",
-    "MANIFEST_SUFFIX",
-    "NO_SENTENCE_LABEL",
-    "OpenFiles",
-    "PLAIN_SUFFIX",
-    "PREDICTION_FEATURES",
-    "RecordError",
-    "SENTENCE_LABEL",
-    "SEQUENCE_FEATURES",
-    "TOKEN_BOUNDARY",
-    "checked_payload",
-    "decode_example",
-    "encode_example",
-    "frame",
-    "read_records",
-    "record_files",
-]
 
 SEQUENCE_FEATURES = ("input_ids", "input_mask", "segment_ids")
 PREDICTION_FEATURES = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
