@@ -6,8 +6,8 @@ from typing import Iterator, List, NamedTuple, Tuple
 
 from absl import logging
 
-from albert.system.compression import DAMAGED, open_binary
 from albert.system.errors import UsageError
+from albert.system.files.compression import DAMAGED, open_binary
 
 BLOCK_BYTES = 2 << 20
 # A document longer than this is cut at a line end, so that memory stays flat.

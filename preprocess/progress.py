@@ -4,7 +4,7 @@ import time
 
 from absl import logging
 
-from albert.system.progress import bars_are_seen, progress_bar
+from albert.system.screen.progress import bars_are_seen, progress_bar
 
 SECONDS_BETWEEN_LINES = 10.0
 

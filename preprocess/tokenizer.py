@@ -11,8 +11,8 @@ from absl import logging
 
 from albert.records import counter_rng
 from albert.system.errors import UsageError, check_between, check_one_of
-from albert.system.file_names import Files, Path, comma_list, expand_files
-from albert.system.files import atomic_write, ensure_writable_directory
+from albert.system.files.atomic import atomic_write, ensure_writable_directory
+from albert.system.files.names import Files, Path, comma_list, expand_files
 from albert.system.keywords import checked_keywords
 from albert.text import vocabulary
 from preprocess import engines, inputs

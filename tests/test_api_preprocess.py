@@ -14,8 +14,8 @@ from conftest import ROOT
 
 import preprocess
 from albert.records.options import RecordOptions
-from albert.system.file_names import comma_list
-from albert.system.progress import bars_are_seen
+from albert.system.files.names import comma_list
+from albert.system.screen.progress import bars_are_seen
 from preprocess import progress
 
 ALONE = preprocess.Execution(num_workers=1, tqdm_off=True)

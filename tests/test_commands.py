@@ -37,8 +37,8 @@ from albert.optim.rates import rate_warning, suggested_rate
 from albert.records.manifest import write_manifest
 from albert.system.command_line import parse
 from albert.system.errors import exit_on_usage_error
-from albert.system.files import held
-from albert.system.shipped import CONFIG_DIRECTORY
+from albert.system.files.atomic import held
+from albert.system.files.shipped import CONFIG_DIRECTORY
 from albert.training import evaluation, learner
 from albert.training.log.metrics import read_metrics
 from albert.training.totals import Totals

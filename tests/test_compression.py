@@ -15,8 +15,8 @@ from conftest import ROOT, write_record_file
 from albert.data.index import load_index
 from albert.records.options import RecordOptions
 from albert.records.tfrecord import RecordError, read_records
-from albert.system.compression import DAMAGED, open_binary
 from albert.system.errors import UsageError
+from albert.system.files.compression import DAMAGED, open_binary
 from albert.tasks.examples import read_texts
 from preprocess import tokenizer
 from preprocess.clean import clean

@@ -10,7 +10,7 @@ import pytest
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values, parameter_specs
 from albert.system.errors import UsageError
-from albert.system.shipped import CONFIG_DIRECTORY, find_config, find_recipe, with_recipes
+from albert.system.files.shipped import CONFIG_DIRECTORY, find_config, find_recipe, with_recipes
 
 PRESETS = sorted(os.path.basename(p) for p in glob.glob(os.path.join(CONFIG_DIRECTORY, "*.json")))
 

@@ -26,7 +26,7 @@ from albert.model.parameters import initial_values
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.records.manifest import ModelFile, write_manifest
-from albert.system.files import sha256_file
+from albert.system.files.atomic import sha256_file
 from albert.text.tokenization import TextOptions
 
 LAYOUTS = ("google", "brightmart")

@@ -20,7 +20,7 @@ from albert.records.manifest import (
 )
 from albert.records.tfrecord import RecordError
 from albert.system.errors import UsageError
-from albert.system.file_names import shard_names, unsharded
+from albert.system.files.names import shard_names, unsharded
 
 
 def test_names_of_shards():

@@ -21,7 +21,7 @@ from albert.records.example_proto import decode_example, encode_example
 from albert.records.manifest import SpecialIds, manifest_path, read_manifest
 from albert.records.options import RecordOptions
 from albert.system.errors import UsageError
-from albert.system.file_names import expand_files
+from albert.system.files.names import expand_files
 from albert.text import vocabulary
 from preprocess import inputs
 from preprocess.engines import Execution

@@ -14,7 +14,7 @@ from albert.checkpoints.results import read_results
 from albert.model.config import ModelConfig
 from albert.model.parameters import encoder_tree, parameter_specs, specs_of
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write
+from albert.system.files.atomic import atomic_write
 
 CONFIG_FILE = "albert_config.json"
 FLAGS_FILE = "flags.txt"

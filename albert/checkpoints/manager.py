@@ -13,7 +13,7 @@ import numpy as np
 
 from albert.compat import tf
 from albert.system.errors import UsageError, check_above_0, check_not_negative
-from albert.system.files import atomic_write, sync_directory
+from albert.system.files.atomic import atomic_write, sync_directory
 
 PREFIX = "model.ckpt-"
 _STATE_FILE = "checkpoint"

@@ -5,7 +5,7 @@ from typing import Dict, Mapping, Optional
 
 from absl import logging
 
-from albert.system.files import atomic_write
+from albert.system.files.atomic import atomic_write
 
 RESULTS_FILE = "eval_results.txt"
 

@@ -9,8 +9,8 @@ from absl import logging
 from albert.checkpoints.folder import read_flags
 from albert.records.manifest import Manifest, read_manifest
 from albert.system.errors import UsageError
-from albert.system.file_names import matching
-from albert.system.files import sha256_file
+from albert.system.files.atomic import sha256_file
+from albert.system.files.names import matching
 from albert.text.tokenization import TextOptions, Tokenization, read_text_options
 
 

@@ -65,7 +65,7 @@ def main(positional: List[str]) -> int:
     from albert.data.source import DataOptions
     from albert.model.config import LAYOUTS, ModelConfig
     from albert.system.devices import choose_devices
-    from albert.system.files import ensure_writable_directory
+    from albert.system.files.atomic import ensure_writable_directory
     from albert.training.gpu_check.equality import check_equality
     from albert.training.gpu_check.feeding import batches_of, tokens_per_second
     from albert.training.gpu_check.learning import check_learning

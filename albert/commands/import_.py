@@ -38,7 +38,7 @@ def define_flags() -> None:
 def main(positional: List[str]) -> int:
     """Imports as the flags say."""
     from albert.formats.release.unpack import is_archive, unpacked
-    from albert.system.files import check_holds_nothing
+    from albert.system.files.atomic import check_holds_nothing
 
     f = flags.FLAGS
     source = command_line.flag_or_word("source", positional)
@@ -70,7 +70,7 @@ def _import(source: str) -> None:
         write_published,
     )
     from albert.optim.transforms import FIRST_MOMENT
-    from albert.system.files import ensure_new_directory
+    from albert.system.files.atomic import ensure_new_directory
     from albert.text.tokenization import read_text_options, write_text_options
 
     f = flags.FLAGS

@@ -19,7 +19,7 @@ from albert.formats.saved_model import write_pretraining_model
 from albert.hosts.group import left_at_once
 from albert.system.command_line import help_printed
 from albert.system.errors import UsageError, exit_on_usage_error
-from albert.system.files import atomic_directory, check_holds_nothing
+from albert.system.files.atomic import atomic_directory, check_holds_nothing
 from albert.system.options import options_of
 from albert.training.evaluation import ValidationOptions, validate
 from albert.training.memory.find_batch_size import find_batch_size

@@ -28,7 +28,7 @@ def main(positional: List[str]) -> int:
         raise UsageError("Pass what to verify: python -m albert verify --archive=my-albert.tar.gz")
     from albert.formats.release.unpack import unpacked
     from albert.formats.release.verify import verify
-    from albert.system.fetch import is_url
+    from albert.system.files.fetch import is_url
 
     if is_url(source):
         raise UsageError("verify reads files; fetch {} with unpack first.".format(source))

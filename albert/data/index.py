@@ -13,10 +13,10 @@ import numpy as np
 from absl import logging
 
 from albert.records.tfrecord import INDEX_SUFFIX, PLAIN_SUFFIX, RecordError, read_records
-from albert.system.compression import DAMAGED
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write
-from albert.system.progress import progress_bar
+from albert.system.files.atomic import atomic_write
+from albert.system.files.compression import DAMAGED
+from albert.system.screen.progress import progress_bar
 
 _FRAME_HEAD = 12  # bytes before the payload: length and its checksum
 

@@ -20,8 +20,8 @@ from absl import logging
 from albert.compat import compiled, join_hosts, tf
 from albert.hosts.cluster import Cluster
 from albert.hosts.meeting import NotAllCame, meet
-from albert.system import console
 from albert.system.errors import TryAgain, UsageError
+from albert.system.screen import console
 
 _PATIENCE = 10  # how many times --host_timeout a start waits for the others
 _GROUPS = {"CPU": 1, "GPU": 2}  # keys of the groups of devices that add up

@@ -6,8 +6,8 @@ import json
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 from albert.system.errors import UsageError
-from albert.system.files import read_json_object
-from albert.system.shipped import find_config
+from albert.system.files.atomic import read_json_object
+from albert.system.files.shipped import find_config
 
 LAYOUTS = ("google", "brightmart")
 NORM_PLACEMENTS = ("preln", "postln")

@@ -9,8 +9,8 @@ import numpy as np
 
 from albert.records.options import RecordOptions
 from albert.records.tfrecord import MANIFEST_SUFFIX, RecordError
-from albert.system.file_names import unsharded
-from albert.system.files import atomic_write
+from albert.system.files.atomic import atomic_write
+from albert.system.files.names import unsharded
 
 VERSION = 1
 

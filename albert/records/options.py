@@ -5,7 +5,7 @@ import math
 from typing import List
 
 from albert.system.errors import UsageError, check_between, check_one_of
-from albert.system.file_names import shard_names
+from albert.system.files.names import shard_names
 
 SENTENCE_TASKS = ("sop", "nsp", "none")
 MASKINGS = ("static", "dynamic")

@@ -30,9 +30,9 @@ from typing import Iterator, List, Tuple
 
 import google_crc32c
 
-from albert.system.compression import DAMAGED
 from albert.system.errors import UsageError
-from albert.system.file_names import expand_files
+from albert.system.files.compression import DAMAGED
+from albert.system.files.names import expand_files
 
 SEQUENCE_FEATURES = ("input_ids", "input_mask", "segment_ids")
 PREDICTION_FEATURES = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")

@@ -15,10 +15,10 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 from absl import flags, logging
 
 import albert
-from albert.system import console
 from albert.system.errors import UsageError, exit_on_usage_error
+from albert.system.files.shipped import with_recipes
 from albert.system.options import Field, alternatives
-from albert.system.shipped import with_recipes
+from albert.system.screen import console
 
 flags.disclaim_key_flags()  # a flag belongs to the module that asks `define_option` for it
 

@@ -9,8 +9,8 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tu
 
 import numpy as np
 
-from albert.system.compression import DAMAGED
 from albert.system.errors import UsageError, check_seed
+from albert.system.files.compression import DAMAGED
 
 CONLLU_COLUMNS = {"upos": 3, "xpos": 4}
 _FORM = 1

@@ -12,7 +12,7 @@ from albert.formats.huggingface.folder import SPIECE_FILE, write_folder
 from albert.formats.published import copy_tokenizer, write_published
 from albert.formats.saved_model import write_pretraining_model
 from albert.system.errors import UsageError, check_one_of
-from albert.system.files import ensure_new_directory
+from albert.system.files.atomic import ensure_new_directory
 from albert.tasks.export_fine_tuned import write_huggingface, write_served
 from albert.tasks.folder import open_fine_tuned, refuse_options_of_runs
 from albert.tasks.task import read_task

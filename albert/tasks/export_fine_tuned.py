@@ -9,7 +9,7 @@ from albert.formats.huggingface import config as config_json
 from albert.formats.huggingface import names, spiece
 from albert.formats.huggingface.folder import SPIECE_FILE, write_model, write_tokenizer
 from albert.formats.saved_model import IDS, Signature, Tensors, write_saved_model
-from albert.system.files import atomic_write
+from albert.system.files.atomic import atomic_write
 from albert.tasks.folder import FineTuned
 from albert.tasks.model import task_logits
 from albert.tasks.scores import REPORT_FILE

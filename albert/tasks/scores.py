@@ -6,8 +6,8 @@ from typing import Any, Dict, List, Sequence, Union
 
 import numpy as np
 
-from albert.system.files import atomic_write
-from albert.system.pictures import new_figure, save_figure
+from albert.system.files.atomic import atomic_write
+from albert.system.screen.pictures import new_figure, save_figure
 from albert.tasks.task import Task
 
 REPORT_FILE = "report.json"

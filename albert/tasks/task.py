@@ -6,7 +6,7 @@ from typing import NamedTuple, Optional, Tuple
 
 from albert.checkpoints.folder import TASK_FILE
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write, read_json_object
+from albert.system.files.atomic import atomic_write, read_json_object
 
 KINDS = ("classification", "tagging")
 

@@ -9,7 +9,7 @@ from absl import logging
 from albert.model.config import ModelConfig
 from albert.records.manifest import Manifest
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write, read_json_object
+from albert.system.files.atomic import atomic_write, read_json_object
 
 TEXT_FILE = "text.json"  # in folders that have no records to ask
 

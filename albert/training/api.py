@@ -7,11 +7,11 @@ from typing import Any, Dict, Optional, Sequence, Union
 from albert.checkpoints.folder import CONFIG_FILE
 from albert.hosts.cluster import check_alone
 from albert.model.config import ModelConfig
-from albert.system import console
 from albert.system.devices import choose_devices
 from albert.system.errors import UsageError
 from albert.system.keywords import check_known
 from albert.system.options import fields_of, flag_lines, options_of
+from albert.system.screen import console
 from albert.training.evaluation import ValidationOptions, validate
 from albert.training.log.metrics import Metrics, curves_figure, read_metrics
 from albert.training.options import FIELDS, training_options

@@ -26,7 +26,7 @@ from albert.model.losses import WeightedSum
 from albert.model.parameters import parameter_specs
 from albert.system.devices import choose_xla
 from albert.system.errors import UsageError
-from albert.system.files import ensure_writable_directory
+from albert.system.files.atomic import ensure_writable_directory
 from albert.training.log.summary import in_words
 from albert.training.objective import pretraining
 from albert.training.options import EvaluationOptions, TrainingOptions

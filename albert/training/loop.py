@@ -11,7 +11,7 @@ from albert.compat import tf
 from albert.data.batches import prefetch
 from albert.data.dataset import Batch
 from albert.hosts.agreement import check_equal
-from albert.system.progress import progress_bar
+from albert.system.screen.progress import progress_bar
 from albert.training.learner import Learner
 from albert.training.log.interval import Interval
 from albert.training.rollback import Rollbacks

@@ -19,9 +19,9 @@ from albert.hosts.agreement import agree, take_from_first
 from albert.hosts.group import ALONE, Hosts
 from albert.model.parameters import parameter_specs
 from albert.model.precision import policy
-from albert.system import console
 from albert.system.devices import matmul_peak
-from albert.system.progress import bars_are_seen
+from albert.system.screen import console
+from albert.system.screen.progress import bars_are_seen
 from albert.training.evaluation import HeldOut
 from albert.training.learner import Learner
 from albert.training.loop import Due, Follower, Loop

@@ -10,7 +10,7 @@ from absl import logging
 from albert.checkpoints.folder import LOG_FILE
 from albert.checkpoints.state import TrainState
 from albert.data.source import Data
-from albert.system import console
+from albert.system.screen import console
 from albert.training.diagnosis.facts import LEFT_PLATEAU
 from albert.training.diagnosis.watch import Watch
 from albert.training.evaluation import HeldOut

@@ -9,7 +9,7 @@ from absl import logging
 
 from albert.hosts.group import Hosts
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write
+from albert.system.files.atomic import atomic_write
 from albert.training.learner import Learner
 
 _FILE = "rollbacks.json"

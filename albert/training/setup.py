@@ -22,9 +22,9 @@ from albert.model.parameters import initial_values
 from albert.optim.optimizers import describe
 from albert.records.manifest import read_manifest
 from albert.records.tfrecord import record_files
-from albert.system import console
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write, ensure_writable_directory, held
+from albert.system.files.atomic import atomic_write, ensure_writable_directory, held
+from albert.system.screen import console
 from albert.training.learner import Learner, Method, Problem
 from albert.training.objective import pretraining
 from albert.training.options import StartOptions, TrainingOptions

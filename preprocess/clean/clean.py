@@ -13,8 +13,8 @@ from absl import logging
 
 from albert.records.manifest import manifest_path
 from albert.system.errors import UsageError
-from albert.system.file_names import expand_files
-from albert.system.files import atomic_write, ensure_writable_file
+from albert.system.files.atomic import atomic_write, ensure_writable_file
+from albert.system.files.names import expand_files
 from preprocess import engines
 from preprocess.clean import dedup, extract, sentences, text
 from preprocess.clean.units import Cleaned, CleanOptions, Outcome, clean_unit, units

@@ -6,10 +6,10 @@ from typing import Callable, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from albert.system.compression import DAMAGED, open_binary
 from albert.system.errors import UsageError
-from albert.system.file_names import shard_names
-from albert.system.files import published
+from albert.system.files.atomic import published
+from albert.system.files.compression import DAMAGED, open_binary
+from albert.system.files.names import shard_names
 from preprocess import inputs
 from preprocess.clean import decoding, dedup, extract, sentences, split, text
 

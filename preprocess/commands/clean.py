@@ -6,7 +6,7 @@ from absl import flags
 
 from albert.system import command_line
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write
+from albert.system.files.atomic import atomic_write
 from preprocess.clean import dedup, extract, sentences
 from preprocess.commands.records import define_execution_flags, execution_from_flags
 

@@ -12,7 +12,7 @@ from albert.records.manifest import Manifest, read_manifest
 from albert.records.options import SENTENCE_TASKS, RecordOptions
 from albert.system import command_line
 from albert.system.errors import UsageError
-from albert.system.file_names import expand_files
+from albert.system.files.names import expand_files
 from albert.text.vocabulary import Vocabulary, load, resolve_model
 from preprocess.inspection import Expected, Features, Inspection
 from preprocess.progress import Progress

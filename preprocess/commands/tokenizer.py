@@ -30,7 +30,7 @@ def define_flags() -> None:
 
 def main(positional: List[str]) -> int:
     """Trains and reports as the flags say."""
-    from albert.system.file_names import expand_files
+    from albert.system.files.names import expand_files
     from preprocess import tokenizer
 
     f = flags.FLAGS

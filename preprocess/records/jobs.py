@@ -17,7 +17,7 @@ import numpy as np
 from albert.records import counter_rng
 from albert.records.options import RecordOptions
 from albert.system.errors import UsageError
-from albert.system.files import published
+from albert.system.files.atomic import published
 from albert.text import vocabulary
 from preprocess.inputs import TextBlock
 from preprocess.records import encoding, examples, segments, spill

@@ -8,7 +8,7 @@ import google_crc32c
 from absl import logging
 
 from albert.records.manifest import RecordFile
-from albert.system.files import sync_directory
+from albert.system.files.atomic import sync_directory
 from preprocess.records import crc, jobs
 from preprocess.records.workspace import Workspace
 

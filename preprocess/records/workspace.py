@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator
 
 from absl import logging
 
-from albert.system.files import atomic_write, ensure_writable_directory, held
+from albert.system.files.atomic import atomic_write, ensure_writable_directory, held
 
 
 class Workspace:

@@ -14,7 +14,7 @@ from albert.formats.huggingface import names, spiece, tokenizer
 from albert.formats.huggingface.card import model_card
 from albert.model.config import ModelConfig
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write
+from albert.system.files.atomic import atomic_write
 from albert.text.tokenization import TextOptions, Tokenization, check_vocabulary
 
 MODEL_CONFIG_FILE = "config.json"

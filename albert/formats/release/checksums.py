@@ -6,7 +6,7 @@ from typing import Dict, List, Optional
 
 from albert.formats.release.names import shown
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write, sha256_file
+from albert.system.files.atomic import atomic_write, sha256_file
 
 SUMS_FILE = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")

@@ -14,7 +14,7 @@ from albert.formats.release.checksums import write_sums
 from albert.formats.release.names import safe_parts
 from albert.formats.release.readme import readme
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write, ensure_writable_directory
+from albert.system.files.atomic import atomic_write, ensure_writable_directory
 from albert.text.tokenization import Tokenization, check_vocabulary, write_text_options
 from albert.text.vocabulary import count_pieces
 

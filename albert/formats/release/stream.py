@@ -3,8 +3,8 @@
 import gzip
 from typing import NamedTuple
 
-from albert.system.compression import DAMAGED
 from albert.system.errors import UsageError
+from albert.system.files.compression import DAMAGED
 
 # Names and extended headers that tarfile reads between two members; honest ones are below 2 KiB.
 _HEADERS = 16 << 10

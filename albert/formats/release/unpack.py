@@ -11,8 +11,8 @@ from absl import logging
 from albert.formats.release.checksums import check_sums
 from albert.formats.release.extract import extract
 from albert.system.errors import UsageError
-from albert.system.fetch import check_sha256, fetch, is_url
-from albert.system.files import atomic_directory, check_holds_nothing, nearest_directory
+from albert.system.files.atomic import atomic_directory, check_holds_nothing, nearest_directory
+from albert.system.files.fetch import check_sha256, fetch, is_url
 
 
 def is_archive(source: str) -> bool:

@@ -22,7 +22,7 @@ from albert.system.errors import (
     check_seed,
 )
 from albert.system.options import fields_of, options_of
-from albert.system.progress import bars_are_seen
+from albert.system.screen.progress import bars_are_seen
 from albert.tasks.features import Features
 from albert.tasks.finetuning.epochs import EpochFollower, Epochs, Outcome
 from albert.tasks.model import fine_tuning, initial_weights

@@ -20,9 +20,14 @@ from albert.checkpoints.results import write_results
 from albert.checkpoints.state import GLOBAL_STEP
 from albert.model.config import ModelConfig
 from albert.optim.rates import finetuning_rate
-from albert.system import console
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write, check_holds_nothing, ensure_writable_directory, held
+from albert.system.files.atomic import (
+    atomic_write,
+    check_holds_nothing,
+    ensure_writable_directory,
+    held,
+)
+from albert.system.screen import console
 from albert.tasks.finetuning.epochs import Outcome, main_score
 from albert.tasks.finetuning.finetune import (
     FinetuneOptions,

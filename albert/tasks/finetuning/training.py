@@ -8,11 +8,11 @@ from albert.checkpoints.folder import open_checkpoint
 from albert.checkpoints.tokenizer import find_tokenization
 from albert.hosts.cluster import check_alone
 from albert.model.config import ModelConfig
-from albert.system import console
 from albert.system.devices import choose_devices
 from albert.system.errors import UsageError, check_between, check_one_of
 from albert.system.keywords import check_known
 from albert.system.options import flag_lines, options_of
+from albert.system.screen import console
 from albert.tasks.examples import (
     CONLLU_COLUMNS,
     Example,

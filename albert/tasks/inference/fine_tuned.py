@@ -3,7 +3,7 @@
 import os
 from typing import Any, Dict, Iterable, List, Sequence
 
-from albert.system.files import read_json_object
+from albert.system.files.atomic import read_json_object
 from albert.tasks.examples import Sentence, Text, checked_texts
 from albert.tasks.features import features_of
 from albert.tasks.folder import FineTuned

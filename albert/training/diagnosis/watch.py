@@ -10,7 +10,7 @@ from absl import logging
 from albert.checkpoints.state import TrainState
 from albert.data.source import Data
 from albert.optim.optimizers import decayed_names
-from albert.system.files import atomic_write
+from albert.system.files.atomic import atomic_write
 from albert.training.diagnosis.data import data_facts
 from albert.training.diagnosis.diagnose import diagnose
 from albert.training.diagnosis.facts import LEFT_PLATEAU, Facts, Finding, Settings, state_of

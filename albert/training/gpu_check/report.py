@@ -7,7 +7,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from albert.compat import gpu_details, runtime_name
-from albert.system.files import atomic_write
+from albert.system.files.atomic import atomic_write
 from albert.system.machine import cpu_name, usable_cores
 from albert.training.gpu_check.equality import Equality
 from albert.training.gpu_check.learning import Learning

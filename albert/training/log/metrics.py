@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from absl import logging
 
-from albert.system.pictures import new_figure, save_figure
+from albert.system.screen.pictures import new_figure, save_figure
 from albert.training.log.step_lines import append_line, cut_lines, read_lines
 
 Panels = Sequence[Tuple[str, str]]

@@ -4,7 +4,7 @@ import json
 import os
 from typing import Dict, List, Mapping
 
-from albert.system.files import atomic_write
+from albert.system.files.atomic import atomic_write
 
 
 def read_lines(path: str) -> List[Dict]:

@@ -13,7 +13,7 @@ from absl import logging
 from tqdm import tqdm
 
 from albert.system.errors import UsageError
-from albert.system.files import atomic_write, sha256_file
+from albert.system.files.atomic import atomic_write, sha256_file
 
 _TIMEOUT = 60.0  # seconds without a byte
 _PIECE = 256 << 10

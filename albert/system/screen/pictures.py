@@ -3,7 +3,7 @@
 import io
 from typing import TYPE_CHECKING
 
-from albert.system.files import atomic_write
+from albert.system.files.atomic import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,0 +1,1 @@
+"""Files: found, fetched, opened, and written whole or not at all."""
