@@ -20,7 +20,7 @@ from contest import ROOT, add_json_flag, report  # noqa: E402
 
 from albert.model.config import ModelConfig  # noqa: E402
 from albert.training.memory.estimate import StepShape, estimate_memory  # noqa: E402
-from albert.training.step import StepOptions  # noqa: E402
+from albert.training.step.step import StepOptions  # noqa: E402
 
 _STEPS = 2  # the second meets what the first left behind
 _VARIANTS = {

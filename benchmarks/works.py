@@ -62,8 +62,8 @@ def _our_step(
     from albert.optim.optimizers import OptimizerConfig, make_optimizer
     from albert.optim.schedules import polynomial_with_warmup
     from albert.system.devices import choose_devices
-    from albert.training.objective import pretraining
-    from albert.training.step import StepOptions, make_train_step
+    from albert.training.step.objective import pretraining
+    from albert.training.step.step import StepOptions, make_train_step
 
     rows = [len(data["input_ids"])]
     hosts = hosts or ALONE

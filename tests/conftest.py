@@ -17,7 +17,7 @@ from albert.model.config import ModelConfig  # noqa: E402
 from albert.model.parameters import parameter_tree  # noqa: E402
 from albert.records.example_proto import encode_example  # noqa: E402
 from albert.records.tfrecord import frame  # noqa: E402
-from albert.training.step import StepResult  # noqa: E402
+from albert.training.step.step import StepResult  # noqa: E402
 
 DEVICES = logical_devices("CPU", 4)
 

@@ -15,7 +15,7 @@ from albert.checkpoints.results import read_results
 from albert.system.errors import UsageError
 from albert.tasks.finetuning.training import finetune
 from albert.training.api import Run, evaluate, pretrain
-from albert.training.signals import Interrupted
+from albert.training.loop.signals import Interrupted
 
 
 @pytest.fixture

@@ -39,9 +39,10 @@ from albert.system.command_line import parse
 from albert.system.errors import exit_on_usage_error
 from albert.system.files.atomic import held
 from albert.system.files.shipped import CONFIG_DIRECTORY
-from albert.training import evaluation, learner
+from albert.training import evaluation
 from albert.training.log.metrics import read_metrics
-from albert.training.totals import Totals
+from albert.training.loop.loop import learner
+from albert.training.step.totals import Totals
 
 TRAIN, VALIDATE = "multigpu_pretraining.py", "validation.py"
 

@@ -104,8 +104,8 @@ def test_stale_names_are_found(monkeypatch):
     monkeypatch.chdir(ROOT)
     text = """See albert/gone.py, [this](docs/gone.md) and `gone.py`.
 
-1. `albert/training/step.py: make_train_step` calls `StepOptions`, `gone`,
-   and `albert/training/step.py:
+1. `albert/training/step/step.py: make_train_step` calls `StepOptions`, `gone`,
+   and `albert/training/step/step.py:
    gone`.
 2. `StepOptions` is of another paragraph; `tests/*.py` is not a file; `benchmarks/`, too.
 
@@ -122,11 +122,11 @@ python -m albert gone
         "there is no gone.py",
     ]
     assert stale_names(text, True) == [
-        "albert/training/step.py has no gone",
+        "albert/training/step/step.py has no gone",
         "no file named beside it has gone",
         "no file named beside it has StepOptions",
     ]
-    assert stale_names(text, False) == ["albert/training/step.py has no gone"]
+    assert stale_names(text, False) == ["albert/training/step/step.py has no gone"]
     assert stale_commands(text) == ["make has no gone", "albert has no command gone"]
 
 

@@ -14,8 +14,8 @@ from manifests import manifest
 
 from albert.commands import pretrain
 from albert.records.manifest import unigram_entropy, write_manifest
-from albert.training import towers
 from albert.training.diagnosis.watch import FINDINGS_FILE
+from albert.training.step.step import towers
 
 VOCABULARY, LENGTH, PREDICTIONS = 25, 16, 4
 CLS, SEP, MASK = 2, 3, 4
@@ -181,7 +181,7 @@ def test_weights_without_gradient_are_named(tmp_path, records, monkeypatch, faul
         gradients, sums = plain(*arguments, **options)
         return {n: 0.0 * g if n.startswith(prefix) else g for n, g in gradients.items()}, sums
 
-    monkeypatch.setattr("albert.training.step.tower_gradients", without)
+    monkeypatch.setattr("albert.training.step.step.tower_gradients", without)
     found = findings(tmp_path, records)
     print("| {} | {} |".format(fault, ", ".join(found)))
     assert finding in found

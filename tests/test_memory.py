@@ -16,7 +16,7 @@ from albert.system import machine
 from albert.training.memory.check import divisors
 from albert.training.memory.estimate import _UPDATE_COPIES, StepShape, estimate_memory, step_shape
 from albert.training.memory.find_batch_size import search
-from albert.training.step import StepOptions
+from albert.training.step.step import StepOptions
 
 TINY = ModelConfig(
     vocab_size=11,

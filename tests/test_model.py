@@ -25,8 +25,8 @@ from albert.model.parameters import (
     parameter_specs,
     parameter_tree,
 )
-from albert.training.objective import loss_denominators, pretraining
-from albert.training.towers import tower_gradients
+from albert.training.step.objective import loss_denominators, pretraining
+from albert.training.step.towers import tower_gradients
 
 VARIANTS = [
     {"layout": "google"},

@@ -24,9 +24,9 @@ from albert.optim.optimizers import (
 from albert.optim.rates import finetuning_rate, rate_warning, suggested_rate
 from albert.optim.schedules import ScheduleOptions, polynomial_with_warmup
 from albert.system.errors import UsageError
-from albert.training.objective import loss_denominators, pretraining
-from albert.training.step import make_train_step
-from albert.training.towers import tower_gradients
+from albert.training.step.objective import loss_denominators, pretraining
+from albert.training.step.step import make_train_step
+from albert.training.step.towers import tower_gradients
 
 pytestmark = pytest.mark.fused
 

@@ -18,8 +18,8 @@ from albert.data.packing import (
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.system.errors import UsageError
-from albert.training.objective import loss_denominators, pretraining
-from albert.training.towers import tower_gradients
+from albert.training.step.objective import loss_denominators, pretraining
+from albert.training.step.towers import tower_gradients
 
 CAPACITY = 37
 LIMITS = PackingLimits(rows=2, predictions=9, examples=5)

@@ -17,8 +17,8 @@ from albert.optim.schedules import polynomial_with_warmup
 from albert.system.errors import UsageError
 from albert.tasks.examples import Text, held_out
 from albert.tasks.finetuning.finetune import FinetuneOptions
-from albert.training.objective import pretraining
-from albert.training.step import make_train_step
+from albert.training.step.objective import pretraining
+from albert.training.step.step import make_train_step
 
 LARGEST = 2**32 - 1
 REFUSED = "--random_seed must be between 0 and 4294967295. Received "

@@ -10,8 +10,8 @@ from albert.model.attention import join_projections
 from albert.model.config import ModelConfig
 from albert.model.parameters import bind, initial_values, parameter_tree
 from albert.model.sharing import SharedWeights
-from albert.training.objective import loss_denominators, pretraining
-from albert.training.towers import tower_gradients
+from albert.training.step.objective import loss_denominators, pretraining
+from albert.training.step.towers import tower_gradients
 
 
 @pytest.mark.parametrize("in_graph", [False, True])

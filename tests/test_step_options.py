@@ -16,9 +16,9 @@ from albert.model.precision import LossScale, policy
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.system.errors import UsageError
-from albert.training.objective import loss_denominators, pretraining
-from albert.training.step import StepOptions, make_train_step
-from albert.training.towers import tower_gradients
+from albert.training.step.objective import loss_denominators, pretraining
+from albert.training.step.step import StepOptions, make_train_step
+from albert.training.step.towers import tower_gradients
 
 STEPS = 5
 

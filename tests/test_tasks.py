@@ -28,9 +28,9 @@ from albert.tasks.predictor import Predictor
 from albert.tasks.task import Task
 from albert.text.encoder import TextEncoder
 from albert.text.tokenization import Tokenization
-from albert.training import learner
+from albert.training.loop.loop import learner
 from albert.training.setup import claimed
-from albert.training.step import StepOptions, make_train_step
+from albert.training.step.step import StepOptions, make_train_step
 
 GOOD, BAD = ["makan", "minum", "lemak", "buah"], ["hujan", "panas", "pejabat", "menteri"]
 TAGS = {"makan": "VERB", "minum": "VERB", "di": "ADP", "ke": "ADP"}

@@ -76,7 +76,7 @@ def main(positional: List[str]) -> int:
         TaskOptions,
         run_finetuning,
     )
-    from albert.training.signals import Interrupted
+    from albert.training.loop.signals import Interrupted
 
     f = flags.FLAGS
     if positional or not (f.task and f.train_file and f.output_dir):

@@ -18,7 +18,7 @@ from albert.system.errors import UsageError
 from albert.system.options import flag_lines
 from albert.training.options import FIELDS
 from albert.training.setup import preset
-from albert.training.step import REDUCTIONS
+from albert.training.step.step import REDUCTIONS
 
 FLAGS = flags.FLAGS
 

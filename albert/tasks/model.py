@@ -21,7 +21,7 @@ from albert.model.parameters import (
 )
 from albert.model.precision import POLICIES, Policy
 from albert.tasks.task import Task
-from albert.training.objective import Objective, uses_dropout
+from albert.training.step.objective import Objective, uses_dropout
 
 _SEED_STEP = 15485863  # between the dropout seeds of the encoder and of the head
 

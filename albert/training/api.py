@@ -14,11 +14,11 @@ from albert.system.options import fields_of, flag_lines, options_of
 from albert.system.screen import console
 from albert.training.evaluation import ValidationOptions, validate
 from albert.training.log.metrics import Metrics, curves_figure, read_metrics
+from albert.training.loop.reports import PLATEAU_EXIT_CODE
+from albert.training.loop.signals import Interrupted
 from albert.training.options import FIELDS, training_options
 from albert.training.pretraining import train
-from albert.training.reports import PLATEAU_EXIT_CODE
 from albert.training.setup import model_to_train, preset
-from albert.training.signals import Interrupted
 
 
 class Run:

@@ -28,11 +28,11 @@ from albert.system.devices import choose_xla
 from albert.system.errors import UsageError
 from albert.system.files.atomic import ensure_writable_directory
 from albert.training.log.summary import in_words
-from albert.training.objective import pretraining
 from albert.training.options import EvaluationOptions, TrainingOptions
-from albert.training.step import make_eval_step
-from albert.training.totals import Totals
-from albert.training.towers import check_batch_size
+from albert.training.step.objective import pretraining
+from albert.training.step.step import make_eval_step
+from albert.training.step.totals import Totals
+from albert.training.step.towers import check_batch_size
 
 
 def evaluate(

@@ -15,7 +15,7 @@ from albert.optim.schedules import Schedule, ScheduleOptions
 from albert.system.devices import XLA_MODES, choose_xla
 from albert.system.errors import check_above_0, check_not_negative, check_one_of, check_seed
 from albert.system.options import Flags, field_names, fields_of, options_of
-from albert.training.step import FLAGS_OF_STEP, REDUCTIONS, StepOptions
+from albert.training.step.step import FLAGS_OF_STEP, REDUCTIONS, StepOptions
 
 _ROWS_OF_AN_EVALUATION = 8  # for each tower
 

@@ -23,14 +23,14 @@ from albert.system.devices import matmul_peak
 from albert.system.screen import console
 from albert.system.screen.progress import bars_are_seen
 from albert.training.evaluation import HeldOut
-from albert.training.learner import Learner
-from albert.training.loop import Due, Follower, Loop
+from albert.training.loop.learner import Learner
+from albert.training.loop.loop import Due, Follower, Loop
+from albert.training.loop.reports import Helper, Reports
+from albert.training.loop.rollback import Rollbacks
 from albert.training.memory.check import Work, check_memory, machine_of
 from albert.training.options import TrainingOptions
-from albert.training.reports import Helper, Reports
-from albert.training.rollback import Rollbacks
 from albert.training.setup import claimed, go_back, make_learner
-from albert.training.towers import check_batch_size
+from albert.training.step.towers import check_batch_size
 
 
 class _Begun(NamedTuple):

@@ -25,9 +25,9 @@ from albert.records.tfrecord import record_files
 from albert.system.errors import UsageError
 from albert.system.files.atomic import atomic_write, ensure_writable_directory, held
 from albert.system.screen import console
-from albert.training.learner import Learner, Method, Problem
-from albert.training.objective import pretraining
+from albert.training.loop.learner import Learner, Method, Problem
 from albert.training.options import StartOptions, TrainingOptions
+from albert.training.step.objective import pretraining
 
 
 def preset(name: str, records: Optional[str]) -> ModelConfig:

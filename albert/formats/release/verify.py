@@ -16,8 +16,8 @@ from albert.system.errors import UsageError
 from albert.text.tokenization import check_vocabulary
 from albert.text.vocabulary import count_pieces
 from albert.training.evaluation import evaluate
-from albert.training.objective import pretraining
-from albert.training.step import make_eval_step
+from albert.training.step.objective import pretraining
+from albert.training.step.step import make_eval_step
 
 _BATCH, _LENGTH = 4, 64
 _PREDICTED = 0.15

@@ -15,10 +15,10 @@ from albert.tasks.features import Features, make_batch
 from albert.tasks.predictor import Predictor, expected_and_predicted
 from albert.tasks.scores import score
 from albert.tasks.task import Task
-from albert.training.learner import Learner
 from albert.training.log.interval import Interval
 from albert.training.log.metrics import MetricsLog, draw_curves, read_metrics
-from albert.training.loop import Follower
+from albert.training.loop.learner import Learner
+from albert.training.loop.loop import Follower
 
 _PANELS = (("loss", "loss (nats)"), ("accuracy", "accuracy"), ("macro_f1", "macro F1"))
 

@@ -28,12 +28,12 @@ from albert.tasks.finetuning.epochs import EpochFollower, Epochs, Outcome
 from albert.tasks.model import fine_tuning, initial_weights
 from albert.tasks.predictor import Predictor
 from albert.tasks.task import Task
-from albert.training.learner import Learner, Method, Problem
-from albert.training.loop import Due, Loop
+from albert.training.loop.learner import Learner, Method, Problem
+from albert.training.loop.loop import Due, Loop
+from albert.training.loop.rollback import Rollbacks
+from albert.training.loop.signals import Interrupted
 from albert.training.memory.check import Work, check_memory, machine_of
-from albert.training.rollback import Rollbacks
-from albert.training.signals import Interrupted
-from albert.training.step import FLAGS_OF_STEP, StepOptions
+from albert.training.step.step import FLAGS_OF_STEP, StepOptions
 
 CLASS_WEIGHTS = ("none", "balanced")
 

@@ -28,7 +28,7 @@ from albert.tasks.inference.fine_tuned import TaskModel
 from albert.tasks.inference.load import load
 from albert.tasks.task import KINDS, Task
 from albert.text.encoder import TextEncoder
-from albert.training.towers import check_batch_size
+from albert.training.step.towers import check_batch_size
 
 _HELD_OUT_SHARE = 0.1
 

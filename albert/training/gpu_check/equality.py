@@ -11,7 +11,7 @@ from albert.optim.optimizers import OptimizerConfig
 from albert.optim.schedules import ScheduleOptions
 from albert.training.options import TrainingOptions
 from albert.training.setup import make_learner
-from albert.training.step import StepOptions
+from albert.training.step.step import StepOptions
 
 _BATCH, _LENGTH, _PREDICTIONS = 16, 64, 12
 _UPDATES = 10

@@ -17,7 +17,7 @@ from albert.training.gpu_check.equality import random_batch
 from albert.training.memory.check import Machine, Work, estimate_of, machine_of
 from albert.training.options import TrainingOptions
 from albert.training.setup import make_learner
-from albert.training.step import StepOptions
+from albert.training.step.step import StepOptions
 
 LARGEST = 128  # examples of a tower
 _FILLED = 0.7  # share of the memory that a step may take by its estimate

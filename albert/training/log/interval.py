@@ -6,8 +6,8 @@ from typing import Any, Callable, Dict, Optional
 from albert.data.dataset import Batch
 from albert.model.config import ModelConfig
 from albert.model.flops import training_flops
-from albert.training.step import StepResult
-from albert.training.totals import Totals
+from albert.training.step.step import StepResult
+from albert.training.step.totals import Totals
 
 
 def pretraining_flops(config: ModelConfig, batch: Batch) -> float:

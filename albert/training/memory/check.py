@@ -9,7 +9,7 @@ from albert.model.config import ModelConfig
 from albert.system.errors import UsageError
 from albert.system.machine import available_bytes
 from albert.training.memory.estimate import Estimate, estimate_memory, step_shape
-from albert.training.step import StepOptions
+from albert.training.step.step import StepOptions
 
 # The estimate is good to about a quarter, so only what is clearly too much is refused.
 _REFUSED_ABOVE = 1.1

@@ -12,7 +12,7 @@ import numpy as np
 from albert.model.attention import QUERY_BLOCK
 from albert.model.config import ModelConfig
 from albert.model.parameters import parameter_specs, parameter_tree
-from albert.training.step import StepOptions
+from albert.training.step.step import StepOptions
 
 _FLOAT = 4  # bytes of float32
 _SLOTS = 2  # Adam's moments; Muon keeps one for its kernels

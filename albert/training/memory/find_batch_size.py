@@ -9,7 +9,7 @@ from albert.system.errors import UsageError
 from albert.training.memory.check import Machine, Work, divisors, estimate_of, machine_of
 from albert.training.memory.trial import Trial, try_out
 from albert.training.options import StartOptions, TrainingOptions
-from albert.training.towers import check_batch_size
+from albert.training.step.towers import check_batch_size
 
 
 def search(fits: Callable[[int], bool], start: int, most: int) -> int:

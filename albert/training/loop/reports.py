@@ -17,7 +17,7 @@ from albert.training.evaluation import HeldOut
 from albert.training.log.interval import Interval, pretraining_flops
 from albert.training.log.metrics import CURVES_FILE, MetricsLog, draw_curves, format_line
 from albert.training.log.summary import in_words, summary
-from albert.training.loop import Follower
+from albert.training.loop.loop import Follower
 from albert.training.options import TrainingOptions
 
 PLATEAU_EXIT_CODE = 3

@@ -12,7 +12,7 @@ from albert.model.albert import Batch
 from albert.model.losses import WeightedSum
 from albert.model.precision import POLICIES, Policy
 from albert.system.errors import UsageError
-from albert.training.objective import Objective, Sums, Tensors
+from albert.training.step.objective import Objective, Sums, Tensors
 
 _SEED_STEP = 32452843  # between the dropout seeds of micro-batches
 

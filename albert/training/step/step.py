@@ -14,8 +14,8 @@ from albert.optim.schedules import Schedule
 from albert.optim.transforms import global_norm
 from albert.system.errors import UsageError
 from albert.system.options import Flags
-from albert.training.objective import Objective, Sums, Tensors
-from albert.training.towers import (
+from albert.training.step.objective import Objective, Sums, Tensors
+from albert.training.step.towers import (
     accumulate,
     nccl_sum_gradients,
     split_batch,

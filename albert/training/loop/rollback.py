@@ -10,7 +10,7 @@ from absl import logging
 from albert.hosts.group import Hosts
 from albert.system.errors import UsageError
 from albert.system.files.atomic import atomic_write
-from albert.training.learner import Learner
+from albert.training.loop.learner import Learner
 
 _FILE = "rollbacks.json"
 _SHARE = 0.5  # of the rate that is left after each

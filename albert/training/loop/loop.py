@@ -12,11 +12,11 @@ from albert.data.batches import prefetch
 from albert.data.dataset import Batch
 from albert.hosts.agreement import check_equal
 from albert.system.screen.progress import progress_bar
-from albert.training.learner import Learner
 from albert.training.log.interval import Interval
-from albert.training.rollback import Rollbacks
-from albert.training.signals import SIGNALLED, StopRequest, stop_on_signal
-from albert.training.step import StepResult
+from albert.training.loop.learner import Learner
+from albert.training.loop.rollback import Rollbacks
+from albert.training.loop.signals import SIGNALLED, StopRequest, stop_on_signal
+from albert.training.step.step import StepResult
 
 _MAX_SKIPPED_IN_A_ROW = 20
 

@@ -9,8 +9,8 @@ from albert.hosts.group import ALONE, Hosts
 from albert.optim.chain import Optimizer
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import Schedule
-from albert.training.objective import Objective
-from albert.training.step import StepOptions, make_train_step
+from albert.training.step.objective import Objective
+from albert.training.step.step import StepOptions, make_train_step
 
 
 class Problem(NamedTuple):

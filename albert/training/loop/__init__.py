@@ -1,0 +1,1 @@
+"""The loop of every training, and what it does between updates."""
