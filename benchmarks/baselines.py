@@ -5,7 +5,7 @@ from typing import Dict, Sequence
 
 import numpy as np
 
-from albert.tasks.examples import Sentence, Text, labels_of
+from albert.tasks.rows.examples import Sentence, Text, labels_of
 from albert.tasks.scores import score
 
 

@@ -9,7 +9,7 @@ import pytest
 from test_tasks import sentences, texts, write_examples
 
 from albert.system.errors import UsageError
-from albert.tasks.examples import Sentence
+from albert.tasks.rows.examples import Sentence
 from albert.tasks.scores import score
 from benchmarks.baselines import most_frequent_tag, tfidf_logistic_regression
 from benchmarks.comparison import Files, bar_plot, compare, table

@@ -24,11 +24,11 @@ from albert.model.albert import pretraining_output
 from albert.model.config import ModelConfig
 from albert.model.parameters import HEAD_BIAS, initial_values
 from albert.system.errors import UsageError
-from albert.tasks.examples import Sentence
 from albert.tasks.export_fine_tuned import write_huggingface
-from albert.tasks.features import features_of
 from albert.tasks.folder import FineTuned
 from albert.tasks.model import initial_weights, task_logits
+from albert.tasks.rows.examples import Sentence
+from albert.tasks.rows.features import features_of
 from albert.tasks.task import Task
 from albert.text import vocabulary
 from albert.text.encoder import TextEncoder, split_words

@@ -15,8 +15,8 @@ from albert.model.parameters import initial_values
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.system.errors import UsageError
-from albert.tasks.examples import Text, held_out
 from albert.tasks.finetuning.finetune import FinetuneOptions
+from albert.tasks.rows.examples import Text, held_out
 from albert.training.step.objective import pretraining
 from albert.training.step.step import make_train_step
 

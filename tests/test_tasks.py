@@ -18,13 +18,20 @@ from albert.model.config import ModelConfig
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.system.errors import UsageError
-from albert.tasks.batching import each_row, shuffled_batches
-from albert.tasks.examples import Sentence, Text, held_out, labels_of, read_sentences, read_texts
-from albert.tasks.features import features_of, make_batch
 from albert.tasks.finetuning.finetune import class_weights
 from albert.tasks.folder import begin_folder, open_fine_tuned
+from albert.tasks.inference.predictor import Predictor
 from albert.tasks.model import fine_tuning, initial_weights
-from albert.tasks.predictor import Predictor
+from albert.tasks.rows.batching import each_row, shuffled_batches
+from albert.tasks.rows.examples import (
+    Sentence,
+    Text,
+    held_out,
+    labels_of,
+    read_sentences,
+    read_texts,
+)
+from albert.tasks.rows.features import features_of, make_batch
 from albert.tasks.task import Task
 from albert.text.encoder import TextEncoder
 from albert.text.tokenization import Tokenization

@@ -7,7 +7,7 @@ from absl import flags
 
 from albert.system import command_line
 from albert.system.errors import UsageError
-from albert.tasks.examples import CONLLU_COLUMNS
+from albert.tasks.rows.examples import CONLLU_COLUMNS
 from albert.tasks.task import KINDS
 
 USAGE = """Fine-tunes a pre-trained model on labelled texts or tagged words.

@@ -10,9 +10,9 @@ from albert.checkpoints.folder import BEST_DIRECTORY
 from albert.checkpoints.manager import CheckpointManager
 from albert.checkpoints.state import GLOBAL_STEP
 from albert.data.dataset import Batch
-from albert.tasks.batching import filled, shuffled_batches
-from albert.tasks.features import Features, make_batch
-from albert.tasks.predictor import Predictor, expected_and_predicted
+from albert.tasks.inference.predictor import Predictor, expected_and_predicted
+from albert.tasks.rows.batching import filled, shuffled_batches
+from albert.tasks.rows.features import Features, make_batch
 from albert.tasks.scores import score
 from albert.tasks.task import Task
 from albert.training.log.interval import Interval

@@ -23,10 +23,10 @@ from albert.system.errors import (
 )
 from albert.system.options import fields_of, options_of
 from albert.system.screen.progress import bars_are_seen
-from albert.tasks.features import Features
 from albert.tasks.finetuning.epochs import EpochFollower, Epochs, Outcome
+from albert.tasks.inference.predictor import Predictor
 from albert.tasks.model import fine_tuning, initial_weights
-from albert.tasks.predictor import Predictor
+from albert.tasks.rows.features import Features
 from albert.tasks.task import Task
 from albert.training.loop.learner import Learner, Method, Problem
 from albert.training.loop.loop import Due, Loop

@@ -36,7 +36,7 @@ from albert.tasks.finetuning.finetune import (
     with_dropout,
 )
 from albert.tasks.folder import begin_folder
-from albert.tasks.predictor import Predictor, expected_and_predicted
+from albert.tasks.inference.predictor import Predictor, expected_and_predicted
 from albert.tasks.scores import REPORT_FILE, format_report, score, write_report
 from albert.tasks.task import Task
 from albert.text.tokenization import Tokenization

@@ -13,7 +13,11 @@ from albert.system.errors import UsageError, check_between, check_one_of
 from albert.system.keywords import check_known
 from albert.system.options import flag_lines, options_of
 from albert.system.screen import console
-from albert.tasks.examples import (
+from albert.tasks.finetuning.finetune import FIELDS, FinetuneOptions, Rows, finetune_options
+from albert.tasks.finetuning.search import Start, claimed, run_trials
+from albert.tasks.inference.fine_tuned import TaskModel
+from albert.tasks.inference.load import load
+from albert.tasks.rows.examples import (
     CONLLU_COLUMNS,
     Example,
     held_out,
@@ -21,11 +25,7 @@ from albert.tasks.examples import (
     read_sentences,
     read_texts,
 )
-from albert.tasks.features import features_of
-from albert.tasks.finetuning.finetune import FIELDS, FinetuneOptions, Rows, finetune_options
-from albert.tasks.finetuning.search import Start, claimed, run_trials
-from albert.tasks.inference.fine_tuned import TaskModel
-from albert.tasks.inference.load import load
+from albert.tasks.rows.features import features_of
 from albert.tasks.task import KINDS, Task
 from albert.text.encoder import TextEncoder
 from albert.training.step.towers import check_batch_size

@@ -4,10 +4,10 @@ import os
 from typing import Any, Dict, Iterable, List, Sequence
 
 from albert.system.files.atomic import read_json_object
-from albert.tasks.examples import Sentence, Text, checked_texts
-from albert.tasks.features import features_of
 from albert.tasks.folder import FineTuned
-from albert.tasks.predictor import Predictor
+from albert.tasks.inference.predictor import Predictor
+from albert.tasks.rows.examples import Sentence, Text, checked_texts
+from albert.tasks.rows.features import features_of
 from albert.tasks.scores import REPORT_FILE
 from albert.text.encoder import TextEncoder, split_words
 

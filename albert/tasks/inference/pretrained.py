@@ -9,8 +9,8 @@ from albert.formats.saved_model import pretraining_signatures
 from albert.model.config import ModelConfig
 from albert.system.errors import UsageError, check_at_least, check_one_of
 from albert.tasks import POOLINGS
-from albert.tasks.batching import bucket, each_row
-from albert.tasks.examples import checked_texts
+from albert.tasks.rows.batching import bucket, each_row
+from albert.tasks.rows.examples import checked_texts
 from albert.text.encoder import MASK, Encoded, TextEncoder, padded_batch
 from albert.text.tokenization import Tokenization
 

@@ -8,9 +8,9 @@ from albert.compat import compiled, tf
 from albert.model.albert import Batch
 from albert.model.config import ModelConfig
 from albert.model.precision import policy
-from albert.tasks.batching import each_row
-from albert.tasks.features import Features, make_batch
 from albert.tasks.model import task_logits
+from albert.tasks.rows.batching import each_row
+from albert.tasks.rows.features import Features, make_batch
 from albert.tasks.task import Task
 
 

@@ -5,8 +5,8 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from albert.system.errors import UsageError
-from albert.tasks.batching import bucket
-from albert.tasks.examples import Example, Sentence
+from albert.tasks.rows.batching import bucket
+from albert.tasks.rows.examples import Example, Sentence
 from albert.tasks.task import Task
 from albert.text.encoder import Encoded, TextEncoder, padded_batch
 

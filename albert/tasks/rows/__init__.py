@@ -1,0 +1,1 @@
+"""Labelled examples, from a file to arrays of one shape."""
