@@ -34,7 +34,7 @@ from albert.text import vocabulary
 from albert.text.encoder import TextEncoder, split_words
 from albert.text.tokenization import TextOptions, Tokenization
 from preprocess.inputs import TextBlock
-from preprocess.records import encoding
+from preprocess.records.instances import encoding
 
 # Nothing is downloaded, and the copies transformers makes of custom classes stay out of the home.
 os.environ.update(HF_HUB_OFFLINE="1", HF_MODULES_CACHE=os.path.join(folder(), "hf_modules"))

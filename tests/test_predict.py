@@ -22,7 +22,7 @@ from albert.text.encoder import TextEncoder, padded_batch, split_words
 from albert.text.tokenization import TextOptions, Tokenization
 from albert.text.vocabulary import load
 from preprocess.inputs import TextBlock
-from preprocess.records import encoding
+from preprocess.records.instances import encoding
 
 
 def predict(tmp_path, capsys, *arguments):

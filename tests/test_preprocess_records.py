@@ -25,9 +25,10 @@ from albert.system.files.names import expand_files
 from albert.text import vocabulary
 from preprocess import inputs
 from preprocess.engines import Execution
-from preprocess.records import crc, encoding, jobs, segments, serialize, shards, spill, steps
+from preprocess.records import crc, jobs, shards, spill, steps
 from preprocess.records.build import write_records
-from preprocess.records.examples import select
+from preprocess.records.instances import encoding, segments, serialize
+from preprocess.records.instances.examples import select
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SCRIPT = os.path.join(ROOT, "create-pretraining-data.py")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from albert.records.options import RecordOptions
-from preprocess.records.encoding import Documents, concatenate
-from preprocess.records.segments import segment
+from preprocess.records.instances.encoding import Documents, concatenate
+from preprocess.records.instances.segments import segment
 
 
 def options(**changes):

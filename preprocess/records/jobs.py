@@ -20,7 +20,8 @@ from albert.system.errors import UsageError
 from albert.system.files.atomic import published
 from albert.text import vocabulary
 from preprocess.inputs import TextBlock
-from preprocess.records import encoding, examples, segments, spill
+from preprocess.records import spill
+from preprocess.records.instances import encoding, examples, segments
 from preprocess.records.workspace import Workspace
 
 # Next-sentence examples draw their random B from this many further blocks.

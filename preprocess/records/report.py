@@ -19,7 +19,7 @@ from albert.records.manifest import (
 from albert.records.options import RecordOptions
 from albert.system.errors import UsageError
 from albert.text.vocabulary import Vocabulary
-from preprocess.records import examples
+from preprocess.records.instances import examples
 
 LOGGED_EXAMPLES = 20
 # Share of the plain size that gzip leaves; measured 0.095 on Malay text at length 512.

@@ -11,7 +11,7 @@ from typing import IO, List, NamedTuple, Tuple
 
 import numpy as np
 
-from preprocess.records.segments import Instances, take_ranges
+from preprocess.records.instances.segments import Instances, take_ranges
 
 CELLS = 4096
 _CELL_SHIFT = np.uint64(64 - 12)

@@ -16,7 +16,8 @@ from albert.text import vocabulary
 from preprocess import inputs
 from preprocess.engines import Map
 from preprocess.progress import Progress
-from preprocess.records import examples, jobs, report, spill
+from preprocess.records import jobs, report, spill
+from preprocess.records.instances import examples
 from preprocess.records.shards import Shards, rename_all
 from preprocess.records.workspace import Workspace
 

@@ -8,8 +8,8 @@ import numpy as np
 from albert.records.masking import mask_rule, mask_tokens
 from albert.records.options import RecordOptions
 from albert.text.vocabulary import Vocabulary
-from preprocess.records import serialize
-from preprocess.records.segments import Instances, take_ranges
+from preprocess.records.instances import serialize
+from preprocess.records.instances.segments import Instances, take_ranges
 
 BATCH = 2048
 

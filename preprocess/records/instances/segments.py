@@ -18,7 +18,7 @@ import numpy as np
 from albert.records import counter_rng
 from albert.records.options import RecordOptions
 from albert.records.tfrecord import NO_SENTENCE_LABEL
-from preprocess.records.encoding import Documents
+from preprocess.records.instances.encoding import Documents
 
 IN_ORDER, OUT_OF_ORDER = 0, 1
 

@@ -1,0 +1,1 @@
+"""Documents to pairs to records, in memory: pure functions of arrays."""
