@@ -12,6 +12,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from albert.compat import logical_devices, plain_operations, tf  # noqa: E402
+from albert.data.order import BatchOrder, Source  # noqa: E402
 from albert.model.albert import bound, encoder_output  # noqa: E402
 from albert.model.config import ModelConfig  # noqa: E402
 from albert.model.parameters import parameter_tree  # noqa: E402
@@ -129,6 +130,11 @@ def write_record_file(path, count: int, seed: int = 0, opener=open, **lengths) -
     """Writes random records and returns the path."""
     random = np.random.RandomState(seed)
     return write_examples(path, [random_example(random, **lengths) for _ in range(count)], opener)
+
+
+def order_of(size: int, *args, **options) -> BatchOrder:
+    """The order of batches of `size` records."""
+    return BatchOrder([Source("records", size)], *args, **options)
 
 
 def write_examples(path, examples, opener=open) -> str:

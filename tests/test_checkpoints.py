@@ -28,6 +28,7 @@ from albert.checkpoints.restore import (
 )
 from albert.checkpoints.state import create_state
 from albert.compat import tf
+from albert.data.order import KEYED, SHUFFLED
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values, parameter_specs
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
@@ -59,6 +60,18 @@ def test_state_survives_bit_for_bit(small_config, tmp_path):
     assert other.next_batch() == 9
 
 
+def test_runs_go_on_with_the_order_they_began_with(small_config, tmp_path):
+    state, other = new_state(small_config), new_state(small_config, seed=5)
+    assert int(state.batch_order.numpy()) == KEYED
+    old = {name: value for name, value in state.variables().items() if name != "batch_order"}
+    write_tensors(str(tmp_path / "model.ckpt-7"), old)  # as version 0.1 wrote them
+    resume(small_config, other, str(tmp_path / "model.ckpt-7"))
+    assert int(other.batch_order.numpy()) == SHUFFLED
+    path = CheckpointManager(str(tmp_path), keep=3).save(other.variables(), 8)
+    resume(small_config, state, path)
+    assert int(state.batch_order.numpy()) == SHUFFLED
+
+
 def test_file_is_what_the_originals_read(small_config, tmp_path):
     state = new_state(small_config)
     path = CheckpointManager(str(tmp_path), keep=3).save(state.variables(), 0)
@@ -67,7 +80,7 @@ def test_file_is_what_the_originals_read(small_config, tmp_path):
     for name, spec in parameter_specs(small_config).items():
         for key in (name, name + "/adam_m", name + "/adam_v"):
             assert tuple(shapes.pop(key)) == spec.shape
-    assert shapes == {"global_step": [], "skipped_steps": []}
+    assert shapes == {"global_step": [], "skipped_steps": [], "batch_order": []}
     assert reader.get_variable_to_dtype_map()["global_step"] == tf.int64
     # TensorFlow's own way to find it.
     assert tf.train.latest_checkpoint(str(tmp_path)) == path == latest_checkpoint(str(tmp_path))
@@ -161,13 +174,14 @@ def test_resuming_a_run_of_the_malay_system(small_config, tmp_path):
             "/adam_v", "/AdamWeightDecayOptimizer_1"
         ): variable
         for name, variable in state.variables().items()
-        if name != "skipped_steps"
+        if name not in ("skipped_steps", "batch_order")
     }
     write_tensors(str(tmp_path / "model.ckpt-7"), renamed)
     resume(small_config, other, str(tmp_path / "model.ckpt-7"))
     for name, variable in state.slots.items():
         np.testing.assert_array_equal(other.slots[name].numpy(), variable.numpy())
     assert other.next_batch() == 7
+    assert int(other.batch_order.numpy()) == KEYED
 
 
 def test_weights_alone_cannot_be_resumed(small_config, tmp_path):

@@ -6,11 +6,18 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import PREDICTIONS, SEQUENCE, SIZES, random_example, write_examples, write_record_file
+from conftest import (
+    PREDICTIONS,
+    SEQUENCE,
+    SIZES,
+    order_of,
+    random_example,
+    write_examples,
+    write_record_file,
+)
 
 from albert.data import index as index_module
 from albert.data.batches import (
-    BatchOrder,
     Share,
     evaluation_batches,
     prefetch,
@@ -118,8 +125,8 @@ def test_a_damaged_record_is_told_when_its_batch_comes(tmp_path):
 
     damaged_behind_its_index(path, flip)
     dataset = RecordDataset([path])
-    order = BatchOrder(dataset.size, 2, 5)
-    good = next(k for k in range(6) if 7 in order.numbers(k))
+    order = order_of(dataset.size, 2, 5)
+    good = next(k for k in range(6) if 7 in order.numbers([k])[0])
     batches = training_batches(dataset, order, SHAPES, row_layout("none", 2, PREDICTIONS, 1), 0)
     assert len([next(batches) for _ in range(good)]) == good
     with pytest.raises(
@@ -219,37 +226,9 @@ def test_a_glob_leaves_out_what_lies_beside_records(tmp_path):
     assert record_files("{}/set*/a*".format(tmp_path), "input_file") == [name]
 
 
-def test_order_is_a_function_of_seed_and_number():
-    order, again = BatchOrder(10, 4, seed=3), BatchOrder(10, 4, seed=3)
-    batches = [order.numbers(n) for n in range(5)]
-    for number in (4, 0, 2):  # in any sequence of calls
-        np.testing.assert_array_equal(again.numbers(number), batches[number])
-    stream = np.concatenate(batches)
-    for epoch in (stream[:10], stream[10:]):
-        assert sorted(epoch) == list(range(10))
-    assert list(stream[:10]) != list(stream[10:])
-    assert list(BatchOrder(10, 4, seed=4).numbers(0)) != list(batches[0])
-
-
-def test_order_is_frozen():
-    """Resuming must see the same batches on every NumPy: these numbers may never change."""
-    np.testing.assert_array_equal(BatchOrder(20, 5, seed=12345).numbers(1), FROZEN)
-
-
-FROZEN = [8, 11, 15, 7, 12]
-
-
-def test_part_of_the_records(tmp_path):
-    order = BatchOrder(100, 10, seed=0, fraction=0.2)
-    assert order.epoch_size == 20
-    seen = np.concatenate([order.numbers(n) for n in range(6)])
-    assert len(set(seen)) == 20
-    assert BatchOrder(100, 10, seed=0, fraction=1e-9).epoch_size == 1
-
-
 def test_training_batches_resume_where_asked(tmp_path):
     dataset = RecordDataset([write_record_file(tmp_path / "a.tfrecord", 13)])
-    order = BatchOrder(dataset.size, 4, seed=0)
+    order = order_of(dataset.size, 4, seed=0)
     stream = training_batches(dataset, order, SHAPES, AS_IS, first=0)
     batches = [next(stream) for _ in range(6)]
     resumed = next(training_batches(dataset, order, SHAPES, AS_IS, first=5))
@@ -272,7 +251,7 @@ def test_evaluation_reads_every_record_once_and_fills_up(tmp_path):
 @pytest.mark.parametrize("count", [2, 4])
 def test_shares_of_batches_are_the_batches(tmp_path, count):
     dataset = RecordDataset([write_record_file(tmp_path / "a.tfrecord", 9)])
-    order = BatchOrder(dataset.size, 4, seed=0)
+    order = order_of(dataset.size, 4, seed=0)
     shares = [Share(index, count) for index in range(count)]
     whole = next(training_batches(dataset, order, SHAPES, AS_IS, first=2))
     parts = [next(training_batches(dataset, order, SHAPES, AS_IS, 2, share)) for share in shares]

@@ -3,9 +3,10 @@
 import numpy as np
 import preprocess_corpus as corpus
 import pytest
+from conftest import order_of
 
 from albert.data import packing
-from albert.data.batches import BatchOrder, training_batches
+from albert.data.batches import training_batches
 from albert.data.dataset import RecordDataset, Shapes
 from albert.records.manifest import manifest_path, read_manifest
 from albert.records.options import RecordOptions
@@ -83,7 +84,7 @@ def test_shapes_and_statistics_are_those_of_static_records(built):
 
 def test_training_batches_resume_with_the_same_masks_and_pack(built):
     dataset, shapes = open_records(built["dynamic"])
-    order = BatchOrder(dataset.size, 8, seed=0)
+    order = order_of(dataset.size, 8, seed=0)
     layout = packing.row_layout("pack", 8, shapes.predictions, 2)
     stream = training_batches(dataset, order, shapes, layout, first=0)
     batches = [next(stream) for _ in range(4)]

@@ -5,11 +5,10 @@ import re
 import numpy as np
 import pytest
 from absl.testing import flagsaver
-from conftest import SIZES, random_batch
+from conftest import SIZES, order_of, random_batch
 
 from albert.checkpoints.state import create_state
 from albert.commands import pretrain
-from albert.data.batches import BatchOrder
 from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
@@ -47,7 +46,7 @@ def test_every_seed_draws_a_dropout_of_its_own(devices):
 def test_every_seed_makes_weights_and_orders(seed):
     config = ModelConfig.from_dict(dict(SIZES, layout="google"))
     assert all(np.isfinite(value).all() for value in initial_values(config, seed).values())
-    assert sorted(BatchOrder(9, 9, seed).numbers(0)) == list(range(9))
+    assert sorted(order_of(9, 9, seed).numbers([0])[0]) == list(range(9))
     assert len(held_out([Text("a", "x"), Text("b", "y")], 0.5, seed)[0]) == 1
     assert FinetuneOptions(random_seed=seed).random_seed == seed
 

@@ -12,9 +12,9 @@ import time
 
 import numpy as np
 import pytest
-from conftest import PREDICTIONS, ROOT, SEQUENCE, SIZES, write_record_file
+from conftest import PREDICTIONS, ROOT, SEQUENCE, SIZES, order_of, write_record_file
 
-from albert.data.batches import BatchOrder, Share, prefetch, training_batches
+from albert.data.batches import Share, prefetch, training_batches
 from albert.data.dataset import RecordDataset, Shapes
 from albert.data.index import load_index
 from albert.data.packing import row_layout
@@ -32,7 +32,7 @@ needs_proc = pytest.mark.skipif(not os.path.exists("/proc/self"), reason="only L
 def make(tmp_path):
     """From the number of the first batch to all that follow: packed halves of batches of 6."""
     dataset = RecordDataset([write_record_file(tmp_path / "a.tfrecord", 31)])
-    order = BatchOrder(dataset.size, 6, seed=3, fraction=0.9)
+    order = order_of(dataset.size, 6, seed=3, fraction=0.9)
     layout = row_layout("pack", 3, PREDICTIONS, 1)
     share = Share(1, 2)
     return functools.partial(training_batches, dataset, order, SHAPES, layout, share=share)
@@ -109,8 +109,8 @@ def test_what_a_worker_cannot_read_is_told_when_its_turn_comes(make, tmp_path):
         handle.seek(int(index.offsets[11]) + 8)
         handle.write(b"\x00\x01\x02\x03")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-    order = BatchOrder(31, 6, seed=3, fraction=0.9)
-    good = next(k for k in range(9) if 11 in order.numbers(k)[3:])
+    order = order_of(31, 6, seed=3, fraction=0.9)
+    good = next(k for k in range(9) if 11 in order.numbers([k])[0][3:])
     batches = from_workers(make, 2, 0)
     for _ in range(good):
         next(batches)

@@ -9,8 +9,9 @@ from absl import logging
 
 from albert.checkpoints.manager import read_tensors, tensor_names
 from albert.checkpoints.names import check_layout, find_slot, is_slot
-from albert.checkpoints.state import GLOBAL_STEP, SKIPPED_STEPS, TrainState
+from albert.checkpoints.state import BATCH_ORDER, GLOBAL_STEP, SKIPPED_STEPS, TrainState
 from albert.compat import tf
+from albert.data.order import KEYED, SHUFFLED
 from albert.model.config import ModelConfig
 from albert.model.parameters import FINAL_NORM, parameter_specs
 from albert.system.errors import UsageError
@@ -31,7 +32,7 @@ class Differences(NamedTuple):
 
 def differences(specs: Specs, tensors: Mapping[str, np.ndarray]) -> Differences:
     """Compares a checkpoint's weights with a model's; slots and counters are left out."""
-    counters = (GLOBAL_STEP, SKIPPED_STEPS, "loss_scale", "loss_scale_good_steps")
+    counters = (GLOBAL_STEP, SKIPPED_STEPS, BATCH_ORDER, "loss_scale", "loss_scale_good_steps")
     return Differences(
         [name for name in specs if name not in tensors],
         sorted(n for n in tensors if n not in specs and n not in counters and not is_slot(n)),
@@ -123,8 +124,10 @@ def resume(config: ModelConfig, state: TrainState, prefix: str) -> None:
             )
         variable.assign(tensors[found])
     state.global_step.assign(np.int64(step_of(tensors)))
-    # Absent in checkpoints of the original systems.
+    # Absent in checkpoints of the original systems, whose batches nothing can repeat.
     state.skipped_steps.assign(np.int64(tensors.get(SKIPPED_STEPS, 0)))
+    older = SHUFFLED if SKIPPED_STEPS in tensors else KEYED  # version 0.1 did not say it
+    state.batch_order.assign(np.int64(tensors.get(BATCH_ORDER, older)))
     for name, variable in state.loss_scale.items():
         variable.assign(tensors.get(name, variable.numpy()))
 

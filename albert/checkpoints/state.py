@@ -5,11 +5,13 @@ from typing import Dict, Mapping, NamedTuple
 import numpy as np
 
 from albert.compat import tf
+from albert.data.order import KEYED
 from albert.model.precision import initial_loss_scale
 from albert.optim.chain import Optimizer
 
 GLOBAL_STEP = "global_step"
 SKIPPED_STEPS = "skipped_steps"
+BATCH_ORDER = "batch_order"
 
 
 class TrainState(NamedTuple):
@@ -22,6 +24,7 @@ class TrainState(NamedTuple):
       skipped_steps: Batches whose gradient was not finite, int64 []. A batch is used once, so the
         next one is number `global_step + skipped_steps`.
       loss_scale: What a float16 run needs to go on, float32 []; empty otherwise.
+      batch_order: How the records of batch k are drawn, int64 []; see `data.order`.
     """
 
     parameters: Dict[str, tf.Variable]
@@ -29,6 +32,7 @@ class TrainState(NamedTuple):
     global_step: tf.Variable
     skipped_steps: tf.Variable
     loss_scale: Dict[str, tf.Variable]
+    batch_order: tf.Variable
 
     def variables(self) -> Dict[str, tf.Variable]:
         """All variables under the names a checkpoint stores them by."""
@@ -36,7 +40,11 @@ class TrainState(NamedTuple):
             self.parameters,
             **self.slots,
             **self.loss_scale,
-            **{GLOBAL_STEP: self.global_step, SKIPPED_STEPS: self.skipped_steps},
+            **{
+                GLOBAL_STEP: self.global_step,
+                SKIPPED_STEPS: self.skipped_steps,
+                BATCH_ORDER: self.batch_order,
+            },
         )
 
     def reset(self, values: Mapping[str, np.ndarray], precision: str) -> None:
@@ -69,6 +77,6 @@ def create_state(
             for slot, name in optimizer.slots(values).items()
         }
     with tf.device("/device:CPU:0"):  # int64 variables have no GPU kernels in places
-        counters = [tf.Variable(np.int64(0)), tf.Variable(np.int64(0))]
+        counters = [tf.Variable(np.int64(value)) for value in (0, 0, KEYED)]
         scale = {n: tf.Variable(np.float32(v)) for n, v in initial_loss_scale(precision).items()}
-    return TrainState(parameters, slots, counters[0], counters[1], scale)
+    return TrainState(parameters, slots, counters[0], counters[1], scale, counters[2])

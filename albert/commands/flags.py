@@ -55,7 +55,11 @@ _option("init_checkpoint", "Start from the weights of this checkpoint.")
 _option("init_from_group0", "Copy group 0 of the checkpoint to new groups.")
 
 # The records.
-_option("input_file", "Record files: comma list and globs, plain or GZIP.")
+_option(
+    "input_file",
+    "Record files: comma list and globs, plain or GZIP; each may end in =WEIGHT, its share of the "
+    "examples.",
+)
 _option("eval_file", "Held-out record files.")
 _option("max_seq_length", "Length of the records; default: as they are.")
 _option("max_predictions_per_seq", "Predictions of the records; default: as they are.")

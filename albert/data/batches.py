@@ -1,15 +1,12 @@
-"""Batches as a pure function of (files, seed, number): the same for any tower count or restart."""
+"""Batches by number, read ahead: the same for any tower count, share or restart."""
 
 import dataclasses
 import queue
 import threading
 from typing import (
-    Any,
-    Dict,
     Generator,
     Iterable,
     Iterator,
-    Mapping,
     Optional,
     Tuple,
     TypeVar,
@@ -18,6 +15,7 @@ from typing import (
 import numpy as np
 
 from albert.data.dataset import Batch, RecordDataset, Shapes
+from albert.data.order import BatchOrder
 from albert.data.packing import RowLayout
 from albert.records.tfrecord import NO_SENTENCE_LABEL, RecordError
 
@@ -42,55 +40,6 @@ class Share:
 WHOLE = Share()
 
 
-class BatchOrder:
-    """Which records make up batch k of a run: a seeded permutation per epoch, cut into batches."""
-
-    def __init__(self, size: int, batch_size: int, seed: int, fraction: float = 1.0) -> None:
-        """Fixes the order.
-
-        Args:
-          size: Number of records.
-          batch_size: Global batch, B.
-          seed: Of the permutations.
-          fraction: Share of the records in use, at least one of them.
-        """
-        self._made_of = (size, batch_size, seed, fraction)
-        kept = max(1, int(round(size * fraction)))
-        # NumPy freezes RandomState's streams, so a run can be resumed on another version.
-        chosen = np.random.RandomState([seed, 0xA1BE]).permutation(size)[:kept]
-        self._records = np.sort(chosen)
-        self._batch_size = batch_size
-        self._seed = seed
-        self._epoch = -1
-        self._permutation = np.zeros(0, np.int64)
-
-    def __reduce__(self) -> Tuple[Any, ...]:
-        return BatchOrder, self._made_of
-
-    @property
-    def epoch_size(self) -> int:
-        """Records in one epoch."""
-        return len(self._records)
-
-    def numbers(self, batch: int) -> np.ndarray:
-        """Record numbers of a batch, int64 [B]; the end of one epoch joins the next."""
-        first = batch * self._batch_size
-        places = np.arange(first, first + self._batch_size)
-        epochs, within = places // self.epoch_size, places % self.epoch_size
-        numbers = np.empty(self._batch_size, np.int64)
-        for epoch in np.unique(epochs):
-            here = epochs == epoch
-            numbers[here] = self._order(int(epoch))[within[here]]
-        return numbers
-
-    def _order(self, epoch: int) -> np.ndarray:
-        if epoch != self._epoch:
-            random = np.random.RandomState([self._seed, epoch])
-            self._permutation = self._records[random.permutation(len(self._records))]
-            self._epoch = epoch
-        return self._permutation
-
-
 def training_batches(
     dataset: RecordDataset,
     order: BatchOrder,
@@ -101,32 +50,28 @@ def training_batches(
     stride: int = 1,
 ) -> Generator[Batch, None, None]:
     """A share of batches `first`, `first + stride`, ... without end, as rows of `layout`."""
-    number = first
+    part = share.of(order.batch_size)
+    together = -(-_READ_AT_ONCE // (part.stop - part.start))
     while True:
-        parts: Dict[int, np.ndarray] = {}  # record numbers by that of their batch
-        while sum(len(part) for part in parts.values()) < _READ_AT_ONCE:
-            numbers = order.numbers(number)
-            parts[number] = numbers[share.of(len(numbers))]
-            number += stride
-        for batch in _read(dataset, parts, shapes):
+        batches = first + stride * np.arange(together)
+        for batch in _read(dataset, order.numbers(batches)[:, part], batches, shapes):
             yield layout(batch)
+        first += stride * together
 
 
 def _read(
-    dataset: RecordDataset, parts: Mapping[int, np.ndarray], shapes: Shapes
+    dataset: RecordDataset, numbers: np.ndarray, steps: np.ndarray, shapes: Shapes
 ) -> Iterator[Batch]:
     """Reads batches together, which costs less; a damaged record is told when its turn comes."""
-    steps = np.repeat(list(parts), [len(part) for part in parts.values()])
+    size = numbers.shape[1]
     try:
-        together = dataset.read(np.concatenate(list(parts.values())), shapes, steps)
+        together = dataset.read(numbers.ravel(), shapes, np.repeat(steps, size))
     except RecordError:
-        for number, part in parts.items():
-            yield dataset.read(part, shapes, number)
+        for part, step in zip(numbers, steps):
+            yield dataset.read(part, shapes, int(step))
         return
-    begin = 0
-    for part in parts.values():
-        yield {name: value[begin : begin + len(part)] for name, value in together.items()}
-        begin += len(part)
+    for begin in range(0, numbers.size, size):
+        yield {name: value[begin : begin + size] for name, value in together.items()}
 
 
 def evaluation_batches(

@@ -7,6 +7,7 @@ import numpy as np
 from absl import logging
 
 from albert.data.dataset import Batch, RecordDataset, Shapes
+from albert.data.order import KEYED, BatchOrder, Source
 from albert.data.packing import PADDINGS, RowLayout, choose_padding, row_layout
 from albert.model.config import ModelConfig
 from albert.records.manifest import ModelFile, check_builds
@@ -14,7 +15,9 @@ from albert.records.tfrecord import (
     PREDICTION_FEATURES,
     SENTENCE_LABEL,
     SEQUENCE_FEATURES,
+    WeightedFiles,
     record_files,
+    weighted_record_files,
 )
 from albert.system.errors import UsageError, check_above_0, check_not_negative, check_one_of
 from albert.system.machine import usable_cores
@@ -27,7 +30,8 @@ class DataOptions:
     """Which records a run reads, and how it lays them out.
 
     Attributes:
-      input_file: Record files to train on, comma list and globs.
+      input_file: Record files to train on, comma list and globs; each may end in `=WEIGHT`, its
+        share of the examples.
       eval_file: Held-out record files, or None.
       max_seq_length: S, or None for that of the records.
       max_predictions_per_seq: P, or None for that of the records.
@@ -87,10 +91,15 @@ class Data:
     """
 
     def __init__(
-        self, dataset: RecordDataset, shapes: Shapes, tokenizer: Optional[ModelFile] = None
+        self,
+        dataset: RecordDataset,
+        shapes: Shapes,
+        sources: Sequence[Source],
+        tokenizer: Optional[ModelFile] = None,
     ) -> None:
         """Puts them together; the sample is read when it is first wanted."""
         self.dataset, self.shapes, self.tokenizer = dataset, shapes, tokenizer
+        self._sources = sources
         self._sample: Optional[Batch] = None
 
     @property
@@ -100,6 +109,12 @@ class Data:
             numbers = np.linspace(0, self.dataset.size - 1, min(_SAMPLE, self.dataset.size))
             self._sample = self.dataset.read(numbers.astype(np.int64), self.shapes)
         return self._sample
+
+    def order(
+        self, batch_size: int, seed: int, fraction: float = 1.0, kind: int = KEYED
+    ) -> BatchOrder:
+        """Which of the records make up batch k of a run; see `BatchOrder`."""
+        return BatchOrder(self._sources, batch_size, seed, fraction, kind)
 
     def rows(self, count: int) -> Batch:
         """Evenly spaced rows of the sample, to see what batches of `count` look like."""
@@ -130,8 +145,8 @@ def open_data(
     """Opens record files and fixes the lengths every record must have.
 
     Args:
-      patterns: Comma list of paths and globs.
-      flag: The flag they came from, for messages.
+      patterns: Comma list of paths and globs, those of "input_file" with weights or without.
+      flag: The flag they came from.
       config: The model.
       max_seq_length: S, or None for that of the first record.
       max_predictions: P, or None for that of the first record.
@@ -144,9 +159,16 @@ def open_data(
         raise UsageError(
             "--{} is required: record files made by create-pretraining-data.py.".format(flag)
         )
-    files = record_files(patterns, flag)
+    if flag == "input_file":
+        groups = weighted_record_files(patterns, flag)
+    else:
+        groups = [WeightedFiles(patterns, record_files(patterns, flag), 1.0)]
+    files = [name for group in groups for name in group.files]
     dataset = RecordDataset(files, progress)
     tokenizer = check_builds(files, dataset.sizes)
+    ends = np.cumsum([len(group.files) for group in groups])
+    sizes = [sum(part) for part in np.split(dataset.sizes, ends[:-1])]
+    sources = [Source(group.name, int(size), group.weight) for size, group in zip(sizes, groups)]
     length, predictions = dataset.record_lengths()
     shapes = Shapes(
         max_seq_length or length,
@@ -165,7 +187,7 @@ def open_data(
     for name in files:
         logging.debug("  %s", name)
     dataset.read([0], shapes)  # a wrong length or vocabulary is found now, not after tracing
-    return Data(dataset, shapes, tokenizer)
+    return Data(dataset, shapes, sources, tokenizer)
 
 
 def check_same_tokenizer(data: Data, held_out: Data) -> None:

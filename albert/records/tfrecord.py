@@ -23,10 +23,11 @@ import collections
 import functools
 import gzip
 import io
+import math
 import os
 import struct
 import threading
-from typing import Iterator, List, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Tuple
 
 import google_crc32c
 
@@ -181,6 +182,14 @@ def checked_payload(data: bytes, path: str, offset: int) -> bytes:
     return payload
 
 
+class WeightedFiles(NamedTuple):
+    """Record files under the name they were given by, and how often their records come."""
+
+    name: str
+    files: List[str]
+    weight: float
+
+
 def record_files(patterns: str, flag: str) -> List[str]:
     """The files that a comma list of names and globs stands for, without what lies beside records.
 
@@ -190,3 +199,41 @@ def record_files(patterns: str, flag: str) -> List[str]:
       UsageError: An item matches no file or names a folder, or there is none.
     """
     return expand_files(patterns, flag, BESIDE_RECORDS, once=False)
+
+
+def weighted_record_files(patterns: str, flag: str) -> List[WeightedFiles]:
+    """The same, where each item may end in `=WEIGHT`: as many lists as there are weights.
+
+    Args:
+      patterns: As in `record_files`, or "a*.tfrecord=0.7,b*.tfrecord=0.3".
+      flag: Where it comes from, for messages.
+
+    Raises:
+      UsageError: As `record_files`; or a weight is not above 0, or some items have none.
+    """
+    items = [item.strip() for item in patterns.split(",") if item.strip()]
+    pairs = [_weight_of(item, flag) for item in items]
+    bare = [name for name, weight in pairs if weight is None]
+    if len(bare) == len(pairs):
+        return [WeightedFiles(patterns, record_files(patterns, flag), 1.0)]
+    if bare:
+        raise UsageError(
+            "--{} gives weights to some of its files; {} has none. Write {}=WEIGHT, or leave all "
+            "of them out.".format(flag, bare[0], bare[0])
+        )
+    return [WeightedFiles(name, record_files(name, flag), weight or 0.0) for name, weight in pairs]
+
+
+def _weight_of(item: str, flag: str) -> Tuple[str, Optional[float]]:
+    name, equals, text = item.rpartition("=")
+    if not equals or os.path.exists(item):  # a file may be called "lang=1"
+        return item, None
+    try:
+        weight = float(text)
+    except ValueError:
+        return item, None
+    if not 0 < weight < math.inf:
+        raise UsageError(
+            "--{}: the weight of {} must be above 0. Received {}.".format(flag, name, text)
+        )
+    return name, weight

@@ -10,8 +10,9 @@ from absl import logging
 
 import albert
 from albert.checkpoints.manager import CheckpointManager
-from albert.data.batches import BatchOrder, Share, training_batches
+from albert.data.batches import Share, training_batches
 from albert.data.dataset import Batch
+from albert.data.order import BatchOrder
 from albert.data.packing import RowLayout
 from albert.data.source import Data, check_same_tokenizer, log_features
 from albert.data.workers import from_workers
@@ -142,13 +143,16 @@ def _loop(options: TrainingOptions, begun: _Begun, devices: Sequence[str]) -> Lo
     evaluation = None
     if begun.held_out:
         evaluation = HeldOut(options, begun.held_out, learner.state, devices, hosts)
-    order = BatchOrder(
-        data.dataset.size, options.train_batch_size, options.random_seed, options.data.small
+    order = data.order(
+        options.train_batch_size,
+        options.random_seed,
+        options.data.small,
+        int(learner.state.batch_order.numpy()),
     )
     peak = matmul_peak(devices, policy(options.step.precision).compute_dtype)
     follower: Follower = Helper(options, evaluation)
     if hosts.first:
-        _announce(options, data, order.epoch_size, peak)
+        _announce(options, data, order, peak)
         shown = _shows_bars(options)
         follower = Reports(options, data, learner.state, evaluation, peak, shown)
     directory, saving = options.saving.output_dir, options.saving
@@ -184,8 +188,9 @@ def _shows_bars(options: TrainingOptions) -> bool:
     return not options.tqdm_off and bars_are_seen()
 
 
-def _announce(options: TrainingOptions, data: Data, examples: int, peak: float) -> None:
+def _announce(options: TrainingOptions, data: Data, order: BatchOrder, peak: float) -> None:
     updates, size = options.schedule.num_train_steps, options.train_batch_size
+    examples = sum(order.sizes)
     weights = sum(int(np.prod(spec.shape)) for spec in parameter_specs(options.model).values())
     logging.info(
         "Model: %s layout, %d layers of width %d, %s weights",
@@ -206,6 +211,15 @@ def _announce(options: TrainingOptions, data: Data, examples: int, peak: float) 
         options.learning_rate,
         options.step.precision,
     )
+    for source, kept, share in zip(order.sources, order.sizes, order.shares):
+        if len(order.sources) > 1:
+            logging.info(
+                "  %s: %.1f %% of the examples, %.1f times through %s",
+                source.name,
+                100 * share,
+                updates * size * share / kept,
+                console.plural(kept, "example"),
+            )
     # The originals' lines.
     logging.debug("***** Running training *****")
     logging.debug("  Batch size = %d", size)

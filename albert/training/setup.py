@@ -21,7 +21,7 @@ from albert.model.config import ModelConfig
 from albert.model.parameters import initial_values
 from albert.optim.optimizers import describe
 from albert.records.manifest import read_manifest
-from albert.records.tfrecord import record_files
+from albert.records.tfrecord import weighted_record_files
 from albert.system.errors import UsageError
 from albert.system.files.atomic import atomic_write, ensure_writable_directory, held
 from albert.system.screen import console
@@ -43,7 +43,9 @@ def preset(name: str, records: Optional[str]) -> ModelConfig:
       UsageError: There is no such preset, or no such file.
     """
     config = ModelConfig.from_json_file(name)
-    manifest = read_manifest(record_files(records, "input_file")[0]) if records else None
+    manifest = None
+    if records:
+        manifest = read_manifest(weighted_record_files(records, "input_file")[0].files[0])
     size = manifest.vocab_size if manifest else config.vocab_size
     if size != config.vocab_size:
         logging.info("vocab_size = %d as in the records, instead of the preset's", size)

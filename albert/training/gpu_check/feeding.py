@@ -4,7 +4,7 @@ import functools
 import time
 from typing import Generator, Iterator
 
-from albert.data.batches import BatchOrder, training_batches
+from albert.data.batches import training_batches
 from albert.data.dataset import Batch
 from albert.data.packing import row_layout
 from albert.data.source import Data
@@ -24,11 +24,10 @@ def batches_of(
       batch_size: B.
       workers: Processes; 0 for this one.
     """
-    dataset = data.dataset
     make = functools.partial(
         training_batches,
-        dataset,
-        BatchOrder(dataset.size, batch_size, 0),
+        data.dataset,
+        data.order(batch_size, 0),
         data.shapes,
         row_layout(padding, batch_size, data.shapes.predictions, 1),
     )

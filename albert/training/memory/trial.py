@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Optional, Sequence
 from absl import logging
 
 from albert.compat import logical_devices, peak_bytes, tf
-from albert.data.batches import BatchOrder, training_batches
+from albert.data.batches import training_batches
 from albert.system.errors import UsageError
 from albert.system.machine import resident_bytes
 from albert.training.memory.check import Machine
@@ -77,7 +77,7 @@ def _measured(
 ) -> Optional[Trial]:
     data = options.data.open("input_file", options.model, progress=False)
     size = options.train_batch_size
-    order = BatchOrder(data.dataset.size, size, options.random_seed, options.data.small)
+    order = data.order(size, options.random_seed, options.data.small)
     layout = data.layout(options.data.padding, size, len(devices) * options.step.accumulation)
     batches = training_batches(data.dataset, order, data.shapes, layout, 0)
     seen = [next(batches) for _ in range(_BATCHES_SEEN)]
