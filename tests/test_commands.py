@@ -366,7 +366,7 @@ def test_no_save_writes_nothing(work, capsys, monkeypatch):
     flags = [flag for flag in training_flags(work, steps=2) if "output_dir" not in flag]
     assert here(TRAIN, flags + ["--no_save"]) == 0
     assert "nothing of this run will be written" in capsys.readouterr().err
-    assert sorted(os.listdir(str(work))) == sorted(before + ["train.tfrecord.index.npz"])
+    assert sorted(os.listdir(str(work))) == sorted(before + ["train.tfrecord.index.npy"])
 
 
 def test_a_run_without_a_directory_gets_one_with_its_date(work, capsys, monkeypatch):

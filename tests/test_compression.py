@@ -12,7 +12,7 @@ import preprocess_corpus as corpus
 import pytest
 from conftest import ROOT, write_record_file
 
-from albert.data.index import load_index
+from albert.records.index import load_index
 from albert.records.options import RecordOptions
 from albert.records.tfrecord import RecordError, read_records
 from albert.system.errors import UsageError
@@ -148,13 +148,13 @@ def test_record_files_give_one_sentence(tmp_path, damage):
 
 def test_a_damaged_index_is_built_again(tmp_path):
     path = write_record_file(tmp_path / "a.tfrecord", 3)
-    expected = load_index(path).offsets
-    kept = tmp_path / "a.tfrecord.index.npz"
+    expected = load_index(path).bounds
+    kept = tmp_path / "a.tfrecord.index.npy"
     good = kept.read_bytes()
     for at in range(0, len(good), 3):
         for bad in (good[:at], good[:at] + bytes([good[at] ^ 9]) + good[at + 1 :]):
             kept.write_bytes(bad)
-            np.testing.assert_array_equal(load_index(path).offsets, expected)
+            np.testing.assert_array_equal(load_index(path).bounds, expected)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

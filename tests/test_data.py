@@ -16,7 +16,6 @@ from conftest import (
     write_record_file,
 )
 
-from albert.data import index as index_module
 from albert.data.batches import (
     Share,
     evaluation_batches,
@@ -24,16 +23,19 @@ from albert.data.batches import (
     training_batches,
 )
 from albert.data.dataset import RecordDataset, Shapes
-from albert.data.index import load_index
 from albert.data.packing import row_layout
-from albert.records.example_proto import decode_example
+from albert.records import index as index_module
+from albert.records.example_proto import encode_example
+from albert.records.index import index_ends, index_head, load_index
 from albert.records.tfrecord import (
     OpenFiles,
     RecordError,
+    frame,
     read_records,
     record_files,
 )
 from albert.system.errors import UsageError
+from albert.system.machine import resident_bytes
 
 SHAPES = Shapes(SEQUENCE, PREDICTIONS, SIZES["vocab_size"], 2)
 AS_IS = row_layout("none", 5, PREDICTIONS, 1)
@@ -57,25 +59,78 @@ def test_batch_holds_the_records_whatever_the_file(tmp_path):
 def test_index_is_kept_and_rebuilt_when_the_file_changes(tmp_path, monkeypatch):
     path = write_record_file(tmp_path / "a.tfrecord", 5)
     first = load_index(path)
-    monkeypatch.setattr(index_module, "_build", None)  # a second build would fail
-    np.testing.assert_array_equal(load_index(path).offsets, first.offsets)
+    monkeypatch.setattr(index_module, "_bounds", None)  # a second pass would fail
+    os.utime(path, (1, 1))  # as copying does
+    np.testing.assert_array_equal(load_index(path).bounds, first.bounds)
     monkeypatch.undo()
     write_record_file(tmp_path / "a.tfrecord", 9)
-    os.utime(path, (1, 1))
-    assert len(load_index(path).offsets) == 9
+    assert load_index(path).size == 9
     with open(path + index_module.INDEX_SUFFIX, "wb") as handle:
         handle.write(b"not an index")
-    assert len(load_index(path).offsets) == 9
+    assert load_index(path).size == 9
 
 
-def test_index_points_at_every_payload(tmp_path):
+def test_index_of_another_file_of_the_same_size_is_not_used(tmp_path):
+    path = tmp_path / "a.tfrecord"
+    for payloads in ((b"x", b"yyy"), (b"yyy", b"x")):
+        path.write_bytes(b"".join(frame(payload) for payload in payloads))
+        sizes = [16 + len(payload) for payload in payloads]
+        np.testing.assert_array_equal(np.diff(load_index(str(path)).bounds), sizes)
+
+
+def test_index_knows_every_record(tmp_path):
     path = write_record_file(tmp_path / "a.tfrecord", 6)
-    index = load_index(path)
-    with open(path, "rb") as handle:
-        data = handle.read()
-    payloads = [data[o : o + n] for o, n in zip(index.offsets, index.lengths)]
-    assert payloads == [payload for _, payload in read_records(path)]
-    assert all("input_ids" in decode_example(payload) for payload in payloads)
+    bounds = load_index(path).bounds
+    assert [offset for offset, _ in read_records(path)] == bounds[:-1].tolist()
+    assert bounds[-1] == os.path.getsize(path)
+
+
+def test_every_flip_in_an_index_is_told(tmp_path):
+    path = write_record_file(tmp_path / "a.tfrecord", 6)
+    expected = RecordDataset([path]).read(range(6), SHAPES)
+    kept = tmp_path / "a.tfrecord.index.npy"
+    good = kept.read_bytes()
+    told = 0
+    for bit in range(0, 8 * len(good), 5):
+        flipped = bytearray(good)
+        flipped[bit // 8] ^= 1 << bit % 8
+        kept.write_bytes(bytes(flipped))
+        try:
+            batch = RecordDataset([path]).read(range(6), SHAPES)
+        except RecordError as error:
+            assert "its .index.npy is not its own" in str(error)
+            told += 1
+            continue
+        for name, value in expected.items():
+            np.testing.assert_array_equal(batch[name], value)
+    assert told
+
+
+def test_ten_thousand_shards_open_in_little_memory(tmp_path):
+    """1 TB of records, of which only the ends are on the disk."""
+    size, count = 100 << 20, 100_000
+    payload = encode_example(random_example(np.random.RandomState(0)))
+    record = frame(payload)
+    first = tmp_path / "part-00000"
+    with open(str(first), "wb") as handle:
+        handle.write(record)
+        handle.seek(size - len(record))
+        handle.write(record)
+    with open(str(first) + ".index.npy", "wb") as handle:
+        handle.write(index_head(count) + index_ends(np.array([len(record)])))
+        handle.seek((count - 3) * 8, os.SEEK_CUR)
+        handle.write(index_ends(np.array([size - len(record), size])))
+    paths = [str(first)]
+    for number in range(1, 10_000):
+        paths.append(str(tmp_path / "part-{:05d}".format(number)))
+        os.link(str(first), paths[-1])
+        os.link(str(first) + ".index.npy", paths[-1] + ".index.npy")
+    before = resident_bytes(os.getpid())
+    dataset = RecordDataset(paths)
+    assert dataset.size == 10**9
+    batch = dataset.read([0, 10**9 - 1], SHAPES)
+    assert (batch["input_ids"][0] == batch["input_ids"][1]).all()
+    assert resident_bytes(os.getpid()) - before < 100e6
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "missing"])
@@ -115,12 +170,12 @@ def damaged_behind_its_index(path, change):
 
 def test_a_damaged_record_is_told_when_its_batch_comes(tmp_path):
     path = write_record_file(tmp_path / "a.tfrecord", 12)
-    offset = int(load_index(path).offsets[7])
+    offset = int(load_index(path).bounds[7])
 
     def flip(handle):
-        handle.seek(offset + 40)
+        handle.seek(offset + 52)
         octet = handle.read(1)[0]
-        handle.seek(offset + 40)
+        handle.seek(offset + 52)
         handle.write(bytes([octet ^ 2]))
 
     damaged_behind_its_index(path, flip)
@@ -140,7 +195,7 @@ def test_a_file_that_was_cut_while_it_was_read_is_told(tmp_path):
     dataset = RecordDataset([path])
     os.truncate(path, os.path.getsize(path) - 9)
     assert dataset.read([0, 10], SHAPES)
-    with pytest.raises(RecordError, match="the file was changed since its index was made"):
+    with pytest.raises(RecordError, match="the file was changed"):
         dataset.read([0, 11], SHAPES)
 
 

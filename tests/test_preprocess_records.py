@@ -18,6 +18,7 @@ import pytest
 from albert.compat import tf
 from albert.records import tfrecord
 from albert.records.example_proto import decode_example, encode_example
+from albert.records.index import load_index
 from albert.records.manifest import SpecialIds, manifest_path, read_manifest
 from albert.records.options import RecordOptions
 from albert.system.errors import UsageError
@@ -56,7 +57,14 @@ def build(text, output, workers=1, **changes):
 
 
 def digest(*paths):
-    return [hashlib.sha256(open(str(path), "rb").read()).hexdigest() for path in paths]
+    """A hash of each record file and of the index that a plain one has."""
+    found = []
+    for path in paths:
+        data, index = open(str(path), "rb").read(), str(path) + tfrecord.INDEX_SUFFIX
+        if data[:2] != b"\x1f\x8b":
+            data += open(index, "rb").read()
+        found.append(hashlib.sha256(data).hexdigest())
+    return found
 
 
 def decoded(path):
@@ -166,6 +174,10 @@ def test_shards_and_comma_lists_deal_the_same_examples(text, tmp_path, monkeypat
     for shard, name in enumerate(names):
         assert [p for _, p in tfrecord.read_records(name)] == whole[shard::3]
         assert read_manifest(name).files[shard].examples == len(whole[shard::3])
+        written = digest(name)
+        os.remove(name + tfrecord.INDEX_SUFFIX)
+        load_index(name)  # by a pass over the file
+        assert digest(name) == written
     build(text, "{0}/x,{0}/y".format(tmp_path))
     assert [p for _, p in tfrecord.read_records(str(tmp_path / "y"))] == whole[1::2]
 
@@ -297,12 +309,24 @@ def test_killed_build_continues_to_the_same_bytes(tmp_path):
     assert not glob.glob(str(tmp_path / "*.work"))
 
 
-@pytest.mark.parametrize("stage", ["encode", "segment", "mask", "append", "rename", "manifest"])
-def test_interruption_at_every_stage(text, tmp_path, monkeypatch, stage):
+@pytest.mark.parametrize(
+    "stage, compression",
+    [
+        ("encode", "gzip"),
+        ("segment", "none"),
+        ("mask", "none"),
+        ("append", "gzip"),
+        ("append", "none"),
+        ("index", "none"),
+        ("rename", "none"),
+        ("manifest", "gzip"),
+    ],
+)
+def test_interruption_at_every_stage(text, tmp_path, monkeypatch, stage, compression):
     monkeypatch.setattr(steps, "PART_PIECES", 4000)
     small_blocks = inputs.read_blocks
     monkeypatch.setattr(inputs, "read_blocks", lambda paths: small_blocks(paths, 20000))
-    changes = dict(output_file="{0}/a,{0}/b".format(tmp_path), compression="gzip")
+    changes = dict(output_file="{0}/a,{0}/b".format(tmp_path), compression=compression)
     names = [tmp_path / "a", tmp_path / "b"]
     write_records(options(text, "", **changes), Execution(1, tqdm_off=True))
     whole = digest(*names)
@@ -313,6 +337,7 @@ def test_interruption_at_every_stage(text, tmp_path, monkeypatch, stage):
         "segment": (jobs, "segment"),
         "mask": (jobs, "mask"),
         "append": (shards, "_copy"),
+        "index": (shards, "index_ends"),
         "rename": (steps, "rename_all"),
         "manifest": (steps, "write_manifest"),
     }[stage]

@@ -16,10 +16,10 @@ from conftest import PREDICTIONS, ROOT, SEQUENCE, SIZES, order_of, write_record_
 
 from albert.data.batches import Share, prefetch, training_batches
 from albert.data.dataset import RecordDataset, Shapes
-from albert.data.index import load_index
 from albert.data.packing import row_layout
 from albert.data.source import DataOptions
 from albert.data.workers import from_workers
+from albert.records.index import load_index
 from albert.records.tfrecord import RecordError
 from albert.system.errors import TryAgain, UsageError
 
@@ -106,7 +106,7 @@ def test_what_a_worker_cannot_read_is_told_when_its_turn_comes(make, tmp_path):
     index = load_index(path)
     status = os.stat(path)
     with open(path, "r+b") as handle:
-        handle.seek(int(index.offsets[11]) + 8)
+        handle.seek(int(index.bounds[11]) + 20)
         handle.write(b"\x00\x01\x02\x03")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     order = order_of(31, 6, seed=3, fraction=0.9)

@@ -43,8 +43,11 @@ TOKEN_BOUNDARY = "token_boundary"
 # One-hot of -1 is zero in the original trainers, so they give such an example no sentence loss.
 NO_SENTENCE_LABEL = -1
 # Files that lie beside `train.tfrecord`, and so match a glob like `train*`.
-MANIFEST_SUFFIX, INDEX_SUFFIX, PLAIN_SUFFIX = ".manifest.json", ".index.npz", ".plain"
-BESIDE_RECORDS = (MANIFEST_SUFFIX, INDEX_SUFFIX, PLAIN_SUFFIX)
+MANIFEST_SUFFIX, INDEX_SUFFIX, PLAIN_SUFFIX = ".manifest.json", ".index.npy", ".plain"
+BESIDE_RECORDS = (MANIFEST_SUFFIX, INDEX_SUFFIX, PLAIN_SUFFIX, ".index.npz")  # of version 0.1
+
+_HEAD = 12  # bytes before a payload: its length, and the checksum of that
+LONGEST = 1 << 28  # bytes of a record; no example is nearly as long
 
 
 class RecordError(UsageError):
@@ -67,6 +70,25 @@ def frame(payload: bytes) -> bytes:
     return _frame_head(len(payload)) + payload + _masked_crc(payload).to_bytes(4, "little")
 
 
+def frame_size(stream: io.BufferedIOBase) -> int:
+    """Bytes of the record that begins where a stream stands, by its verified head; 0 at the end.
+
+    Raises:
+      ValueError: No record begins there; the message says why.
+    """
+    head = stream.read(_HEAD)
+    if not head:
+        return 0
+    if len(head) < _HEAD:
+        raise ValueError("the file ends inside a record header")
+    length, crc = struct.unpack("<QI", head)
+    if _masked_crc(head[:8]) != crc:
+        raise ValueError("the checksum of the record length does not match")
+    if _HEAD + length + 4 > LONGEST:
+        raise ValueError("a record of {:,} bytes cannot be".format(length))
+    return _HEAD + length + 4
+
+
 def _damaged(path: str, offset: int, what: str) -> RecordError:
     return RecordError(
         "{} is damaged at byte offset {}: {}. Build or copy the file again.".format(
@@ -75,34 +97,31 @@ def _damaged(path: str, offset: int, what: str) -> RecordError:
     )
 
 
-def _read_exactly(stream: io.BufferedIOBase, size: int, path: str, offset: int, what: str) -> bytes:
-    try:
-        data = stream.read(size)
-    except DAMAGED as error:
-        raise _damaged(path, offset, str(error)) from error
-    if data and len(data) < size:
-        raise _damaged(path, offset, "the file ends inside {}".format(what))
-    return data
-
-
 def _read_frames(stream: io.BufferedIOBase, path: str) -> Iterator[Tuple[int, bytes]]:
     offset = 0
     while True:
-        head = _read_exactly(stream, 12, path, offset, "a record header")
-        if not head:
+        try:
+            size = frame_size(stream)
+            body = stream.read(size - _HEAD) if size else b""
+        except ValueError as error:
+            what = str(error) if offset else "it does not begin with a record"
+            raise _damaged(path, offset, what) from error
+        except DAMAGED as error:
+            raise _damaged(path, offset, str(error)) from error
+        if not size:
             return
-        length, crc = struct.unpack("<QI", head)
-        if _masked_crc(head[:8]) != crc:
-            what = "the checksum of the record length does not match"
-            raise _damaged(path, offset, what if offset else "it does not begin with a record")
-        body = _read_exactly(stream, length + 4, path, offset, "a record")
-        if not body:
+        if len(body) < size - _HEAD:
             raise _damaged(path, offset, "the file ends inside a record")
-        payload = body[:-4]
-        if _masked_crc(payload) != struct.unpack("<I", body[-4:])[0]:
-            raise _damaged(path, offset, "the checksum of the record does not match")
-        yield offset, payload
-        offset += 16 + length
+        yield offset, _checked(body, path, offset)
+        offset += size
+
+
+def _checked(body: bytes, path: str, offset: int) -> bytes:
+    """A payload, without the checksum behind it when that is verified."""
+    payload = body[:-4]
+    if _masked_crc(payload).to_bytes(4, "little") != body[-4:]:
+        raise _damaged(path, offset, "the checksum of the record does not match")
+    return payload
 
 
 def read_records(path: str) -> Iterator[Tuple[int, bytes]]:
@@ -164,22 +183,24 @@ class OpenFiles:
             os.close(handle)
 
 
-def checked_payload(data: bytes, path: str, offset: int) -> bytes:
-    """What is left of a payload and its checksum when that was verified.
+def framed_payload(data: bytes, path: str, offset: int) -> bytes:
+    """The payload of a record as its index has it, when both checksums are verified.
 
     Args:
-      data: Both, as far as the file goes.
-      path: The file.
-      offset: Where the payload begins in it.
+      data: The record.
+      path: Its file, for messages.
+      offset: Its place there.
 
     Raises:
-      RecordError: They do not belong together, or the file ends before.
+      RecordError: It is no whole record, or a checksum does not match.
     """
-    payload, crc = data[:-4], data[-4:]
-    if _masked_crc(payload).to_bytes(4, "little") != crc:
-        what = "the checksum of the record does not match, or the file was changed since its index"
-        raise _damaged(path, offset, what + " was made")
-    return payload
+    try:
+        if frame_size(io.BytesIO(data)) != len(data) or not data:
+            raise ValueError("a record does not end where its index says")
+    except ValueError as error:
+        what = "{}; the file was changed, or its {} is not its own (delete that)"
+        raise _damaged(path, offset, what.format(error, INDEX_SUFFIX)) from error
+    return _checked(data[_HEAD:], path, offset)
 
 
 class WeightedFiles(NamedTuple):

@@ -114,6 +114,7 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
         "options": dataclasses.asdict(options),
         "inputs": [[path, os.stat(path).st_size, os.stat(path).st_mtime_ns] for path in paths],
         "model": dataclasses.asdict(model),
+        "index": 1,  # unfinished builds of version 0.1 have none
     }
     folder = base[: -len(MANIFEST_SUFFIX)] + ".work"
     with workspace.opened(folder, identity) as work:

@@ -125,15 +125,22 @@ def mask(job: Tuple[Context, List[int], Part]) -> Part:
     instances = spill.read(paths, part.first_cell, part.end_cell)
     shards = len(options.output_files)
     shard_of = (part.rank + np.arange(len(instances.keys))) % shards
-    slices, counts = [], examples.Counts.zero(len(words.pieces))
+    slices: List[Slice] = []
+    sizes: List[int] = []
+    counts = examples.Counts.zero(len(words.pieces))
     with published(workspace.part(part.number)) as handle:
         for shard in range(shards):
             rows = np.flatnonzero(shard_of == shard)
-            piece, more = _write_slice(handle, instances, rows, options, words)
+            piece, more = _write_slice(handle, instances, rows, options, words, sizes)
             slices.append(piece)
             counts = counts.plus(more)
     with published(workspace.part_summary(part.number)) as handle:
-        np.savez(handle, slices=np.array(slices, np.int64), **counts._asdict())
+        np.savez(
+            handle,
+            slices=np.array(slices, np.int64),
+            sizes=np.array(sizes, np.int64),
+            **counts._asdict(),
+        )
     return part
 
 
@@ -143,7 +150,9 @@ def _write_slice(
     rows: np.ndarray,
     options: RecordOptions,
     words: vocabulary.Vocabulary,
+    sizes: List[int],
 ) -> Tuple[Slice, examples.Counts]:
+    """Writes the records of one shard; adds their bytes before compression to `sizes`."""
     packer = zlib.compressobj(6, zlib.DEFLATED, -15) if options.compression == "gzip" else None
     size = crc32c = raw_size = raw_crc32 = 0
     counts = examples.Counts.zero(len(words.pieces))
@@ -151,6 +160,7 @@ def _write_slice(
         batch = examples.select(instances, rows[begin : begin + examples.BATCH])
         framed, more = examples.records(batch, options, words)
         counts = counts.plus(more)
+        sizes.extend(len(record) for record in framed)
         data = b"".join(framed)
         raw_size += len(data)
         if packer is not None:
@@ -169,6 +179,12 @@ def part_slices(workspace: Workspace, number: int) -> List[Slice]:
     """What a finished part has for each shard."""
     with np.load(workspace.part_summary(number)) as arrays:
         return [Slice(*(int(value) for value in row)) for row in arrays["slices"]]
+
+
+def part_sizes(workspace: Workspace, number: int) -> np.ndarray:
+    """Bytes of each record of a finished part before compression, shard after shard."""
+    with np.load(workspace.part_summary(number)) as arrays:
+        return arrays["sizes"]
 
 
 def part_counts(workspace: Workspace, number: int) -> examples.Counts:

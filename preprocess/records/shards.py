@@ -2,12 +2,15 @@
 
 import os
 import struct
-from typing import IO, List
+from typing import IO, List, Tuple
 
 import google_crc32c
+import numpy as np
 from absl import logging
 
+from albert.records.index import INDEX_ENTRY, index_ends, index_head
 from albert.records.manifest import RecordFile
+from albert.records.tfrecord import INDEX_SUFFIX
 from albert.system.files.atomic import sync_directory
 from preprocess.records import crc, jobs
 from preprocess.records.workspace import Workspace
@@ -17,17 +20,30 @@ _GZIP_LAST_BLOCK = b"\x03\x00"
 
 
 class Shards:
-    """The growing output files of a build; parts must come in order.
+    """The growing output files of a build and their indexes; parts must come in order.
 
     A part is deleted once it is appended, so an interrupted build finds in the folder which parts
-    its shards hold.
+    its shards hold. Compressed files get no index: they are unpacked before they are read.
     """
 
-    def __init__(self, workspace: Workspace, files: List[str], *, compressed: bool) -> None:
-        """Begins at the first part; `files` are the final names."""
+    def __init__(
+        self, workspace: Workspace, files: List[str], examples: int, *, compressed: bool
+    ) -> None:
+        """Begins at the first part.
+
+        Args:
+          workspace: The folder of the build.
+          files: The final names.
+          examples: Number of records in all of them; file i has numbers i, i + n, i + 2n, ...
+          compressed: Whether they are GZIP.
+        """
         self._workspace, self._files = workspace, files
         self._head = _GZIP_HEAD if compressed else b""
         self._compressed = compressed
+        self._index_heads = [
+            index_head((examples - shard + len(files) - 1) // len(files))
+            for shard in range(len(files))
+        ]
         self._next = 0
         self._totals = [jobs.Slice(0, 0, 0, 0, 0) for _ in files]
 
@@ -41,13 +57,16 @@ class Shards:
         if not self._next:
             self._clear()
             return True
-        for shard, total in enumerate(self._totals):
-            path = self._workspace.shard(shard)
-            expected = len(self._head) + total.size
-            if not os.path.exists(path) or os.path.getsize(path) < expected:
-                return False
-            os.truncate(path, expected)
-        return True
+        return all(
+            _cut(self._workspace.shard(shard), len(self._head) + total.size)
+            and (self._compressed or _cut(*self._grown_index(shard, total)))
+            for shard, total in enumerate(self._totals)
+        )
+
+    def _grown_index(self, shard: int, total: jobs.Slice) -> Tuple[str, int]:
+        """The index of a file that has grown to this, and its size."""
+        size = len(self._index_heads[shard]) + INDEX_ENTRY * total.examples
+        return self._workspace.shard_index(shard), size
 
     def reset(self, parts: int) -> None:
         """Throws all parts and shards away."""
@@ -64,6 +83,9 @@ class Shards:
         for shard in range(len(self._files)):
             with open(self._workspace.shard(shard), "wb") as handle:
                 handle.write(self._head)
+            if not self._compressed:
+                with open(self._workspace.shard_index(shard), "wb") as handle:
+                    handle.write(self._index_heads[shard])
 
     def _count(self, number: int) -> List[jobs.Slice]:
         slices = jobs.part_slices(self._workspace, number)
@@ -75,10 +97,17 @@ class Shards:
         """Appends every part that is finished and next in order."""
         while os.path.exists(self._workspace.part_summary(self._next)):
             path = self._workspace.part(self._next)
+            grown, sizes = self._totals, jobs.part_sizes(self._workspace, self._next)
+            first = 0
             with open(path, "rb") as source:
                 for shard, piece in enumerate(self._count(self._next)):
                     with open(self._workspace.shard(shard), "ab") as target:
                         _copy(source, target, piece.size)
+                    ends = grown[shard].raw_size + np.cumsum(sizes[first : first + piece.examples])
+                    first += piece.examples
+                    if not self._compressed:
+                        with open(self._workspace.shard_index(shard), "ab") as target:
+                            target.write(index_ends(ends))
             os.remove(path)
 
     def finish(self) -> List[RecordFile]:
@@ -90,6 +119,9 @@ class Shards:
                 handle.write(tail)
                 handle.flush()
                 os.fsync(handle.fileno())
+            if not self._compressed:
+                with open(self._workspace.shard_index(shard), "rb") as index:
+                    os.fsync(index.fileno())
             begun = crc.combine(
                 google_crc32c.value(self._head), total.crc32c, total.size, crc.CRC32C
             )
@@ -111,11 +143,23 @@ def _gzip_tail(total: jobs.Slice) -> bytes:
 
 
 def rename_all(workspace: Workspace, files: List[str]) -> None:
-    """Gives finished shards their names; may be repeated after an interruption."""
+    """Gives finished shards and indexes their names; may be repeated after an interruption."""
     for shard, path in enumerate(files):
-        if os.path.exists(workspace.shard(shard)):
-            os.replace(workspace.shard(shard), path)
-            sync_directory(os.path.dirname(path))
+        for made, name in (
+            (workspace.shard(shard), path),
+            (workspace.shard_index(shard), path + INDEX_SUFFIX),
+        ):
+            if os.path.exists(made):
+                os.replace(made, name)
+                sync_directory(os.path.dirname(name))
+
+
+def _cut(path: str, size: int) -> bool:
+    """Takes away what a file has beyond `size`; False if it is not that long."""
+    if not os.path.exists(path) or os.path.getsize(path) < size:
+        return False
+    os.truncate(path, size)
+    return True
 
 
 def _joined(first: jobs.Slice, second: jobs.Slice) -> jobs.Slice:

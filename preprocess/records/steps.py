@@ -120,7 +120,8 @@ def _mask(context: jobs.Context, work: Workspace, run: Map, bar: bool) -> None:
     options = context.options
     report.check_not_empty(found.documents, found.examples, options)
     parts = plan_parts(found.cells, found.pieces, PART_PIECES)
-    shards = Shards(work, options.output_files, compressed=options.compression == "gzip")
+    compressed = options.compression == "gzip"
+    shards = Shards(work, options.output_files, found.examples, compressed=compressed)
     if not shards.restore(len(parts)):
         shards.reset(len(parts))
     _check_disk(options, found, work.path)

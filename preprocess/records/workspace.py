@@ -38,6 +38,10 @@ class Workspace:
         """An output file that is still growing."""
         return self._name("shard", number)
 
+    def shard_index(self, number: int) -> str:
+        """Where the records of that file end, as far as it has grown."""
+        return self._name("index", number)
+
     def _name(self, kind: str, number: int) -> str:
         return os.path.join(self.path, "{}-{:06d}".format(kind, number))
 
