@@ -126,8 +126,7 @@ class RecordDataset:
 
     def _features(self, numbers: Numbers) -> Mapping[str, Ragged]:
         """The features of some records; those that are not all alike are read one by one."""
-        payloads = [self._payload(int(number)) for number in numbers]
-        features = decode_examples(payloads)
+        features = decode_examples(self._payloads(numbers))
         if features is None:
             examples = [self._decode(int(number)) for number in numbers]
             features = {}
@@ -206,16 +205,21 @@ class RecordDataset:
         at = int(np.searchsorted(self._starts, number, side="right")) - 1
         return "{} (record {})".format(self.files[at], number - int(self._starts[at]))
 
-    def _payload(self, number: int) -> bytes:
-        at = int(np.searchsorted(self._starts, number, side="right")) - 1
-        index, local = self._indexes[at], number - int(self._starts[at])
-        begin, end = int(index.bounds[local]), int(index.bounds[local + 1])
-        size = min(max(end - begin, 0), LONGEST)  # nobody has verified the index
-        return framed_payload(self._open.read(index.path, begin, size), index.path, begin)
+    def _payloads(self, numbers: Numbers) -> List[bytes]:
+        files = np.searchsorted(self._starts, numbers, side="right") - 1
+        local = np.asarray(numbers) - self._starts[files]
+        payloads = []
+        for index, at in zip((self._indexes[file] for file in files), local.tolist()):
+            begin, end = index.bounds[at : at + 2].tolist()
+            size = min(max(end - begin, 0), LONGEST)  # nobody has verified the index
+            payloads.append(
+                framed_payload(self._open.read(index.path, begin, size), index.path, begin)
+            )
+        return payloads
 
     def _decode(self, number: int) -> Dict[str, np.ndarray]:
         try:
-            return decode_example(self._payload(number))
+            return decode_example(self._payloads([number])[0])
         except ValueError as error:
             raise RecordError(
                 "{} is not a tf.train.Example: {}.".format(self.describe(number), error)

@@ -46,7 +46,7 @@ NO_SENTENCE_LABEL = -1
 MANIFEST_SUFFIX, INDEX_SUFFIX, PLAIN_SUFFIX = ".manifest.json", ".index.npy", ".plain"
 BESIDE_RECORDS = (MANIFEST_SUFFIX, INDEX_SUFFIX, PLAIN_SUFFIX, ".index.npz")  # of version 0.1
 
-_HEAD = 12  # bytes before a payload: its length, and the checksum of that
+HEAD = 12  # bytes before a payload: its length, and the checksum of that
 LONGEST = 1 << 28  # bytes of a record; no example is nearly as long
 
 
@@ -70,23 +70,20 @@ def frame(payload: bytes) -> bytes:
     return _frame_head(len(payload)) + payload + _masked_crc(payload).to_bytes(4, "little")
 
 
-def frame_size(stream: io.BufferedIOBase) -> int:
-    """Bytes of the record that begins where a stream stands, by its verified head; 0 at the end.
+def frame_size(head: bytes) -> int:
+    """Bytes of a record by its first `HEAD` bytes.
 
     Raises:
-      ValueError: No record begins there; the message says why.
+      ValueError: No record begins with these; the message says why.
     """
-    head = stream.read(_HEAD)
-    if not head:
-        return 0
-    if len(head) < _HEAD:
+    if len(head) < HEAD:
         raise ValueError("the file ends inside a record header")
-    length, crc = struct.unpack("<QI", head)
-    if _masked_crc(head[:8]) != crc:
+    (length,) = struct.unpack("<Q", head[:8])
+    if _frame_head(length) != head:
         raise ValueError("the checksum of the record length does not match")
-    if _HEAD + length + 4 > LONGEST:
+    if HEAD + length + 4 > LONGEST:
         raise ValueError("a record of {:,} bytes cannot be".format(length))
-    return _HEAD + length + 4
+    return HEAD + length + 4
 
 
 def _damaged(path: str, offset: int, what: str) -> RecordError:
@@ -101,16 +98,17 @@ def _read_frames(stream: io.BufferedIOBase, path: str) -> Iterator[Tuple[int, by
     offset = 0
     while True:
         try:
-            size = frame_size(stream)
-            body = stream.read(size - _HEAD) if size else b""
+            head = stream.read(HEAD)
+            if not head:
+                return
+            size = frame_size(head)
+            body = stream.read(size - HEAD)
         except ValueError as error:
             what = str(error) if offset else "it does not begin with a record"
             raise _damaged(path, offset, what) from error
         except DAMAGED as error:
             raise _damaged(path, offset, str(error)) from error
-        if not size:
-            return
-        if len(body) < size - _HEAD:
+        if len(body) < size - HEAD:
             raise _damaged(path, offset, "the file ends inside a record")
         yield offset, _checked(body, path, offset)
         offset += size
@@ -195,12 +193,12 @@ def framed_payload(data: bytes, path: str, offset: int) -> bytes:
       RecordError: It is no whole record, or a checksum does not match.
     """
     try:
-        if frame_size(io.BytesIO(data)) != len(data) or not data:
+        if frame_size(data[:HEAD]) != len(data):
             raise ValueError("a record does not end where its index says")
     except ValueError as error:
         what = "{}; the file was changed, or its {} is not its own (delete that)"
         raise _damaged(path, offset, what.format(error, INDEX_SUFFIX)) from error
-    return _checked(data[_HEAD:], path, offset)
+    return _checked(data[HEAD:], path, offset)
 
 
 class WeightedFiles(NamedTuple):
