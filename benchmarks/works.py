@@ -38,7 +38,7 @@ def ours_on_records(path, model="base", batch=16, padding="pack", **options):
 
     config = ModelConfig.from_json_file(model)
     data = read_batch(config, path, batch)
-    layout = row_layout(padding, batch, data["masked_lm_ids"].shape[1], 1)
+    layout = row_layout(padding, batch, 1, data)
     work = _our_step(config, layout(data), **options)
     work.note = int(data["input_mask"].sum())
     return work

@@ -38,7 +38,7 @@ from albert.system.errors import UsageError
 from albert.system.machine import resident_bytes
 
 SHAPES = Shapes(SEQUENCE, PREDICTIONS, SIZES["vocab_size"], 2)
-AS_IS = row_layout("none", 5, PREDICTIONS, 1)
+AS_IS = row_layout("none", 5, 1, {})
 
 
 def test_batch_holds_the_records_whatever_the_file(tmp_path):
@@ -182,7 +182,7 @@ def test_a_damaged_record_is_told_when_its_batch_comes(tmp_path):
     dataset = RecordDataset([path])
     order = order_of(dataset.size, 2, 5)
     good = next(k for k in range(6) if 7 in order.numbers([k])[0])
-    batches = training_batches(dataset, order, SHAPES, row_layout("none", 2, PREDICTIONS, 1), 0)
+    batches = training_batches(dataset, order, SHAPES, AS_IS, 0)
     assert len([next(batches) for _ in range(good)]) == good
     with pytest.raises(
         RecordError, match=r"a.tfrecord is damaged at byte offset {}".format(offset)

@@ -85,7 +85,7 @@ def test_shapes_and_statistics_are_those_of_static_records(built):
 def test_training_batches_resume_with_the_same_masks_and_pack(built):
     dataset, shapes = open_records(built["dynamic"])
     order = order_of(dataset.size, 8, seed=0)
-    layout = packing.row_layout("pack", 8, shapes.predictions, 2)
+    layout = packing.row_layout("pack", 8, 2, dataset.read(range(dataset.size), shapes))
     stream = training_batches(dataset, order, shapes, layout, first=0)
     batches = [next(stream) for _ in range(4)]
     resumed = next(training_batches(dataset, order, shapes, layout, first=3))

@@ -22,7 +22,7 @@ from albert.training.step.objective import loss_denominators, pretraining
 from albert.training.step.towers import tower_gradients
 
 CAPACITY = 37
-LIMITS = PackingLimits(rows=2, predictions=9, examples=5)
+LIMITS = PackingLimits(rows=(2, 4, 6, 8), predictions=9, examples=5)
 
 
 def wide_batch(size, seed=0):
@@ -73,7 +73,7 @@ def test_every_example_is_in_one_row_as_it_was():
 def test_rows_keep_their_limits_and_are_nearly_full():
     random = np.random.RandomState(0)
     lengths = random.randint(5, 200, 500)
-    limits = PackingLimits(rows=1, predictions=80, examples=16)
+    limits = PackingLimits(rows=(500,), predictions=80, examples=16)
     rows = assign_rows(lengths, np.maximum(1, lengths * 15 // 100), 512, limits)
     assert sorted(example for row in rows for example in row) == list(range(500))
     assert all(lengths[row].sum() <= 512 and len(row) <= 16 for row in rows)
@@ -81,9 +81,27 @@ def test_rows_keep_their_limits_and_are_nearly_full():
 
 
 def test_number_of_rows_divides_over_towers_and_takes_few_values():
-    limits = packing_limits(batch_size=64, predictions=PREDICTIONS, divisor=6)
-    seen = {len(pack(wide_batch(64, seed), limits)["input_ids"]) for seed in range(5)}
-    assert all(rows % 6 == 0 for rows in seen) and len(seen) <= 2
+    sample = wide_batch(500)
+    for size, divisor in ((64, 6), (256, 2), (6, 6), (1, 1)):
+        layout = row_layout("pack", size, divisor, sample)
+        seen = [len(layout(wide_batch(size, seed))["input_ids"]) for seed in range(1, 60)]
+        assert all(rows % divisor == 0 for rows in seen)
+        assert len(set(seen)) <= layout.programs + 1 <= 4
+        needed = packing_limits(size, PREDICTIONS, divisor, sample)
+        filled = [len(assign_rows(*lengths_of(seed, size), CAPACITY, needed)) for seed in range(60)]
+        assert np.mean(seen) < np.mean(filled) + divisor + 0.03 * size  # little stays empty
+
+
+def lengths_of(seed, size):
+    batch = wide_batch(size, seed)
+    return batch["input_mask"].sum(axis=1), batch["masked_lm_weights"].astype(bool).sum(axis=1)
+
+
+def test_a_batch_of_full_examples_has_its_row_for_each():
+    full = {name: np.repeat(value[:1], 64, axis=0) for name, value in wide_batch(9).items()}
+    full["input_mask"][:] = 1
+    layout = row_layout("pack", 64, 2, wide_batch(500))
+    assert len(layout(full)["input_ids"]) == 64
 
 
 def test_empty_examples_take_no_room():
@@ -91,7 +109,7 @@ def test_empty_examples_take_no_room():
     packed = pack(fill_batch(padded, 8), LIMITS)
     np.testing.assert_array_equal(packed["input_ids"], pack(padded, LIMITS)["input_ids"])
     nothing = pack({name: value * 0 for name, value in padded.items()}, LIMITS)
-    assert nothing["input_ids"].shape == (LIMITS.rows, CAPACITY)
+    assert nothing["input_ids"].shape == (LIMITS.rows[0], CAPACITY)
 
 
 def test_auto_packs_where_much_is_padding():
@@ -101,7 +119,7 @@ def test_auto_packs_where_much_is_padding():
 
 def test_unknown_padding_is_refused():
     with pytest.raises(UsageError, match="must be one of: auto, none, bucket, pack"):
-        row_layout("some", 8, PREDICTIONS, 1)
+        row_layout("some", 8, 1, wide_batch(8))
 
 
 def test_dropout_and_recomputation_go_with_packed_rows():

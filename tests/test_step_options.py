@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 import pytest
-from conftest import PREDICTIONS, SIZES, random_batch
+from conftest import SIZES, random_batch
 
 from albert.checkpoints.state import create_state
 from albert.compat import compiled, tf
@@ -91,7 +91,7 @@ def test_the_same_model_comes_out(layout, towers, options, devices):
 )
 def test_blockwise_attention_is_attention(layout, padding, options, devices, monkeypatch):
     config = ModelConfig.from_dict(dict(SIZES, layout=layout))
-    batch = row_layout(padding, 12, PREDICTIONS, 1)(uneven_batch(0))
+    batch = row_layout(padding, 12, 1, uneven_batch(0))(uneven_batch(0))
     results = []
     for block in (1000, 5):  # 17 tokens: three blocks and a rest
         monkeypatch.setattr(attention, "QUERY_BLOCK", block)

@@ -33,7 +33,7 @@ def make(tmp_path):
     """From the number of the first batch to all that follow: packed halves of batches of 6."""
     dataset = RecordDataset([write_record_file(tmp_path / "a.tfrecord", 31)])
     order = order_of(dataset.size, 6, seed=3, fraction=0.9)
-    layout = row_layout("pack", 3, PREDICTIONS, 1)
+    layout = row_layout("pack", 3, 1, dataset.read(range(dataset.size), SHAPES))
     share = Share(1, 2)
     return functools.partial(training_batches, dataset, order, SHAPES, layout, share=share)
 

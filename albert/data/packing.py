@@ -6,8 +6,10 @@ example, and both heads see every example, so the losses are those of the padded
 happens within a batch: which examples make up a step, and so its gradient, does not change.
 """
 
+import dataclasses
 import functools
-from typing import Callable, Dict, List, NamedTuple
+import itertools
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
@@ -15,42 +17,94 @@ from albert.records.tfrecord import NO_SENTENCE_LABEL
 from albert.system.errors import UsageError
 
 Arrays = Dict[str, np.ndarray]
-RowLayout = Callable[[Arrays], Arrays]
 
 PADDINGS = ("auto", "none", "bucket", "pack")
 # Below this share of text, packing saves more than its larger heads and masks cost.
 _WORTH_PACKING = 0.8
 _BUCKETS = 8  # lengths a batch may be cut to
 _EXAMPLES_PER_ROW = 16
-_ROW_STEPS = 16  # numbers of rows are rounded up to this share, so few programs are compiled
+_PROGRAMS = 3  # numbers of rows that batches have: each is a program that is compiled
+_TRIED = 48  # batches laid out to choose them, fewer where they are large
+_TRIED_EXAMPLES = 1 << 16
 _SPARE_PREDICTIONS = 4  # short examples round their share of masks up
+
+
+@dataclasses.dataclass(frozen=True)
+class RowLayout:
+    """How the examples of a batch become rows; it can be pickled.
+
+    Attributes:
+      arrange: From a padded batch to rows.
+      programs: How many shapes batches have, but for rare ones.
+    """
+
+    arrange: Callable[[Arrays], Arrays]
+    programs: int
+
+    def __call__(self, batch: Arrays) -> Arrays:
+        """The rows of a batch as `RecordDataset.read` returns it."""
+        return self.arrange(batch)
 
 
 class PackingLimits(NamedTuple):
     """Static sizes of packed rows.
 
     Attributes:
-      rows: The number of rows is a multiple of this, so that it divides over towers.
+      rows: The numbers of rows a batch may have, ascending; the last takes any batch.
       predictions: Predictions of a row.
       examples: Examples of a row.
     """
 
-    rows: int
+    rows: Tuple[int, ...]
     predictions: int
     examples: int
 
 
-def packing_limits(batch_size: int, predictions: int, divisor: int) -> PackingLimits:
-    """Limits for batches of a run.
+def packing_limits(
+    batch_size: int, predictions: int, divisor: int, sample: Arrays
+) -> PackingLimits:
+    """Limits for batches of a run: few numbers of rows, with little that stays empty.
 
     Args:
       batch_size: Examples in a batch.
       predictions: P of the records; a full row has about as many masks as a full example.
       divisor: Towers times micro-batches: each gets as many rows.
+      sample: Some of the records, as `RecordDataset.read` returns them.
     """
-    share = -(-batch_size // (_ROW_STEPS * divisor))
-    return PackingLimits(
-        divisor * max(1, share), predictions + _SPARE_PREDICTIONS, _EXAMPLES_PER_ROW
+    most = _rounded_up(batch_size, divisor)
+    limits = PackingLimits((most,), predictions + _SPARE_PREDICTIONS, _EXAMPLES_PER_ROW)
+    lengths, masks = _lengths_and_masks(sample)
+    random = np.random.RandomState(0)  # the same sizes at every start
+    needed = []
+    for _ in range(max(8, min(_TRIED, _TRIED_EXAMPLES // batch_size))):
+        drawn = random.randint(0, len(lengths), batch_size)
+        rows = assign_rows(lengths[drawn], masks[drawn], sample["input_ids"].shape[1], limits)
+        needed.append(len(rows))
+    return limits._replace(rows=_few_sizes(np.array(needed), divisor, most))
+
+
+def _few_sizes(needed: np.ndarray, divisor: int, most: int) -> Tuple[int, ...]:
+    """Multiples of `divisor` that batches needing so many rows fill best, and two for the rest."""
+    rounded = _rounded_up(needed, divisor)
+    spare = int(np.ceil(needed.std()))  # the largest of a run is beyond that of a sample
+    top = min(most, int(_rounded_up(needed.max() + spare, divisor)))
+    below = [size for size in np.unique(rounded) if size < top]
+    choices = itertools.combinations(below, min(_PROGRAMS - 1, len(below)))
+    sizes = [np.array(choice + (top,), np.int64) for choice in choices]
+    computed = [chosen[np.searchsorted(chosen, rounded)].sum() for chosen in sizes]
+    best = sizes[int(np.argmin(computed))].tolist()
+    rare = {min(most, _rounded_up(top + top // 8, divisor)), most} - {top}
+    return tuple(best + sorted(rare))
+
+
+def _rounded_up(rows: Any, divisor: int) -> Any:
+    return -(-rows // divisor) * divisor
+
+
+def _lengths_and_masks(batch: Arrays) -> Tuple[np.ndarray, np.ndarray]:
+    return (
+        (batch["input_mask"] > 0).sum(axis=1),
+        batch["masked_lm_weights"].astype(bool).sum(axis=1),
     )
 
 
@@ -113,11 +167,10 @@ def pack(batch: Arrays, limits: PackingLimits) -> Arrays:
       [R, S] features with `input_mask` the number of the example in its row, 0 for padding;
       position_ids [R, S]; predictions [R, P']; example_positions and sentence_order_labels [R, K].
     """
-    lengths = batch["input_mask"].sum(axis=1)
-    masks = batch["masked_lm_weights"].astype(bool).sum(axis=1)
+    lengths, masks = _lengths_and_masks(batch)
     capacity = batch["input_ids"].shape[1]
     rows = assign_rows(lengths, masks, capacity, limits)
-    count = max(1, -(-len(rows) // limits.rows)) * limits.rows
+    count = next(size for size in limits.rows if size >= len(rows))
     packed = {
         name: np.zeros([count, width], batch[name].dtype if name in batch else np.int32)
         for names, width in (
@@ -200,26 +253,26 @@ def choose_padding(padding: str, text_share: float) -> str:
     return "pack" if text_share < _WORTH_PACKING else "none"
 
 
-def row_layout(padding: str, batch_size: int, predictions: int, divisor: int) -> RowLayout:
-    """How the examples of a batch are laid out as rows: a function that can be pickled.
+def row_layout(padding: str, batch_size: int, divisor: int, sample: Arrays) -> RowLayout:
+    """How the examples of a batch are laid out as rows.
 
     Args:
       padding: "none" keeps one padded example a row; "bucket" cuts padding that a whole batch
         shares; "pack" puts several examples into one row.
       batch_size: Examples in a batch.
-      predictions: P of the records.
       divisor: Towers times micro-batches, which the rows are divided over.
+      sample: Some of the records, as `RecordDataset.read` returns them.
 
     Raises:
       UsageError: `padding` is none of these.
     """
     if padding == "none":
-        return _as_it_is
+        return RowLayout(_as_it_is, 1)
     if padding == "bucket":
-        return cut_to_longest
+        return RowLayout(cut_to_longest, _BUCKETS)
     if padding == "pack":
-        limits = packing_limits(batch_size, predictions, divisor)
-        return functools.partial(pack, limits=limits)
+        limits = packing_limits(batch_size, sample["masked_lm_ids"].shape[1], divisor, sample)
+        return RowLayout(functools.partial(pack, limits=limits), min(_PROGRAMS, len(limits.rows)))
     raise UsageError(
         "Unknown padding '{}'; must be one of: {}.".format(padding, ", ".join(PADDINGS))
     )

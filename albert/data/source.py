@@ -131,7 +131,7 @@ class Data:
             padding,
             100 * share,
         )
-        return row_layout(chosen, batch_size, self.shapes.predictions, divisor)
+        return row_layout(chosen, batch_size, divisor, self.sample)
 
 
 def open_data(

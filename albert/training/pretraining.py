@@ -181,6 +181,7 @@ def _loop(options: TrainingOptions, begun: _Begun, devices: Sequence[str]) -> Lo
         CheckpointManager(directory, saving.keep_checkpoint_max) if directory else None,
         begun.rollbacks,
         _shows_bars(options),
+        begun.layout.programs,
     )
 
 

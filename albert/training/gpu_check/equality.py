@@ -115,7 +115,8 @@ def _losses(config: ModelConfig, devices: Sequence[str], variant: _Variant) -> n
         train_batch_size=_BATCH,
     )
     parts = variant.towers * variant.step.accumulation
-    layout = row_layout(variant.padding, _BATCH, _PREDICTIONS, parts)
+    sample = random_batch(config, _BATCH, _LENGTH, _PREDICTIONS, 0)
+    layout = row_layout(variant.padding, _BATCH, parts, sample)
     learner = make_learner(options, devices[: variant.towers])
     losses = []
     for number in range(_UPDATES):

@@ -29,7 +29,7 @@ def batches_of(
         data.dataset,
         data.order(batch_size, 0),
         data.shapes,
-        row_layout(padding, batch_size, data.shapes.predictions, 1),
+        row_layout(padding, batch_size, 1, data.sample),
     )
     return from_workers(make, workers, 0) if workers else make(0)
 

@@ -92,6 +92,7 @@ class Loop:
         manager: Optional[CheckpointManager],
         rollbacks: Rollbacks,
         progress: bool,
+        programs: int = 1,
     ) -> None:
         """Puts a run together; nothing is computed yet.
 
@@ -103,10 +104,11 @@ class Loop:
           manager: Where checkpoints go; None saves nothing. Of several hosts the first has one.
           rollbacks: How often the run has gone back.
           progress: Whether to show a bar.
+          programs: How many shapes batches have, as far as that is known; each is built once.
         """
         self._learner, self._batches, self._due = learner, batches, due
         self._follower, self._manager, self._rollbacks = follower, manager, rollbacks
-        self._progress = progress
+        self._progress, self._programs = progress, programs
         saved = manager is not None and manager.latest() is not None
         (anywhere,) = learner.hosts.from_first([np.bool_(saved)], "saved")
         self._saved_step: Optional[int] = learner.global_step if anywhere else None
@@ -181,7 +183,13 @@ class Loop:
         if shape in self._shapes_seen:
             return self._learner.step(batch, said), True
         self._shapes_seen.add(shape)
-        logging.info("Building the step for %d rows of %d pieces; this takes longer", *shape)
+        number = len(self._shapes_seen)
+        several = 1 < self._programs >= number
+        logging.info(
+            "Building the step for %d rows of %d pieces%s; this takes longer",
+            *shape,
+            " ({} of about {} sizes)".format(number, self._programs) if several else "",
+        )
         start = time.perf_counter()
         result = self._learner.step(batch, said)
         seconds = time.perf_counter() - start
