@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import os
+import subprocess
 
 import numpy as np
 import pytest
@@ -60,6 +61,71 @@ def test_state_survives_bit_for_bit(small_config, tmp_path):
     assert other.next_batch() == 9
 
 
+def saved_twice(folder):
+    manager = CheckpointManager(str(folder), keep=3)
+    for step in (5, 10):
+        manager.save({"x": tf.Variable(np.full(1000, step, np.float32))}, step)
+    return str(folder / "model.ckpt-5"), str(folder / "model.ckpt-10")
+
+
+def flip(path, at):
+    with open(path, "r+b") as handle:
+        handle.seek(at)
+        octet = handle.read(1)[0]
+        handle.seek(at)
+        handle.write(bytes([octet ^ 16]))
+
+
+DATA, INDEX = ".data-00000-of-00001", ".index"
+DAMAGES = {
+    "flipped data": lambda prefix: flip(prefix + DATA, 1234),
+    "flipped index": lambda prefix: flip(prefix + INDEX, 20),
+    "cut data": lambda prefix: os.truncate(prefix + DATA, 100),
+    "cut index": lambda prefix: os.truncate(prefix + INDEX, 30),
+    "no data": lambda prefix: os.remove(prefix + DATA),
+    "no index": lambda prefix: os.remove(prefix + INDEX),
+    "cut sums": lambda prefix: os.truncate(prefix + ".sha256", 30),
+}
+
+
+@pytest.mark.parametrize("damage", sorted(DAMAGES))
+def test_the_one_before_a_damaged_checkpoint_is_used(tmp_path, damage):
+    before, newest = saved_twice(tmp_path)
+    assert latest_checkpoint(str(tmp_path)) == newest
+    DAMAGES[damage](newest)
+    assert latest_checkpoint(str(tmp_path)) == before
+    assert (read_tensors(before)["x"] == 5).all()
+    with pytest.raises(UsageError, match="model.ckpt-10 is damaged.*Copy it again"):
+        read_tensors(newest)  # named by itself it is refused
+    DAMAGES[damage](before)
+    with pytest.raises(UsageError, match="no other checkpoint in .* that is whole"):
+        latest_checkpoint(str(tmp_path))
+
+
+@pytest.mark.parametrize("damage", sorted(set(DAMAGES) - {"cut sums"}))
+def test_damage_without_sums_is_one_sentence(tmp_path, damage):
+    _, newest = saved_twice(tmp_path)
+    os.remove(newest + ".sha256")  # as the originals' checkpoints are
+    DAMAGES[damage](newest)
+    with pytest.raises(UsageError, match="model.ckpt-10"):
+        read_tensors(newest)
+
+
+def test_sums_are_what_sha256sum_reads(tmp_path):
+    saved_twice(tmp_path)
+    check = ["sha256sum", "--check", "--quiet", "model.ckpt-10.sha256"]
+    subprocess.run(check, cwd=str(tmp_path), check=True)
+
+
+def test_the_current_checkpoint_lies_in_its_folder(tmp_path):
+    """A path of another machine, or into another folder, is its last name."""
+    _, newest = saved_twice(tmp_path / "run")
+    saved_twice(tmp_path)
+    for named in (newest, "/elsewhere/model.ckpt-10", "../model.ckpt-10", "../model.ckpt-7"):
+        (tmp_path / "run" / "checkpoint").write_text('model_checkpoint_path: "%s"' % named)
+        assert latest_checkpoint(str(tmp_path / "run")) == newest
+
+
 def test_runs_go_on_with_the_order_they_began_with(small_config, tmp_path):
     state, other = new_state(small_config), new_state(small_config, seed=5)
     assert int(state.batch_order.numpy()) == KEYED
@@ -106,8 +172,10 @@ def test_only_the_newest_are_kept(tmp_path):
         "checkpoint",
         "model.ckpt-10.data-00000-of-00001",
         "model.ckpt-10.index",
+        "model.ckpt-10.sha256",
         "model.ckpt-15.data-00000-of-00001",
         "model.ckpt-15.index",
+        "model.ckpt-15.sha256",
     ]
     assert read_tensors(latest_checkpoint(str(tmp_path)))["x"] == 15.0
 

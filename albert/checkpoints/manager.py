@@ -10,7 +10,9 @@ import shutil
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set
 
 import numpy as np
+from absl import logging
 
+from albert.checkpoints.sums import damage, write_sums
 from albert.compat import tf
 from albert.system.errors import UsageError, check_above_0, check_not_negative
 from albert.system.files.atomic import atomic_write, sync_directory
@@ -46,10 +48,15 @@ _DISK_ERRORS = {
 }
 
 
-def write_tensors(prefix: str, tensors: Mapping[str, tf.Tensor]) -> None:
+def write_tensors(prefix: str, tensors: Mapping[str, tf.Tensor], sums: bool = False) -> None:
     """Writes tensors as a name-based TensorFlow checkpoint `prefix.{index,data-*}`.
 
     The files appear under their names only when they are complete and on disk, the index last.
+
+    Args:
+      prefix: Where.
+      tensors: By name.
+      sums: Whether to write `prefix.sha256` with them.
 
     Raises:
       OSError: The disk is full, or may not be written; what was there before stays.
@@ -66,12 +73,18 @@ def write_tensors(prefix: str, tensors: Mapping[str, tf.Tensor]) -> None:
             shape_and_slices=[""] * len(names),
             tensors=[tf.convert_to_tensor(tensors[key]) for key in names],
         )
+        if sums:
+            write_sums(os.path.join(aside, name))
+    except OSError:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
     except tuple(_DISK_ERRORS) as error:
         shutil.rmtree(aside, ignore_errors=True)
         number = _DISK_ERRORS[type(error)]
         raise OSError(number, os.strerror(number), prefix) from error
-    # Data before index: a reader looks for the index first.
-    for path in sorted(glob.glob(os.path.join(glob.escape(aside), "*"))):
+    # A reader looks for the index first.
+    written = glob.glob(os.path.join(glob.escape(aside), "*"))
+    for path in sorted(written, key=lambda path: path.endswith(".index")):
         with open(path, "rb") as handle:
             os.fsync(handle.fileno())
         os.replace(path, os.path.join(directory, os.path.basename(path)))
@@ -83,8 +96,15 @@ def read_tensors(prefix: str) -> Dict[str, np.ndarray]:
     """All tensors of a checkpoint by name.
 
     Raises:
-      UsageError: There is no complete checkpoint at `prefix`.
+      UsageError: There is no complete checkpoint at `prefix`, or it is not what was written.
     """
+    wrong = damage(prefix)
+    if wrong:
+        raise UsageError(
+            "Checkpoint {} is damaged: {}. Copy it again, or name another one.".format(
+                prefix, wrong
+            )
+        )
     with _explained(prefix):
         reader = tf.train.load_checkpoint(prefix)
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
@@ -104,7 +124,7 @@ def tensor_names(prefix: str) -> Set[str]:
 def _explained(prefix: str) -> Iterator[None]:
     try:
         yield
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
         raise UsageError(
             "Cannot read checkpoint {}: {}. Name it without its ending, for example "
             "pretraining_output/model.ckpt-1000.".format(prefix, str(error).split("\n")[0])
@@ -122,17 +142,40 @@ def saved_steps(directory: str) -> List[int]:
 
 
 def latest_checkpoint(directory: str) -> Optional[str]:
-    """The current checkpoint of a directory: what `checkpoint` names, else the newest there."""
+    """The current checkpoint of a directory: what `checkpoint` names, else the newest there.
+
+    A damaged one is told, and the one before it taken.
+
+    Raises:
+      UsageError: There is none that is whole.
+    """
+    found = [PREFIX + str(step) for step in reversed(saved_steps(directory))]
+    current = _named_current(directory)
+    if current:
+        found = [current] + [name for name in found if name != current]
+    told: List[str] = []
+    for prefix in (os.path.join(directory, name) for name in found):
+        wrong = damage(prefix)
+        if wrong is None and os.path.isfile(prefix + ".index"):
+            if told:
+                logging.log_first_n(logging.WARNING, "%s; %s is used instead", 1, told[0], prefix)
+            return prefix
+        told += [wrong] if wrong else []
+    if told:
+        raise UsageError(
+            "{}. There is no other checkpoint in {} that is whole.".format(told[0], directory)
+        )
+    return None
+
+
+def _named_current(directory: str) -> Optional[str]:
+    """The checkpoint that `checkpoint` names, by its name alone: it lies in this folder."""
     path = os.path.join(directory, _STATE_FILE)
-    if os.path.isfile(path):
-        with open(path, encoding="utf-8") as handle:
-            match = re.search(r'^model_checkpoint_path: "(.*)"', handle.read(), re.MULTILINE)
-        if match:
-            prefix = os.path.join(directory, match.group(1))  # an absolute path stays as it is
-            if os.path.isfile(prefix + ".index"):
-                return prefix
-    steps = saved_steps(directory)
-    return os.path.join(directory, PREFIX + str(steps[-1])) if steps else None
+    if not os.path.isfile(path):
+        return None
+    with open(path, encoding="utf-8", errors="replace") as handle:
+        match = re.search(r'^model_checkpoint_path: "(.*)"', handle.read(), re.MULTILINE)
+    return os.path.basename(match.group(1)) if match else None
 
 
 def make_current(directory: str, name: str, kept: Sequence[str]) -> None:
@@ -158,7 +201,7 @@ class CheckpointManager:
     def save(self, variables: Mapping[str, tf.Variable], step: int) -> str:
         """Saves all variables as the current checkpoint and returns its prefix."""
         prefix = os.path.join(self._directory, PREFIX + str(step))
-        write_tensors(prefix, variables)
+        write_tensors(prefix, variables, sums=True)
         self._keep_newest(step)
         return prefix
 

@@ -1,4 +1,4 @@
-"""The command that says whether a release can be used."""
+"""The command that says whether a release, or the folder of a run, can be used."""
 
 import os
 from typing import Iterable, List, Sequence
@@ -11,8 +11,10 @@ from albert.system.errors import UsageError
 USAGE = """Checks a release: checksums, weights against the config, the tokenizer, one batch.
 
   python -m albert verify --archive=my-albert.tar.gz
+  python -m albert verify pretraining_output
 
-Takes the archive or the folder it was unpacked to; also those of Google and the Malay project.
+Takes the archive, the folder it was unpacked to, or the folder of a run, of which every checkpoint
+is checked; also those of Google and the Malay project.
 """
 
 

@@ -56,8 +56,7 @@ def find_published(source: str) -> Optional[str]:
     if not os.path.isdir(source):
         return None
     current = latest_checkpoint(source)
-    # The file `checkpoint` of a published folder may name a path on its maker's machine.
-    if current and os.path.realpath(os.path.dirname(current)) == os.path.realpath(source):
+    if current:
         return current
     found = sorted(glob.glob(os.path.join(glob.escape(source), "*.index")))
     found = [path[: -len(".index")] for path in found]

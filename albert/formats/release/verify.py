@@ -7,7 +7,10 @@ from typing import Dict, Iterator, Mapping
 
 import numpy as np
 
+from albert.checkpoints.folder import BEST_DIRECTORY
+from albert.checkpoints.manager import PREFIX, saved_steps
 from albert.checkpoints.names import is_slot
+from albert.checkpoints.sums import damage, has_sums
 from albert.compat import tf
 from albert.formats.published import find_published, read_published
 from albert.formats.release.checksums import SUMS_FILE, check_sums
@@ -38,6 +41,7 @@ def verify(folder: str) -> Iterator[str]:
         yield "No {}: nothing tells whether the files are the published ones.".format(SUMS_FILE)
     else:
         yield "{}: {} files match.".format(SUMS_FILE, checked)
+    yield from _checkpoints(folder)
     prefix = find_published(folder)
     if prefix is None:
         raise UsageError("{} holds no checkpoint (*.index).".format(folder))
@@ -58,6 +62,25 @@ def verify(folder: str) -> Iterator[str]:
             os.path.basename(path), pieces, config.vocab_size
         )
     yield _compute(config, weights, pieces)
+
+
+def _checkpoints(folder: str) -> Iterator[str]:
+    """Holds every checkpoint of a run to what was written."""
+    wrong = []
+    for place in (folder, os.path.join(folder, BEST_DIRECTORY)):
+        for step in saved_steps(place):
+            prefix = os.path.join(place, PREFIX + str(step))
+            found = damage(prefix)
+            if found:
+                wrong.append(found)
+                yield "{}: damaged.".format(prefix)
+            elif has_sums(prefix):
+                yield "{}: as it was written.".format(prefix)
+    if wrong:
+        raise UsageError(
+            "{}. Copy what is damaged again, or remove it: the run goes on from what is "
+            "whole.".format("; ".join(wrong))
+        )
 
 
 def _compute(config: ModelConfig, weights: Mapping[str, np.ndarray], pieces: int) -> str:

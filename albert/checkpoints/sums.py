@@ -1,0 +1,51 @@
+"""SHA-256 of a checkpoint's files, in a file beside them that `sha256sum -c` reads, too."""
+
+import functools
+import glob
+import os
+from typing import Optional
+
+from albert.system.files.atomic import atomic_write, sha256_file
+
+SUMS_SUFFIX = ".sha256"
+
+
+def write_sums(prefix: str) -> None:
+    """Writes `prefix.sha256` for the files of a checkpoint."""
+    files = sorted(glob.glob(glob.escape(prefix) + ".*"))
+    lines = ["{}  {}\n".format(sha256_file(path), os.path.basename(path)) for path in files]
+    with atomic_write(prefix + SUMS_SUFFIX) as handle:
+        handle.write("".join(lines))
+
+
+def has_sums(prefix: str) -> bool:
+    """Whether anything tells how the files were written."""
+    return os.path.isfile(prefix + SUMS_SUFFIX)
+
+
+def damage(prefix: str) -> Optional[str]:
+    """What is wrong with the files of a checkpoint; None if nothing is, or nothing tells.
+
+    A file that was read once is not read again while its size and time stay.
+    """
+    if not has_sums(prefix):
+        return None
+    with open(prefix + SUMS_SUFFIX, "rb") as handle:
+        entries = [line.split(b"  ", 1) for line in handle.read().splitlines()]
+    if len(entries) < 2 or not all(len(entry) == 2 for entry in entries):
+        return "{} is damaged".format(prefix + SUMS_SUFFIX)
+    for digest, name in entries:
+        path = os.path.join(os.path.dirname(prefix), os.path.basename(os.fsdecode(name)))
+        try:
+            status = os.stat(path)
+            found = _digest(path, status.st_size, status.st_mtime_ns)
+        except OSError as error:
+            return "{}: {}".format(path, error.strerror)
+        if found.encode() != digest:
+            return "{} is not what was written (SHA-256)".format(path)
+    return None
+
+
+@functools.lru_cache(maxsize=256)
+def _digest(path: str, size: int, time: int) -> str:
+    return sha256_file(path)
