@@ -85,7 +85,7 @@ def test_recipes_are_looked_up_where_flagfile_has_them_only():
         ({"hidden_size": 10, "num_attention_heads": 4}, "Choose a head count among 1, 2, 5, 10"),
         ({"hidden_size": "10"}, "hidden_size must be of type int. Received '10'"),
         ({"hidden_act": "swish"}, "hidden_act must be one of gelu, .*Received 'swish'"),
-        ({"vocab_size": 0}, "vocab_size must be at least 1. Received 0"),
+        ({"vocab_size": 0}, "vocab_size must be at least 1 and at most .*Received 0"),
         ({"hidden_dropout_prob": 1.5}, r"must be in \[0, 1\). Received 1.5"),
         ({"ln_type": "preln", "num_hidden_groups": 1}, "mixes keys of two layouts"),
         ({"ln_type": "postln", "final_layer_norm": True}, "final_layer_norm is for"),
@@ -129,3 +129,26 @@ def test_brightmart_words_start_at_the_scale_of_positions():
     words = values["bert/embeddings/word_embeddings"] @ values["bert/embeddings/word_embeddings_2"]
     ratio = words.std() / values["bert/embeddings/position_embeddings"].std()
     assert ratio == pytest.approx(0.9, abs=0.15)
+
+
+@pytest.mark.parametrize(
+    "field, value, message",
+    [
+        ("hidden_size", 10**12, "at most 1,048,576. Received 1e.12"),
+        ("num_hidden_layers", 10**9, "at most 4,096"),
+        ("vocab_size", 2**40, "at most 16,777,216"),
+        ("type_vocab_size", 10**7, "at most 65,536"),
+        ("initializer_range", float("nan"), "finite"),
+    ],
+)
+def test_sizes_of_no_model_are_refused_at_once(field, value, message):
+    values = dict(vocab_size=100, hidden_size=64, num_attention_heads=4)
+    with pytest.raises(UsageError, match="x.json: {} must be .*{}".format(field, message)):
+        ModelConfig.from_dict(dict(values, **{field: value}), "x.json")
+
+
+def test_a_deep_file_is_no_config(tmp_path):
+    path = tmp_path / "deep.json"
+    path.write_text("[" * 100000)
+    with pytest.raises(UsageError, match="Cannot read config .*deep.json"):
+        ModelConfig.from_json_file(str(path))

@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import json
+import math
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 from albert.system.errors import UsageError
@@ -23,6 +24,15 @@ SIZE_FIELDS = (
     "intermediate_size",
     "max_position_embeddings",
 )
+
+# Beyond these a number is a mistake, or a trap in a stranger's archive: nothing is made in its size.
+_LARGEST_SIZE = 1 << 20
+_LARGEST = {
+    "vocab_size": 1 << 24,
+    "num_hidden_layers": 1 << 12,
+    "inner_group_num": 1 << 8,
+    "type_vocab_size": 1 << 16,
+}
 
 # Keys that configs in circulation carry and no ALBERT code reads.
 _DEAD_GOOGLE_KEYS = ("net_structure_type", "gap_size", "num_memory_blocks", "down_scale_factor")
@@ -219,10 +229,18 @@ def _check_values(config: ModelConfig) -> None:
             )
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if type(value) is int and value < 1:
-            raise UsageError("{} must be at least 1. Received {}.".format(field.name, value))
+        if type(value) is int and not 1 <= value <= _LARGEST.get(field.name, _LARGEST_SIZE):
+            raise UsageError(
+                "{} must be at least 1 and at most {:,}. Received {:.10g}.".format(
+                    field.name, _LARGEST.get(field.name, _LARGEST_SIZE), value
+                )
+            )
         if field.name.endswith("_prob") and not 0.0 <= value < 1.0:
             raise UsageError("{} must be in [0, 1). Received {}.".format(field.name, value))
+        if field.name.endswith("_range") and not 0.0 <= value < math.inf:
+            raise UsageError(
+                "{} must be 0 or above, and finite. Received {}.".format(field.name, value)
+            )
     if config.hidden_size % config.num_attention_heads:
         heads = [n for n in range(1, config.hidden_size + 1) if config.hidden_size % n == 0]
         raise UsageError(

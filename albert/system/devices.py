@@ -6,12 +6,13 @@ from typing import Callable, List, Optional, Sequence
 from absl import logging
 
 from albert.compat import compiled, logical_devices, physical_gpus, runtime_name, tf
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, check_at_most
 from albert.system.machine import usable_cores
 
 XLA_MODES = ("auto", "on", "off")
 
 _ROWS_OF_A_TOWER = 4
+_MOST_TOWERS = 1024
 _PEAK_SIZE = {"CPU": 2048, "GPU": 8192}
 _PEAK_REPEATS = 3
 
@@ -41,6 +42,7 @@ def choose_devices(
     gpus = physical_gpus()
     if num_towers < 0:
         raise UsageError("num_gpu_cores must not be negative. Received {}.".format(num_towers))
+    check_at_most("num_gpu_cores", num_towers, _MOST_TOWERS)
     if use_gpu is None:
         use_gpu = bool(gpus)
     if not use_gpu:

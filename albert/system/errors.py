@@ -56,6 +56,12 @@ def check_between(name: str, value: float, low: float, high: float) -> None:
         )
 
 
+def check_at_most(name: str, value: Optional[float], high: float) -> None:
+    """Raises a UsageError unless a flag is a number up to `high`, or was left out."""
+    if value is not None and value > high:
+        raise UsageError("--{} must be at most {:,}. Received {:.10g}.".format(name, high, value))
+
+
 def check_at_least(name: str, value: float, low: float) -> None:
     """Raises a UsageError unless a flag is a number from `low` on."""
     if not value >= low:

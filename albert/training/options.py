@@ -13,11 +13,18 @@ from albert.optim.optimizers import OptimizerConfig, original_trust_ratio
 from albert.optim.rates import rate_warning, suggested_rate
 from albert.optim.schedules import Schedule, ScheduleOptions
 from albert.system.devices import XLA_MODES, choose_xla
-from albert.system.errors import check_above_0, check_not_negative, check_one_of, check_seed
+from albert.system.errors import (
+    check_above_0,
+    check_at_most,
+    check_not_negative,
+    check_one_of,
+    check_seed,
+)
 from albert.system.options import Flags, field_names, fields_of, options_of
 from albert.training.step.step import FLAGS_OF_STEP, REDUCTIONS, StepOptions
 
 _ROWS_OF_AN_EVALUATION = 8  # for each tower
+_MOST_ROWS = 1 << 20  # of a batch; a larger number is a mistake
 
 # Fields whose flags have another name.
 _FLAGS: Flags = {
@@ -61,6 +68,7 @@ class EvaluationOptions:
     def __post_init__(self) -> None:
         for name in field_names(EvaluationOptions):
             check_above_0(name, getattr(self, name))
+        check_at_most("eval_batch_size", self.eval_batch_size, _MOST_ROWS)
 
     def batch_size(self, towers: int) -> int:
         """B, as asked for or by default."""
@@ -124,6 +132,7 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         check_above_0("train_batch_size", self.train_batch_size)
+        check_at_most("train_batch_size", self.train_batch_size, _MOST_ROWS)
         check_above_0("log_steps", self.log_steps)
         check_above_0("memory_limit_gb", self.memory_limit_gb)
         check_seed(self.random_seed)

@@ -101,7 +101,7 @@ def read_json_object(path: str) -> Dict[str, Any]:
     try:
         with open(path, encoding="utf-8") as handle:
             values = json.load(handle)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError("Cannot read config {}: {}.".format(path, error)) from error
     if not isinstance(values, dict):
         raise UsageError("Config {} must hold one JSON object.".format(path))
