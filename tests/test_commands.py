@@ -41,7 +41,7 @@ from albert.system.files.atomic import held
 from albert.system.files.shipped import CONFIG_DIRECTORY
 from albert.training import evaluation
 from albert.training.log.metrics import read_metrics
-from albert.training.loop.loop import learner
+from albert.training.loop import learner
 from albert.training.step.totals import Totals
 
 TRAIN, VALIDATE = "multigpu_pretraining.py", "validation.py"

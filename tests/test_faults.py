@@ -15,7 +15,7 @@ from manifests import manifest
 from albert.commands import pretrain
 from albert.records.manifest import unigram_entropy, write_manifest
 from albert.training.diagnosis.watch import FINDINGS_FILE
-from albert.training.step.step import towers
+from albert.training.step import towers
 
 VOCABULARY, LENGTH, PREDICTIONS = 25, 16, 4
 CLS, SEP, MASK = 2, 3, 4

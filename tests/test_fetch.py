@@ -17,7 +17,7 @@ from test_import_export import albert, small_run
 from albert.checkpoints.manager import latest_checkpoint, read_tensors
 from albert.model.parameters import initial_values
 from albert.system.errors import UsageError
-from albert.system.files.atomic import fetch as fetch_module
+from albert.system.files import fetch as fetch_module
 from albert.system.files.fetch import fetch
 
 CONTENT = np.random.RandomState(0).bytes(300000)

@@ -35,7 +35,7 @@ from albert.tasks.rows.features import features_of, make_batch
 from albert.tasks.task import Task
 from albert.text.encoder import TextEncoder
 from albert.text.tokenization import Tokenization
-from albert.training.loop.loop import learner
+from albert.training.loop import learner
 from albert.training.setup import claimed
 from albert.training.step.step import StepOptions, make_train_step
 

@@ -13,8 +13,9 @@ from albert.system import devices as runtime
 from albert.system.devices import choose_devices, cpu_towers
 from albert.system.errors import UsageError
 from albert.system.machine import usable_cores
+from albert.training.step import towers
 from albert.training.step.objective import loss_denominators, pretraining
-from albert.training.step.step import check_reduction, make_eval_step, make_train_step, towers
+from albert.training.step.step import check_reduction, make_eval_step, make_train_step
 
 STEPS = 20
 

@@ -25,7 +25,7 @@ SIZE_FIELDS = (
     "max_position_embeddings",
 )
 
-# Beyond these a number is a mistake, or a trap in a stranger's archive: nothing is made in its size.
+# Beyond these a number is a mistake, or a trap in an archive; nothing is made in its size.
 _LARGEST_SIZE = 1 << 20
 _LARGEST = {
     "vocab_size": 1 << 24,
