@@ -2,16 +2,24 @@
 
 import glob
 import os
-from typing import Iterator, Optional
+import shutil
+from typing import Iterator, List, NoReturn, Optional
 
 from absl import logging
 
 from albert.checkpoints.folder import read_flags
 from albert.records.manifest import Manifest, read_manifest
+from albert.records.tfrecord import split_weight
 from albert.system.errors import UsageError
-from albert.system.files.atomic import sha256_file
+from albert.system.files.atomic import atomic_write, sha256_file
 from albert.system.files.names import matching
-from albert.text.tokenization import TextOptions, Tokenization, read_text_options
+from albert.text.tokenization import (
+    TextOptions,
+    Tokenization,
+    read_text_options,
+    write_text_options,
+)
+from albert.text.vocabulary import count_pieces
 
 
 def find_tokenization(
@@ -20,7 +28,7 @@ def find_tokenization(
     lower_case: Optional[bool] = None,
     keep_accents: Optional[bool] = None,
 ) -> Tokenization:
-    """The tokenization of a run: as asked for, else from its records, else from its folder.
+    """The tokenization of a run: as asked for, else from its folder, else from its records.
 
     Args:
       directory: The run's.
@@ -39,7 +47,12 @@ def find_tokenization(
         text = text._replace(do_lower_case=lower_case)
     if keep_accents is not None:
         text = text._replace(keep_accents=keep_accents)
-    path = spm_model_file or _of_records(manifest, directory) or _in_folder(directory)
+    path = (
+        spm_model_file
+        or _kept(directory)
+        or _of_records(manifest, directory)
+        or _no_tokenizer(directory)
+    )
     if not os.path.isfile(path):
         raise UsageError("--spm_model_file={} does not exist.".format(path))
     if manifest and sha256_file(path) != manifest.model.sha256:
@@ -52,12 +65,76 @@ def find_tokenization(
 
 
 def _find_manifest(directory: str) -> Optional[Manifest]:
-    names = read_flags(directory).get("input_file", "").split(",")
-    for pattern in names if names[0] else []:
-        for path in _places(pattern.strip(), directory):
+    for item in read_flags(directory).get("input_file", "").split(","):
+        for path in _places(split_weight(item.strip())[0], directory) if item else ():
             for found in matching(path)[:1]:
                 return read_manifest(found)
     return None
+
+
+def keep_tokenizer(directory: str, records: str) -> None:
+    """Copies the tokenizer of some records into the folder of a run, which then needs no other.
+
+    Args:
+      directory: The run's.
+      records: A record file; without a manifest there is nothing to copy.
+
+    Raises:
+      UsageError: The run has another tokenizer.
+    """
+    manifest = read_manifest(records)
+    if manifest is None:
+        return
+    wanted, name = manifest.model.sha256, os.path.basename(manifest.options.spm_model_file)
+    there = _models(directory)
+    if any(sha256_file(path) == wanted for path in there):
+        return
+    if there:
+        raise UsageError(
+            "The records of --input_file were built with {} (sha256 {:.12}...), and the run in {} "
+            "has another tokenizer, {}. Use records of that one, or another --output_dir.".format(
+                name, wanted, directory, os.path.basename(there[0])
+            )
+        )
+    places = list(_places(manifest.options.spm_model_file, directory))
+    places.append(os.path.join(os.path.dirname(records), name))
+    for path in places:
+        if os.path.isfile(path) and sha256_file(path) == wanted:
+            count_pieces(path)
+            options = manifest.options  # first: a tokenizer without them would be taken for whole
+            write_text_options(directory, TextOptions(options.do_lower_case, options.keep_accents))
+            copy_tokenizer(path, directory, os.path.splitext(name)[0])
+            return
+    logging.info(
+        "The tokenizer of the records, %s, is not here; put it into %s, or pass --spm_model_file "
+        "to what uses the model",
+        manifest.options.spm_model_file,
+        directory,
+    )
+
+
+def copy_tokenizer(model_file: str, directory: str, name: str) -> None:
+    """Copies a `.model` and the `.vocab` beside it under the name `name`.
+
+    Raises:
+      UsageError: The file is no SentencePiece model: nothing else is copied out of where it lies.
+    """
+    count_pieces(model_file)
+    stem = os.path.splitext(model_file)[0]
+    for source, ending in ((model_file, ".model"), (stem + ".vocab", ".vocab")):
+        if os.path.isfile(source):
+            with atomic_write(os.path.join(directory, name + ending), "wb") as copy:
+                with open(source, "rb") as handle:
+                    shutil.copyfileobj(handle, copy)
+
+
+def _models(directory: str) -> List[str]:
+    return sorted(glob.glob(os.path.join(glob.escape(directory), "*.model")))
+
+
+def _kept(directory: str) -> Optional[str]:
+    found = _models(directory)
+    return found[0] if len(found) == 1 else None
 
 
 def _of_records(manifest: Optional[Manifest], directory: str) -> Optional[str]:
@@ -71,10 +148,8 @@ def _places(path: str, directory: str) -> Iterator[str]:
     yield os.path.join(os.path.dirname(os.path.abspath(directory)), path)
 
 
-def _in_folder(directory: str) -> str:
-    found = sorted(glob.glob(os.path.join(glob.escape(directory), "*.model")))
-    if len(found) == 1:
-        return found[0]
+def _no_tokenizer(directory: str) -> NoReturn:
+    found = _models(directory)
     raise UsageError(
         "{} in {}, and the run's records were not found. Pass the SentencePiece model the records "
         "were made with: --spm_model_file=tokenizer.model.".format(

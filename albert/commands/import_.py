@@ -62,9 +62,9 @@ def main(positional: List[str]) -> int:
 def _import(source: str) -> None:
     from albert.checkpoints.manager import PREFIX
     from albert.checkpoints.state import GLOBAL_STEP
+    from albert.checkpoints.tokenizer import copy_tokenizer
     from albert.formats.huggingface.folder import is_folder, read_folder
     from albert.formats.published import (
-        copy_tokenizer,
         find_published,
         read_published,
         write_published,

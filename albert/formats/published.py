@@ -2,7 +2,6 @@
 
 import glob
 import os
-import shutil
 from typing import Dict, List, Mapping, NamedTuple, Optional
 
 import numpy as np
@@ -109,14 +108,6 @@ def write_published(
     write_tensors(os.path.join(directory, name), tensors)
     write_config(directory, config)
     make_current(directory, name, [name])
-
-
-def copy_tokenizer(model_file: str, directory: str, name: str) -> None:
-    """Copies a `.model` and the `.vocab` beside it under the name `name`."""
-    shutil.copyfile(model_file, os.path.join(directory, name + ".model"))
-    vocabulary = os.path.splitext(model_file)[0] + ".vocab"
-    if os.path.isfile(vocabulary):
-        shutil.copyfile(vocabulary, os.path.join(directory, name + ".vocab"))
 
 
 def _slots(tensors: Dict[str, np.ndarray], weights: List[str]) -> Dict[str, np.ndarray]:

@@ -231,7 +231,7 @@ def weighted_record_files(patterns: str, flag: str) -> List[WeightedFiles]:
       UsageError: As `record_files`; or a weight is not above 0, or some items have none.
     """
     items = [item.strip() for item in patterns.split(",") if item.strip()]
-    pairs = [_weight_of(item, flag) for item in items]
+    pairs = [_weighted(item, flag) for item in items]
     bare = [name for name, weight in pairs if weight is None]
     if len(bare) == len(pairs):
         return [WeightedFiles(patterns, record_files(patterns, flag), 1.0)]
@@ -243,16 +243,25 @@ def weighted_record_files(patterns: str, flag: str) -> List[WeightedFiles]:
     return [WeightedFiles(name, record_files(name, flag), weight or 0.0) for name, weight in pairs]
 
 
-def _weight_of(item: str, flag: str) -> Tuple[str, Optional[float]]:
+def split_weight(item: str) -> Tuple[str, Optional[float]]:
+    """The name or glob of an item, and its weight if it has one.
+
+    >>> split_weight("news*.tfrecord=0.7")
+    ('news*.tfrecord', 0.7)
+    """
     name, equals, text = item.rpartition("=")
-    if not equals or os.path.exists(item):  # a file may be called "lang=1"
-        return item, None
-    try:
-        weight = float(text)
-    except ValueError:
-        return item, None
-    if not 0 < weight < math.inf:
+    if equals and not os.path.exists(item):  # a file may be called "lang=1"
+        try:
+            return name, float(text)
+        except ValueError:
+            pass
+    return item, None
+
+
+def _weighted(item: str, flag: str) -> Tuple[str, Optional[float]]:
+    name, weight = split_weight(item)
+    if weight is not None and not 0 < weight < math.inf:
         raise UsageError(
-            "--{}: the weight of {} must be above 0. Received {}.".format(flag, name, text)
+            "--{}: the weight of {} must be above 0. Received {}.".format(flag, name, weight)
         )
     return name, weight

@@ -6,10 +6,10 @@ from typing import Any, Optional, Union
 from absl import logging
 
 from albert.checkpoints.folder import Checkpoint, folder_of, open_checkpoint, read_flags
-from albert.checkpoints.tokenizer import find_tokenization
+from albert.checkpoints.tokenizer import copy_tokenizer, find_tokenization
 from albert.formats import FORMATS
 from albert.formats.huggingface.folder import SPIECE_FILE, write_folder
-from albert.formats.published import copy_tokenizer, write_published
+from albert.formats.published import write_published
 from albert.formats.saved_model import write_pretraining_model
 from albert.system.errors import UsageError, check_one_of
 from albert.system.files.atomic import ensure_new_directory

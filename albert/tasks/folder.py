@@ -9,7 +9,7 @@ import numpy as np
 from albert.checkpoints.folder import CONFIG_FILE, write_config
 from albert.checkpoints.manager import latest_checkpoint, read_tensors
 from albert.checkpoints.restore import step_of, weights_from
-from albert.formats.published import copy_tokenizer
+from albert.checkpoints.tokenizer import copy_tokenizer
 from albert.model.config import ModelConfig
 from albert.system.errors import UsageError
 from albert.tasks.model import task_specs

@@ -10,6 +10,7 @@ from absl import logging
 
 import albert
 from albert.checkpoints.manager import CheckpointManager
+from albert.checkpoints.tokenizer import keep_tokenizer
 from albert.data.batches import Share, training_batches
 from albert.data.dataset import Batch
 from albert.data.order import BatchOrder
@@ -113,6 +114,8 @@ def _begin(
     check_memory(work, machine_of(devices, options.memory_limit_gb))
     if hosts.first:
         held.enter_context(claimed(options.saving.output_dir, options.model, flags_text))
+        if options.saving.output_dir:
+            keep_tokenizer(options.saving.output_dir, data.dataset.files[0])
     log_features(data.shapes, size)
     rollbacks = Rollbacks(
         options.guards.max_rollbacks,

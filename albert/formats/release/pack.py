@@ -9,7 +9,8 @@ from typing import IO, Mapping
 
 from albert.checkpoints.folder import Checkpoint
 from albert.checkpoints.results import write_results
-from albert.formats.published import copy_tokenizer, write_published
+from albert.checkpoints.tokenizer import copy_tokenizer
+from albert.formats.published import write_published
 from albert.formats.release.checksums import write_sums
 from albert.formats.release.names import safe_parts
 from albert.formats.release.readme import readme
