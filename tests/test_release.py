@@ -17,7 +17,13 @@ from conftest import SIZES
 from malay import PIECES, model
 from test_import_export import LAYOUTS, PUBLISHED, albert, published, small_run
 
-from albert.checkpoints.manager import latest_checkpoint, read_tensors, write_tensors
+from albert.checkpoints.manager import (
+    CheckpointManager,
+    latest_checkpoint,
+    read_tensors,
+    write_tensors,
+)
+from albert.compat import tf
 from albert.formats.release.extract import extract
 from albert.formats.release.stream import Limits
 from albert.model.config import ModelConfig
@@ -461,3 +467,17 @@ def test_folders_in_use_are_left_alone(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert unpack(path, tmp_path / "empty") == 0
     assert os.listdir(str(tmp_path / "empty")) == ["file"]
+
+
+def test_every_checkpoint_of_a_run_is_verified(tmp_path, capsys):
+    config = small_run(tmp_path / "run", "google")
+    variables = {n: tf.Variable(v) for n, v in initial_values(config, seed=0).items()}
+    for step in (7, 9):
+        path = CheckpointManager(str(tmp_path / "run"), keep=3).save(variables, step)
+    assert albert("verify", str(tmp_path / "run")) == 0
+    told = capsys.readouterr().out
+    assert told.count("as it was written") == 2 and "One batch" in told and "SHA256SUMS" not in told
+    with open(path + ".data-00000-of-00001", "r+b") as handle:
+        handle.write(b"x")
+    assert albert("verify", str(tmp_path / "run")) == 2
+    assert "model.ckpt-9.data-00000-of-00001 is not what was written" in capsys.readouterr().err

@@ -36,12 +36,13 @@ def verify(folder: str) -> Iterator[str]:
     Raises:
       UsageError: Something is missing, damaged, does not fit or is not a number.
     """
+    checkpoints = list(_checkpoints(folder))
+    yield from checkpoints
     checked = check_sums(folder)
-    if checked is None:
+    if checked is None and not checkpoints:
         yield "No {}: nothing tells whether the files are the published ones.".format(SUMS_FILE)
-    else:
+    elif checked is not None:
         yield "{}: {} files match.".format(SUMS_FILE, checked)
-    yield from _checkpoints(folder)
     prefix = find_published(folder)
     if prefix is None:
         raise UsageError("{} holds no checkpoint (*.index).".format(folder))
@@ -73,7 +74,6 @@ def _checkpoints(folder: str) -> Iterator[str]:
             found = damage(prefix)
             if found:
                 wrong.append(found)
-                yield "{}: damaged.".format(prefix)
             elif has_sums(prefix):
                 yield "{}: as it was written.".format(prefix)
     if wrong:
