@@ -1,5 +1,7 @@
 """Masks drawn while training: the static rule, new words at every step, the same on resuming."""
 
+import pickle
+
 import numpy as np
 import preprocess_corpus as corpus
 import pytest
@@ -8,9 +10,11 @@ from conftest import order_of
 from albert.data import packing
 from albert.data.batches import training_batches
 from albert.data.dataset import RecordDataset, Shapes
+from albert.data.dynamic import MaskSchedule
 from albert.records.manifest import manifest_path, read_manifest
 from albert.records.options import RecordOptions
 from albert.records.tfrecord import RecordError
+from albert.system.errors import UsageError
 from preprocess.engines import Execution
 from preprocess.records.build import write_records
 
@@ -100,3 +104,40 @@ def test_unmasked_records_without_their_manifest_are_refused(built, tmp_path):
     with pytest.raises(RecordError, match="lonely.tfrecord.*Keep the manifest"):
         RecordDataset([str(lonely)])
     assert manifest_path(str(lonely)) == str(lonely) + ".manifest.json"
+
+
+def test_the_share_that_is_hidden_follows_a_schedule(built):
+    """From the share of the records, 0.15, to a third of it."""
+    plain, shapes = open_records(built["dynamic"])
+    schedule = MaskSchedule.parse("0.15:0.05", 100)
+    scheduled = RecordDataset([built["dynamic"]], mask_schedule=schedule)
+    numbers = np.arange(plain.size)
+
+    def share(dataset, step):
+        batch = dataset.read(numbers, shapes, step)
+        return batch["masked_lm_weights"].sum() / batch["input_mask"].sum()
+
+    assert share(scheduled, 0) == share(plain, 0) == pytest.approx(0.15, abs=0.02)
+    assert share(scheduled, 50) == pytest.approx(0.1, abs=0.02)
+    assert share(scheduled, 100) == pytest.approx(0.05, abs=0.02)
+    assert share(scheduled, 400) == pytest.approx(0.05, abs=0.02)
+    # A batch of several steps has the masks that each of them has.
+    steps = np.where(numbers % 2, 50, 100)
+    mixed = scheduled.read(numbers, shapes, steps)
+    for step in (50, 100):
+        alone = scheduled.read(numbers[steps == step], shapes, step)
+        np.testing.assert_array_equal(mixed["input_ids"][steps == step], alone["input_ids"])
+    assert share(pickle.loads(pickle.dumps(scheduled)), 50) == share(scheduled, 50)
+
+
+@pytest.mark.parametrize("text", ["0.3", "0.3:1.5", "a:b", "0.3:0.2:0.1"])
+def test_a_schedule_is_two_shares(text):
+    with pytest.raises(UsageError, match="like 0.3:0.15. Received " + text):
+        MaskSchedule.parse(text, 100)
+
+
+def test_a_schedule_goes_with_the_records(built):
+    with pytest.raises(UsageError, match="--masked_lm_prob=0.3"):
+        RecordDataset([built["dynamic"]], mask_schedule=MaskSchedule(0.1, 0.3, 10))
+    with pytest.raises(UsageError, match="--masking=dynamic"):
+        RecordDataset([built["static"]], mask_schedule=MaskSchedule(0.1, 0.1, 10))

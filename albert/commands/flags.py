@@ -63,6 +63,7 @@ _option(
 _option("eval_file", "Held-out record files.")
 _option("max_seq_length", "Length of the records; default: as they are.")
 _option("max_predictions_per_seq", "Predictions of the records; default: as they are.")
+_option("mask_schedule", "Shares hidden at the first and last update, like 0.3:0.15.")
 _option("small", "Share of the records to train on, for a quick look.")
 
 # The run.

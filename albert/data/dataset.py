@@ -5,7 +5,7 @@ from typing import Any, Container, Dict, List, Mapping, NamedTuple, Optional, Se
 
 import numpy as np
 
-from albert.data.dynamic import DynamicMasks, Numbers
+from albert.data.dynamic import DynamicMasks, MaskSchedule, Numbers
 from albert.records.example_proto import decode_example
 from albert.records.index import RecordIndex, load_index
 from albert.records.lockstep import Ragged, decode_examples
@@ -22,6 +22,7 @@ from albert.records.tfrecord import (
     RecordError,
     framed_payload,
 )
+from albert.system.errors import UsageError
 
 Batch = Dict[str, np.ndarray]
 
@@ -49,13 +50,25 @@ class RecordDataset:
       size: Number of records in use.
     """
 
-    def __init__(self, files: Sequence[str], progress: bool = False) -> None:
+    def __init__(
+        self,
+        files: Sequence[str],
+        progress: bool = False,
+        mask_schedule: Optional[MaskSchedule] = None,
+    ) -> None:
         """Loads or builds the index of each file.
+
+        Args:
+          files: The record files.
+          progress: Whether to show bars.
+          mask_schedule: How much is hidden at which step; None for what the records say.
 
         Raises:
           RecordError: A file is missing, empty, cut off or damaged.
+          UsageError: The schedule does not go with the records.
         """
         self.files = list(files)
+        self._mask_schedule = mask_schedule
         self._indexes: List[RecordIndex] = [load_index(path, progress) for path in files]
         self._starts = np.cumsum([0] + self.sizes)
         self._open = OpenFiles()
@@ -63,7 +76,7 @@ class RecordDataset:
         self._masks = self._dynamic_masks()
 
     def __reduce__(self) -> Tuple[Any, ...]:
-        return RecordDataset, (self.files,)
+        return RecordDataset, (self.files, False, self._mask_schedule)
 
     @property
     def sizes(self) -> List[int]:
@@ -72,6 +85,11 @@ class RecordDataset:
 
     def _dynamic_masks(self) -> Optional[DynamicMasks]:
         if not _is_unmasked(self._decode(0)):
+            if self._mask_schedule:
+                raise UsageError(
+                    "--mask_schedule needs records without masks, and {} has them. Build them with "
+                    "--masking=dynamic.".format(self.files[0])
+                )
             return None
         manifest = read_manifest(self.files[0])
         if manifest is None or manifest.masking != "dynamic":
@@ -81,7 +99,7 @@ class RecordDataset:
                     self.describe(0), manifest_path(self.files[0])
                 )
             )
-        return DynamicMasks(manifest)
+        return DynamicMasks(manifest, self._mask_schedule)
 
     def record_lengths(self) -> Tuple[int, int]:
         """(S, P) of the first record, or what masks drawn while training are padded to.

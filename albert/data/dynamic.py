@@ -4,7 +4,7 @@ RoBERTa (Liu et al., 2019, https://arxiv.org/abs/1907.11692) calls this dynamic 
 of an example are a function of (seed, step, example), so a resumed run sees the same ones.
 """
 
-from typing import Dict, Mapping, Sequence, Union
+from typing import Dict, Mapping, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
@@ -18,9 +18,45 @@ from albert.records.tfrecord import (
     SEQUENCE_FEATURES,
     TOKEN_BOUNDARY,
 )
+from albert.system.errors import UsageError
 
 Arrays = Dict[str, np.ndarray]
 Numbers = Union[Sequence[int], np.ndarray]  # of records, int [B]
+
+
+class MaskSchedule(NamedTuple):
+    """How much of an example is hidden over a run: from one share to another, linearly.
+
+    After Yang et al., "Learning Better Masking for Better Language Model Pre-training", 2023,
+    https://arxiv.org/abs/2208.10806.
+    """
+
+    first: float
+    last: float
+    steps: int
+
+    @classmethod
+    def parse(cls, text: str, steps: int) -> "MaskSchedule":
+        """Reads "0.3:0.15", for a run of so many updates.
+
+        Raises:
+          UsageError: It is something else, or no share.
+        """
+        try:
+            first, last = (float(part) for part in text.split(":"))
+        except ValueError:
+            first = last = -1.0
+        if not (0 < first < 1 and 0 < last < 1):
+            raise UsageError(
+                "--mask_schedule takes two shares between 0 and 1, like 0.3:0.15. Received "
+                "{}.".format(text)
+            )
+        return cls(first, last, steps)
+
+    def rates(self, steps: Numbers) -> np.ndarray:
+        """The share at each of some updates."""
+        done = np.minimum(np.asarray(steps, np.float64) / self.steps, 1.0)
+        return self.first + (self.last - self.first) * done
 
 
 class DynamicMasks:
@@ -31,8 +67,21 @@ class DynamicMasks:
       predictions: P of the batches.
     """
 
-    def __init__(self, manifest: Manifest) -> None:
-        """Takes the rule from a manifest."""
+    def __init__(self, manifest: Manifest, schedule: Optional[MaskSchedule] = None) -> None:
+        """Takes the rule from a manifest, and the share from a schedule if there is one.
+
+        Raises:
+          UsageError: The schedule hides more than the predictions of the records have room for.
+        """
+        built = manifest.options.masked_lm_prob
+        if schedule and max(schedule.first, schedule.last) > built:
+            raise UsageError(
+                "--mask_schedule hides up to {:g} of an example; the records have room for {:g}. "
+                "Build them with --masked_lm_prob={:g}.".format(
+                    max(schedule.first, schedule.last), built, max(schedule.first, schedule.last)
+                )
+            )
+        self._schedule = schedule
         special = manifest.special_ids
         ordinary = np.setdiff1d(np.arange(manifest.vocab_size), manifest.reserved_ids)
         self.sequence_length = manifest.max_seq_length
@@ -53,8 +102,11 @@ class DynamicMasks:
           The features of masked records, [B, S] and [B, P], and next_sentence_labels [B, 1].
         """
         ids, offsets = features["input_ids"]
+        rule = self._rule
+        if self._schedule:
+            rule = rule._replace(rate=self._schedule.rates(steps))
         masked = mask_tokens(
-            self._rule,
+            rule,
             ids,
             features[TOKEN_BOUNDARY].values,
             np.isin(ids, self._unmaskable),

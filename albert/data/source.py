@@ -7,6 +7,7 @@ import numpy as np
 from absl import logging
 
 from albert.data.dataset import Batch, RecordDataset, Shapes
+from albert.data.dynamic import MaskSchedule
 from albert.data.order import KEYED, BatchOrder, Source
 from albert.data.packing import PADDINGS, RowLayout, choose_padding, row_layout
 from albert.model.config import ModelConfig
@@ -35,6 +36,8 @@ class DataOptions:
       eval_file: Held-out record files, or None.
       max_seq_length: S, or None for that of the records.
       max_predictions_per_seq: P, or None for that of the records.
+      mask_schedule: Shares of the pieces to hide in the first and in the last update of records
+        without masks, "0.3:0.15"; None for what they were built with.
       small: Share of the records to train on.
       padding: What to do about padding; one of `packing.PADDINGS`.
       input_workers: Processes that make batches, 0 for a thread of the training; None for one for
@@ -45,6 +48,7 @@ class DataOptions:
     eval_file: Optional[str] = None
     max_seq_length: Optional[int] = None
     max_predictions_per_seq: Optional[int] = None
+    mask_schedule: Optional[str] = None
     small: float = 1.0
     padding: str = "auto"
     input_workers: Optional[int] = None
@@ -54,6 +58,8 @@ class DataOptions:
         check_above_0("max_predictions_per_seq", self.max_predictions_per_seq)
         check_one_of("padding", self.padding, PADDINGS)
         check_not_negative("input_workers", self.input_workers)
+        if self.mask_schedule:
+            MaskSchedule.parse(self.mask_schedule, 1)
         if not 0 < self.small <= 1:
             raise UsageError("--small must be in 0 < share <= 1. Received {}.".format(self.small))
 
@@ -63,14 +69,20 @@ class DataOptions:
             return self.input_workers
         return min(sum("GPU" in name for name in devices), usable_cores() - 1)
 
-    def open(self, flag: str, config: ModelConfig, progress: bool) -> "Data":
+    def open(
+        self, flag: str, config: ModelConfig, progress: bool, updates: Optional[int] = None
+    ) -> "Data":
         """Opens the records that one of the flags names; see `open_data`.
 
         Args:
           flag: "input_file" or "eval_file".
           config: The model.
           progress: Whether to show bars.
+          updates: Of the run, over which `mask_schedule` goes; None leaves that out.
         """
+        schedule = None
+        if self.mask_schedule and updates:
+            schedule = MaskSchedule.parse(self.mask_schedule, updates)
         return open_data(
             getattr(self, flag),
             flag,
@@ -78,6 +90,7 @@ class DataOptions:
             self.max_seq_length,
             self.max_predictions_per_seq,
             progress,
+            schedule,
         )
 
 
@@ -141,6 +154,7 @@ def open_data(
     max_seq_length: Optional[int],
     max_predictions: Optional[int],
     progress: bool,
+    mask_schedule: Optional[MaskSchedule] = None,
 ) -> Data:
     """Opens record files and fixes the lengths every record must have.
 
@@ -151,6 +165,7 @@ def open_data(
       max_seq_length: S, or None for that of the first record.
       max_predictions: P, or None for that of the first record.
       progress: Whether to show bars.
+      mask_schedule: How much is hidden at which step, or None.
 
     Raises:
       UsageError: There are no files, they hold no records, or the model cannot take them.
@@ -164,7 +179,7 @@ def open_data(
     else:
         groups = [WeightedFiles(patterns, record_files(patterns, flag), 1.0)]
     files = [name for group in groups for name in group.files]
-    dataset = RecordDataset(files, progress)
+    dataset = RecordDataset(files, progress, mask_schedule)
     tokenizer = check_builds(files, dataset.sizes)
     ends = np.cumsum([len(group.files) for group in groups])
     sizes = [sum(part) for part in np.split(dataset.sizes, ends[:-1])]

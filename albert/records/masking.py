@@ -14,7 +14,7 @@ Examples are ragged: the tokens of all of them stand one after another in flat a
 `offsets` ([n + 1]) says where each begins and ends.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Union
 
 import numpy as np
 
@@ -26,7 +26,7 @@ class MaskRule(NamedTuple):
     """What is masked, how much, and by what.
 
     Attributes:
-      rate: Share of the pieces of an example to predict.
+      rate: Share of the pieces of an example to predict, of all or [n] of each.
       max_predictions: Upper limit of that number.
       ngram: Longest run of words masked together.
       favor_shorter_ngram: p(n) ~ 1/n; False reverses the weights.
@@ -36,7 +36,7 @@ class MaskRule(NamedTuple):
       replacements: [r] ids a random replacement is drawn from: no special pieces.
     """
 
-    rate: float
+    rate: Union[float, np.ndarray]
     max_predictions: int
     ngram: int
     favor_shorter_ngram: bool
@@ -114,7 +114,7 @@ def mask_tokens(
     special = np.asarray(special, bool)
     lengths = np.diff(offsets)
     wanted = np.maximum(1, np.rint(lengths * rule.rate).astype(np.int64))
-    budget = np.minimum(wanted, rule.max_predictions) if rule.rate > 0 else np.zeros_like(wanted)
+    budget = np.where(np.asarray(rule.rate) > 0, np.minimum(wanted, rule.max_predictions), 0)
     words = _find_words(rule, np.asarray(word_starts, bool), special, offsets)
     chosen = np.zeros(len(words.cumulative) - 1, bool)
     _choose(rule, words, budget, keys, "mask", chosen)

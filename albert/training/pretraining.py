@@ -103,7 +103,8 @@ def _begin(
     check_batch_size(options.evaluation.batch_size(towers), towers, "eval_batch_size")
     if hosts.first:
         options.log_rate()
-    data = options.data.open("input_file", options.model, _shows_bars(options))
+    updates = options.schedule.num_train_steps
+    data = options.data.open("input_file", options.model, _shows_bars(options), updates)
     held_out = None
     if options.data.eval_file:
         held_out = options.data.open("eval_file", options.model, _shows_bars(options))
