@@ -191,7 +191,7 @@ def test_the_screen_is_for_people_and_the_log_file_has_it_all(work, capsys):
 def test_a_message_is_said_once_also_after_messages_before_the_console():
     lines = (
         "from absl import logging",
-        "from albert.system import console",
+        "from albert.system.screen import console",
         "logging.info('early')",
         "console.start()",
         "logging.info('Training')",
