@@ -29,7 +29,7 @@ Batch = Dict[str, np.ndarray]
 
 _UNMASKED = ("input_ids", "segment_ids", TOKEN_BOUNDARY, SENTENCE_LABEL)
 _MASKED = (*SEQUENCE_FEATURES, *PREDICTION_FEATURES, SENTENCE_LABEL)
-_COMPARED = 1024  # records of each file in a digest
+_COMPARED = 16  # records of each file in a digest, which reads a page of the index for each
 _KINDS = {"i": "integers", "f": "floats", "O": "bytes"}
 
 
