@@ -70,7 +70,7 @@ def _import(source: str) -> None:
         write_published,
     )
     from albert.optim.transforms import FIRST_MOMENT
-    from albert.system.files.atomic import ensure_new_directory
+    from albert.system.files.atomic import atomic_directory
     from albert.text.tokenization import read_text_options, write_text_options
 
     f = flags.FLAGS
@@ -92,14 +92,14 @@ def _import(source: str) -> None:
             "{} is neither a checkpoint (PREFIX.index), nor a folder with one, nor a folder of "
             "transformers (config.json and model.safetensors).".format(source)
         )
-    ensure_new_directory(f.output_dir, "--output_dir")
     name = PREFIX + str(step)
     counted = dict(tensors, **{GLOBAL_STEP: np.int64(step)})
-    write_published(f.output_dir, config, counted, name)
-    write_text_options(f.output_dir, text)
-    if spm:
-        copy_tokenizer(spm, f.output_dir, "tokenizer")
-    else:
+    with atomic_directory(f.output_dir, "--output_dir") as folder:
+        write_published(folder, config, counted, name)
+        write_text_options(folder, text)
+        if spm:
+            copy_tokenizer(spm, folder, "tokenizer")
+    if not spm:
         logging.warning("The source has no SentencePiece model; records need its own tokenizer.")
     slots = any(key.endswith(FIRST_MOMENT) for key in tensors)
     _say_how_to_go_on(os.path.join(f.output_dir, name), slots, text)

@@ -12,7 +12,7 @@ from albert.formats.huggingface.folder import SPIECE_FILE, write_folder
 from albert.formats.published import write_published
 from albert.formats.saved_model import write_pretraining_model
 from albert.system.errors import UsageError, check_one_of
-from albert.system.files.atomic import ensure_new_directory
+from albert.system.files.atomic import atomic_directory, check_holds_nothing
 from albert.tasks.export_fine_tuned import write_huggingface, write_served
 from albert.tasks.folder import open_fine_tuned, refuse_options_of_runs
 from albert.tasks.task import read_task
@@ -60,6 +60,7 @@ def export(
     """
     check_one_of("format", format, FORMATS)
     target = os.fspath(export_dir)
+    check_holds_nothing(target, "--export_dir")
     directory = None if folder is None else folder_of(folder)
     if directory is not None and read_task(directory):
         refuse_options_of_runs(
@@ -76,10 +77,12 @@ def export(
         asked = (found.directory, spm_model_file, do_lower_case, keep_accents)
         if format == "hf":
             how = find_tokenization(*asked)
-            ensure_new_directory(target, "--export_dir")
-            write_folder(target, found, how, read_flags(found.directory))
+            with atomic_directory(target, "--export_dir") as new:
+                write_folder(new, found, how, read_flags(found.directory))
         else:
-            _export_weights(found, _tokenization_if_any(*asked), target, format)
+            with_text = _tokenization_if_any(*asked)
+            with atomic_directory(target, "--export_dir") as new:
+                _export_weights(found, with_text, new, format)
     logging.info("Wrote %s: %s", target, ", ".join(sorted(os.listdir(target))))
     return target
 
@@ -91,8 +94,8 @@ def _export_fine_tuned(directory: str, export_dir: str, format: str) -> None:
             "with --format=hf or --format=savedmodel.".format(directory)
         )
     model = open_fine_tuned(directory)
-    ensure_new_directory(export_dir, "--export_dir")
-    (write_huggingface if format == "hf" else write_served)(export_dir, model)
+    with atomic_directory(export_dir, "--export_dir") as new:
+        (write_huggingface if format == "hf" else write_served)(new, model)
 
 
 def _tokenization_if_any(
@@ -111,7 +114,6 @@ def _tokenization_if_any(
 def _export_weights(
     found: Checkpoint, how: Optional[Tokenization], export_dir: str, format: str
 ) -> None:
-    ensure_new_directory(export_dir, "--export_dir")
     if format == "savedmodel":
         extra = {SPIECE_FILE: how.model_file} if how else {}
         write_pretraining_model(export_dir, found.config, found.weights, extra)

@@ -2,11 +2,12 @@
 
 import contextlib
 import fcntl
+import glob
 import hashlib
 import json
 import os
 import shutil
-import tempfile
+import socket
 from typing import IO, Any, Dict, Iterator
 
 from albert.system.errors import UsageError
@@ -19,10 +20,10 @@ def atomic_write(path: str, mode: str = "w") -> Iterator[IO]:
     A reader sees the old content or the complete new content, never a part. When the block
     raises, `path` is untouched and the temporary file is removed.
     """
-    aside = "{}.{}.tmp".format(path, os.getpid())
+    aside = _aside(path)
     text: Dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     try:
-        with open(aside, mode, **text) as handle:
+        with open(aside, mode.replace("w", "x"), **text) as handle:  # x follows no link
             yield handle
             handle.flush()
             os.fsync(handle.fileno())
@@ -55,13 +56,16 @@ def atomic_directory(path: str, flag: str) -> Iterator[str]:
     """
     path = os.path.realpath(path)
     check_holds_nothing(path, flag)
-    try:
-        aside = tempfile.mkdtemp(".tmp", os.path.basename(path) + ".", nearest_directory(path))
-    except OSError as error:
-        raise _cannot_write(path, flag, error) from error
-    try:
-        new = os.path.join(aside, "new")
-        os.mkdir(new)  # mkdtemp's own is closed to others
+    with contextlib.ExitStack() as made:
+        try:
+            name = os.path.basename(
+                path
+            )  # that of the folder inside, too: what is in it may say it
+            work = work_directory(nearest_directory(path), name)
+            new = os.path.join(made.enter_context(work), name)
+            os.mkdir(new)
+        except OSError as error:
+            raise _cannot_write(path, flag, error) from error
         yield new
         for folder, _, names in os.walk(new):
             for name in names:
@@ -70,9 +74,46 @@ def atomic_directory(path: str, flag: str) -> Iterator[str]:
             sync_directory(folder)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         os.replace(new, path)
+    sync_directory(os.path.dirname(path))
+
+
+@contextlib.contextmanager
+def work_directory(place: str, name: str) -> Iterator[str]:
+    """A folder in `place` for the time of the block, named after what it is for.
+
+    Raises:
+      OSError: It cannot be made.
+    """
+    aside = _aside(os.path.join(place, name))
+    os.mkdir(aside)
+    try:
+        yield aside
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    sync_directory(os.path.dirname(path))
+
+
+def _aside(path: str) -> str:
+    """A name beside `path` that says whose it is; what dead processes left under such names goes.
+
+    It has the machine in it, whose processes alone can be asked whether they live.
+    """
+    start = "{}.{}-".format(path, socket.gethostname())
+    for left in glob.glob(glob.escape(start) + "*.tmp"):
+        number = left[len(start) : -len(".tmp")]
+        if number.isdigit() and not _lives_beside_us(int(number)):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(left) if os.path.isdir(left) else os.remove(left)
+    return "{}{}.tmp".format(start, os.getpid())
+
+
+def _lives_beside_us(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # another user's
+    return process != os.getpid()
 
 
 def nearest_directory(path: str) -> str:
@@ -140,7 +181,12 @@ def held(directory: str, flag: str) -> Iterator[None]:
     Raises:
       UsageError: Another process holds it.
     """
-    with open(os.path.join(directory, ".lock"), "w") as lock:
+    path = os.path.join(directory, ".lock")
+    try:
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        raise _cannot_write(path, flag, error) from error
+    with os.fdopen(number, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -163,16 +209,6 @@ def ensure_writable_file(path: str, flag: str) -> None:
     if os.path.isdir(path):
         raise UsageError("{}={} is a folder; add a file name.".format(flag, path))
     ensure_writable_directory(os.path.dirname(path) or ".", flag)
-
-
-def ensure_new_directory(path: str, flag: str) -> None:
-    """Creates a directory that holds nothing yet, so that old and new files are never mixed.
-
-    Raises:
-      UsageError: It holds something, or cannot be written.
-    """
-    check_holds_nothing(path, flag)
-    ensure_writable_directory(path, flag)
 
 
 def check_holds_nothing(path: str, flag: str) -> None:
