@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import errno
 import glob
 import os
 import re
@@ -16,6 +15,7 @@ from albert.checkpoints.sums import damage, write_sums
 from albert.compat import tf
 from albert.system.errors import UsageError, check_above_0, check_not_negative
 from albert.system.files.atomic import atomic_write, sync_directory
+from albert.system.files.disk import os_errors
 
 PREFIX = "model.ckpt-"
 _STATE_FILE = "checkpoint"
@@ -41,13 +41,6 @@ class SavingOptions:
         check_not_negative("keep_checkpoint_max", self.keep_checkpoint_max)
 
 
-# What TensorFlow makes of them when it writes.
-_DISK_ERRORS = {
-    tf.errors.ResourceExhaustedError: errno.ENOSPC,
-    tf.errors.PermissionDeniedError: errno.EACCES,
-}
-
-
 def write_tensors(prefix: str, tensors: Mapping[str, tf.Tensor], sums: bool = False) -> None:
     """Writes tensors as a name-based TensorFlow checkpoint `prefix.{index,data-*}`.
 
@@ -67,21 +60,18 @@ def write_tensors(prefix: str, tensors: Mapping[str, tf.Tensor], sums: bool = Fa
     os.makedirs(aside)
     names = sorted(tensors)
     try:
-        tf.raw_ops.SaveV2(
-            prefix=os.path.join(aside, name),
-            tensor_names=names,
-            shape_and_slices=[""] * len(names),
-            tensors=[tf.convert_to_tensor(tensors[key]) for key in names],
-        )
+        with os_errors(prefix):
+            tf.raw_ops.SaveV2(
+                prefix=os.path.join(aside, name),
+                tensor_names=names,
+                shape_and_slices=[""] * len(names),
+                tensors=[tf.convert_to_tensor(tensors[key]) for key in names],
+            )
         if sums:
             write_sums(os.path.join(aside, name))
     except OSError:
         shutil.rmtree(aside, ignore_errors=True)
         raise
-    except tuple(_DISK_ERRORS) as error:
-        shutil.rmtree(aside, ignore_errors=True)
-        number = _DISK_ERRORS[type(error)]
-        raise OSError(number, os.strerror(number), prefix) from error
     # A reader looks for the index first.
     written = glob.glob(os.path.join(glob.escape(aside), "*"))
     for path in sorted(written, key=lambda path: path.endswith(".index")):

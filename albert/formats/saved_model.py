@@ -13,6 +13,7 @@ from albert.compat import plain_operations, tf
 from albert.model.albert import PretrainingOutput, bound, encoder_output, pretraining_output
 from albert.model.config import ModelConfig
 from albert.model.parameters import parameter_tree
+from albert.system.files.disk import os_errors
 
 Tensors = Mapping[str, tf.Tensor]
 IDS = {name: (None, None) for name in ("input_ids", "input_mask", "segment_ids")}  # [B, S]
@@ -85,6 +86,9 @@ def write_saved_model(
       weights: By name; stored once, whatever the number of signatures.
       signatures: By name.
       extra: Files to put beside, in `assets.extra`: name there to path.
+
+    Raises:
+      OSError: The disk is full, or may not be written.
     """
     module = tf.Module()
     module.weights = {name: tf.Variable(value) for name, value in weights.items()}
@@ -93,7 +97,7 @@ def write_saved_model(
             name: _served(module, signature).get_concrete_function()
             for name, signature in signatures.items()
         }
-        with _quiet():
+        with _quiet(), os_errors(directory):
             tf.saved_model.save(module, directory, signatures=served)
     folder = os.path.join(directory, "assets.extra")
     os.makedirs(folder, exist_ok=True)
