@@ -70,6 +70,11 @@ class Site:
         if request.path == "/missing":
             request.send_error(404)
             return
+        if request.path.startswith("/to:"):
+            request.send_response(302)
+            request.send_header("Location", request.path[len("/to:") :])
+            request.end_headers()
+            return
         asked = request.headers.get("Range")
         self.asked.append(asked)
         begin, end = 0, len(self.content)
@@ -295,3 +300,13 @@ def test_messages_about_an_archive_name_the_archive(tmp_path, capsys):
         assert albert(command, path, *wrong) == 2
         assert "{} has SHA-256 ".format(path) in capsys.readouterr().err
     assert os.listdir(str(tmp_path)) == ["albert.tar.gz"]
+
+
+def test_an_answer_may_send_on_within_the_web_only(site, tmp_path):
+    base = "http://127.0.0.1:{}".format(site.server.server_port)
+    fetch(base + "/to:" + site.url, str(tmp_path / "a"))
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    for elsewhere in ("ftp://127.0.0.1/a", "file:///etc/passwd"):
+        with pytest.raises(UsageError, match="Cannot reach|was answered with"):
+            fetch(base + "/to:" + elsewhere, str(tmp_path / "b"))
+    assert not (tmp_path / "b").exists()

@@ -113,7 +113,7 @@ def read_folder(directory: str) -> Folder:
     config = config_json.from_huggingface(values, path)
     tensors = _read_tensors(directory)
     for key in names.unused_keys(config, tensors):
-        logging.warning("  unused from %s: %s", directory, key)
+        logging.warning("  unused from %s: %r", directory, key)  # %r: a stranger's name
     spm = os.path.join(directory, SPIECE_FILE)
     return Folder(
         config,

@@ -7,7 +7,7 @@ import os
 import re
 import urllib.error
 import urllib.request
-from typing import Dict, NamedTuple, Optional, Union
+from typing import Any, Dict, NamedTuple, Optional, Union
 
 from absl import logging
 from tqdm import tqdm
@@ -31,6 +31,18 @@ class _Part(NamedTuple):
     header: str
     value: str
     size: int
+
+
+class _WebOnly(urllib.request.HTTPRedirectHandler):
+    """Is sent on to http(s) addresses only."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Optional[urllib.request.Request]:
+        """Refuses what Python would follow, too: ftp."""
+        if not is_url(newurl):
+            raise urllib.error.URLError("it sends on to {:.100}".format(newurl))
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
 def is_url(source: str) -> bool:
@@ -140,7 +152,8 @@ def _continues(response: _Response, part: _Part) -> bool:
 def _open(url: str, headers: Dict[str, str]) -> _Response:
     """Opens an address; an unsatisfiable range is an answer of status 416, not an error."""
     try:
-        return urllib.request.urlopen(urllib.request.Request(url, headers=headers), None, _TIMEOUT)
+        opener = urllib.request.build_opener(_WebOnly)
+        return opener.open(urllib.request.Request(url, headers=headers), None, _TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == 416 and headers:
             return error
