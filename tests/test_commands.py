@@ -239,19 +239,47 @@ def test_killed_and_resumed_equals_unbroken_bit_for_bit(work):
     assert steps == sorted(set(steps))
 
 
-def test_sigterm_saves_and_exits(work):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_saves_and_exits(work, number):
     flags = training_flags(work, steps=100000, save_checkpoints_steps=100000, log_steps=5)
     process = subprocess.Popen(
         command(TRAIN, *flags), stderr=subprocess.PIPE, universal_newlines=True
     )
     for line in process.stderr:
         if "step 10/" in line:
-            process.send_signal(signal.SIGTERM)
+            process.send_signal(number)
             break
     rest = process.stderr.read()
-    assert process.wait(60) == 128 + signal.SIGTERM
-    assert "Stopped by signal 15" in rest and "Traceback" not in rest
+    assert process.wait(60) == 128 + number
+    assert "Stopped by signal {} ".format(int(number)) in rest and "Traceback" not in rest
     assert saved_steps(str(work / "out"))[-1] >= 10
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("moment", ["import", "start"])
+def test_a_signal_before_the_first_step_is_one_line(work, number, moment):
+    """While modules are loaded, and while records are opened and the step is built."""
+    told = {"import": "Python is there", "start": "tower(s) on the CPU"}[moment]
+    program = (
+        "import sys, runpy; sys.argv = sys.argv[1:]; print('Python is there', file=sys.stderr, "
+        "flush=True); runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
+    script, *flags = command(TRAIN, *training_flags(work))[1:]
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, script] + flags,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+        cwd=ROOT,
+    )
+    for line in process.stderr:
+        if told in line:
+            break
+    time.sleep(0.5)  # the command has it in hand a moment later
+    process.send_signal(number)
+    rest = process.stderr.read()
+    assert process.wait(60) == 128 + number
+    assert "Traceback" not in rest
+    assert rest.splitlines()[-1].startswith(("Stopped by signal", "Interrupted."))
 
 
 def test_validation_does_not_depend_on_batch_size_or_towers(work, capsys):

@@ -181,7 +181,43 @@ def run_module(name: str, argv: Sequence[str]) -> None:
     """
     if _VERSION in argv[1 : argv.index("--") if "--" in argv else None]:
         _exit_with_version()
-    importlib.import_module(name).run(argv)
+    _end_politely_at(signal.SIGTERM, signal.SIGHUP)
+    try:
+        importlib.import_module(name).run(argv)
+    except KeyboardInterrupt:  # before `run` had its hand on it
+        _exit_interrupted()
+    except _Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        raise
+
+
+class _Stopped(SystemExit):
+    """The end that a signal brings; told when it has come up: TensorFlow is loaded in silence."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__("Stopped by signal {}.".format(number))
+        self.code = 128 + number
+
+
+def _end_politely_at(*signals: int) -> None:
+    """Ends with one line and the shell's code, and so through every `finally`; nohup stays."""
+    owner = os.getpid()
+
+    def end(number: int, frame: Any) -> None:
+        signal.signal(number, signal.SIG_DFL)  # a second one acts at once
+        if os.getpid() != owner:  # a process that was forked of this one
+            os.kill(os.getpid(), number)
+            return
+        raise _Stopped(number)
+
+    for number in signals:
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, end)
+
+
+def _exit_interrupted() -> None:
+    print("Interrupted.", file=sys.stderr)
+    sys.exit(128 + signal.SIGINT)
 
 
 def _exit_with_version() -> None:
@@ -222,8 +258,7 @@ def run(
             positional = parse(argv)
             sys.exit(main(positional))
     except KeyboardInterrupt:
-        print("Interrupted.", file=sys.stderr)
-        sys.exit(130)
+        _exit_interrupted()
     except BrokenPipeError:
         # Whoever read the output has enough, as `head` does; nor must Python flush it at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""A polite end: SIGTERM and Ctrl-C finish the current step, save, and exit."""
+"""A polite end: SIGTERM, Ctrl-C and a closed terminal finish the current step, save, and exit."""
 
 import contextlib
 import signal
@@ -38,7 +38,7 @@ class Interrupted(Exception):
 
 @contextlib.contextmanager
 def stop_on_signal() -> Iterator[StopRequest]:
-    """Turns the first SIGTERM or SIGINT into a request; a second one acts at once.
+    """Turns the first SIGTERM, SIGINT or SIGHUP into a request; a second one acts at once.
 
     Python hands signals to its main thread alone; in another one nothing is handled here.
     """
@@ -46,7 +46,9 @@ def stop_on_signal() -> Iterator[StopRequest]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    handled = (signal.SIGTERM, signal.SIGINT)
+    handled = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+        handled.append(signal.SIGHUP)
     previous = {number: signal.getsignal(number) for number in handled}
 
     def restore() -> None:
