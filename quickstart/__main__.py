@@ -171,7 +171,8 @@ def _fill_masks(run: str, text: str) -> None:
     print("\nWhat it puts into gaps of held-out sentences:")
     for (masked, word), answer in zip(gaps, answers):
         guesses = ", ".join(
-            "{text} {probability:.0%}".format(**guess) for guess in answer["masks"][0]
+            "{} {:.0%}".format(guess["text"] or guess["piece"], guess["probability"])
+            for guess in answer["masks"][0]
         )
         print("  {}\n    {}; the text has {}".format(masked, guesses, word))
     print(
