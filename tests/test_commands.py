@@ -255,8 +255,15 @@ def test_a_signal_saves_and_exits(work, number):
     assert saved_steps(str(work / "out"))[-1] >= 10
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-@pytest.mark.parametrize("moment", ["import", "start"])
+@pytest.mark.parametrize(
+    "moment, number",
+    [
+        ("import", signal.SIGTERM),
+        ("import", signal.SIGINT),
+        ("start", signal.SIGTERM),
+        ("start", signal.SIGHUP),
+    ],
+)
 def test_a_signal_before_the_first_step_is_one_line(work, number, moment):
     """While modules are loaded, and while records are opened and the step is built."""
     told = {"import": "Python is there", "start": "tower(s) on the CPU"}[moment]
