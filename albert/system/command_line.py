@@ -181,9 +181,12 @@ def run_module(name: str, argv: Sequence[str]) -> None:
     """
     if _VERSION in argv[1 : argv.index("--") if "--" in argv else None]:
         _exit_with_version()
-    _end_politely_at(signal.SIGTERM, signal.SIGHUP)
+    asked = _end_politely()
     try:
-        importlib.import_module(name).run(argv)
+        module = importlib.import_module(name)
+        if asked:  # and swallowed by a library that tries what else it could import
+            raise asked[0]
+        module.run(argv)
     except KeyboardInterrupt:  # before `run` had its hand on it
         _exit_interrupted()
     except _Stopped as stopped:
@@ -199,20 +202,33 @@ class _Stopped(SystemExit):
         self.code = 128 + number
 
 
-def _end_politely_at(*signals: int) -> None:
-    """Ends with one line and the shell's code, and so through every `finally`; nohup stays."""
+def _end_politely() -> List[BaseException]:
+    """Ends at a signal with one line and the shell's code, and so through every `finally`.
+
+    What is ignored stays so: SIGHUP under nohup.
+
+    Returns:
+      What a signal has raised; still empty.
+    """
     owner = os.getpid()
+    asked: List[BaseException] = []
 
     def end(number: int, frame: Any) -> None:
-        signal.signal(number, signal.SIG_DFL)  # a second one acts at once
+        signal.signal(number, usual[number])  # a second one acts at once
         if os.getpid() != owner:  # a process that was forked of this one
             os.kill(os.getpid(), number)
             return
-        raise _Stopped(number)
+        asked.append(KeyboardInterrupt() if number == signal.SIGINT else _Stopped(number))
+        raise asked[-1]
 
-    for number in signals:
-        if signal.getsignal(number) == signal.SIG_DFL:
+    usual: Dict[int, Any] = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+    }
+    for number, handler in usual.items():
+        if handler in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, end)
+    return asked
 
 
 def _exit_interrupted() -> None:
