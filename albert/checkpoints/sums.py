@@ -5,17 +5,15 @@ import glob
 import os
 from typing import Optional
 
-from albert.system.files.atomic import atomic_write, sha256_file
+from albert.system.files.atomic import sha256_file, write_sha256_sums
 
 SUMS_SUFFIX = ".sha256"
 
 
 def write_sums(prefix: str) -> None:
     """Writes `prefix.sha256` for the files of a checkpoint."""
-    files = sorted(glob.glob(glob.escape(prefix) + ".*"))
-    lines = ["{}  {}\n".format(sha256_file(path), os.path.basename(path)) for path in files]
-    with atomic_write(prefix + SUMS_SUFFIX) as handle:
-        handle.write("".join(lines))
+    names = [os.path.basename(path) for path in sorted(glob.glob(glob.escape(prefix) + ".*"))]
+    write_sha256_sums(prefix + SUMS_SUFFIX, os.path.dirname(prefix), names)
 
 
 def has_sums(prefix: str) -> bool:

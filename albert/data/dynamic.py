@@ -73,13 +73,12 @@ class DynamicMasks:
         Raises:
           UsageError: The schedule hides more than the predictions of the records have room for.
         """
-        built = manifest.options.masked_lm_prob
-        if schedule and max(schedule.first, schedule.last) > built:
+        room = manifest.options.masked_lm_prob
+        most = max(schedule.first, schedule.last) if schedule else 0.0
+        if most > room:
             raise UsageError(
-                "--mask_schedule hides up to {:g} of an example; the records have room for {:g}. "
-                "Build them with --masked_lm_prob={:g}.".format(
-                    max(schedule.first, schedule.last), built, max(schedule.first, schedule.last)
-                )
+                "--mask_schedule hides up to {0:g} of an example; the records have room for {1:g}. "
+                "Build them with --masked_lm_prob={0:g}.".format(most, room)
             )
         self._schedule = schedule
         special = manifest.special_ids

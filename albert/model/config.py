@@ -229,10 +229,11 @@ def _check_values(config: ModelConfig) -> None:
             )
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        if type(value) is int and not 1 <= value <= _LARGEST.get(field.name, _LARGEST_SIZE):
+        largest = _LARGEST.get(field.name, _LARGEST_SIZE)
+        if type(value) is int and not 1 <= value <= largest:
             raise UsageError(
                 "{} must be at least 1 and at most {:,}. Received {:.10g}.".format(
-                    field.name, _LARGEST.get(field.name, _LARGEST_SIZE), value
+                    field.name, largest, value
                 )
             )
         if field.name.endswith("_prob") and not 0.0 <= value < 1.0:

@@ -6,7 +6,7 @@ from typing import Dict, List, Optional
 
 from albert.formats.release.names import shown
 from albert.system.errors import UsageError
-from albert.system.files.atomic import atomic_write, sha256_file
+from albert.system.files.atomic import sha256_file, write_sha256_sums
 
 SUMS_FILE = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
@@ -14,12 +14,7 @@ _LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
 
 def write_sums(directory: str) -> None:
     """Writes the sums of all files of a folder into it."""
-    lines = [
-        "{}  {}\n".format(sha256_file(os.path.join(directory, name)), name)
-        for name in _files(directory)
-    ]
-    with atomic_write(os.path.join(directory, SUMS_FILE)) as handle:
-        handle.writelines(lines)
+    write_sha256_sums(os.path.join(directory, SUMS_FILE), directory, _files(directory))
 
 
 def check_sums(directory: str) -> Optional[int]:

@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 import socket
-from typing import IO, Any, Dict, Iterator
+from typing import IO, Any, Dict, Iterable, Iterator
 
 from albert.system.errors import UsageError
 
@@ -131,6 +131,13 @@ def sha256_file(path: str) -> str:
         for piece in iter(lambda: handle.read(1 << 20), b""):
             digest.update(piece)
     return digest.hexdigest()
+
+
+def write_sha256_sums(path: str, directory: str, names: Iterable[str]) -> None:
+    """Writes what `sha256sum -c` reads: the sums of some files of a folder, by name."""
+    lines = ["{}  {}\n".format(sha256_file(os.path.join(directory, n)), n) for n in names]
+    with atomic_write(path) as handle:
+        handle.writelines(lines)
 
 
 def read_json_object(path: str) -> Dict[str, Any]:
