@@ -196,17 +196,16 @@ def logical_devices(
     return ["/device:{}:{}".format(kind, index) for index in range(count)]
 
 
-def join_hosts(addresses: Sequence[str], index: int, timeout: float, patience: float) -> None:
+def join_hosts(addresses: Sequence[str], index: int, timeout: float) -> None:
     """Makes this process one of several that add up tensors with one another.
 
-    Waits for the others. Whoever is not heard of for `timeout` seconds ends the collective
-    operations of everybody with an error.
+    Waits for the others. Whoever is not heard of for `timeout` seconds ends this wait, and later
+    the collective operations of everybody, with an error.
 
     Args:
       addresses: "name:port" of each process.
       index: Of this one.
-      timeout: Seconds.
-      patience: Seconds to wait for the others.
+      timeout: Seconds, more than 1.
 
     Raises:
       NotImplementedError: In TensorFlow 1.15, whose collectives wait for a lost process for ever.
@@ -216,16 +215,18 @@ def join_hosts(addresses: Sequence[str], index: int, timeout: float, patience: f
         raise NotImplementedError
     from tensorflow.python.eager import context
 
-    # The strategy makes the processes watch one another, too, but takes no time for it.
+    # The strategy makes the processes watch one another, too, but takes no time for it. The watch
+    # looks once in a second whether the time is over.
+    watched = max(1000, int(1000 * (timeout - 1)))
     jobs = tf.compat.v1.ConfigProto().experimental.coordination_config.coordinated_job_list
     jobs.add(name="worker", num_tasks=len(addresses))
     context.context().configure_coordination_service(
         service_type="standalone",
         service_leader="/job:worker/replica:0/task:0",
         coordinated_jobs=list(jobs),
-        cluster_register_timeout_in_ms=int(1000 * patience),
-        heartbeat_timeout_in_ms=int(1000 * timeout),
-        shutdown_barrier_timeout_in_ms=int(1000 * timeout),
+        cluster_register_timeout_in_ms=watched,
+        heartbeat_timeout_in_ms=watched,
+        shutdown_barrier_timeout_in_ms=watched,
     )
     tf.distribute.MultiWorkerMirroredStrategy(
         cluster_resolver=tf.distribute.cluster_resolver.SimpleClusterResolver(

@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -18,6 +20,7 @@ from albert.data.batches import Share
 from albert.hosts.agreement import agree
 from albert.hosts.cluster import Cluster, HostOptions
 from albert.hosts.group import ALONE
+from albert.hosts.meeting import NotAllCame, meet
 from albert.hosts.processes import free_ports
 from albert.system.errors import UsageError
 from albert.training.api import evaluate, pretrain
@@ -74,7 +77,7 @@ def test_hosts_by_slurm_are_the_tasks_of_the_step(tmp_path, monkeypatch):
         (HostOptions(["a", "a:2222"], 0), {}, "names a:2222 twice"),
         (HostOptions(["a:x", "b"], 0), {}, "Received 'a:x'"),
         (HostOptions(None, 1), {}, "--host_index=1 needs --hosts"),
-        (HostOptions(host_timeout=0), {}, "at least 1 second. Received 0"),
+        (HostOptions(host_timeout=0), {}, "at least 3 seconds, .* Received 0"),
         (HostOptions(), {"TF_CONFIG": "{"}, "TF_CONFIG must look like"),
         (HostOptions(), {"TF_CONFIG": '{"cluster": {}, "task": {}}'}, "TF_CONFIG must look like"),
         (
@@ -224,24 +227,80 @@ def test_what_differs_or_is_missing_on_one_host_is_told_on_all(job, tmp_path):
         assert "missing.tfrecord" in output and "Traceback" not in output
 
 
-@needs_collectives
-def test_who_has_not_come_is_named(job):
-    first, second = job("run", 2, 1, "--host_timeout=1")
-    second.kill()
-    (output,) = ended([first], 75)
-    assert "Waiting for 127.0.0.1" in output and "did not come within 10 s" in output
+def meeting(place, timeout, addresses, told, patience=60.0):
+    """Starts to wait for the others; what it ends with comes into `told`."""
+
+    def wait():
+        try:
+            meet(Cluster(addresses, place), timeout, patience)
+            told[place] = "all here"
+        except NotAllCame as error:
+            told[place] = str(error)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def test_hosts_meet_in_any_order():
+    addresses = ["127.0.0.1:{}".format(port) for port in free_ports(4)]
+    told = {}
+    threads = [meeting(place, 10.0, addresses, told) for place in (2, 0, 3)]
+    time.sleep(1.5)
+    assert not told
+    for thread in [*threads, meeting(1, 10.0, addresses, told)]:
+        thread.join(30)
+    assert told == dict.fromkeys(range(4), "all here")
+
+
+def test_who_has_not_come_is_named(caplog):
+    addresses = ["127.0.0.1:{}".format(port) for port in free_ports(4)]
+    told = {}
+    caplog.set_level("INFO", "absl")
+    for thread in [meeting(place, 10.0, addresses, told, patience=6.0) for place in (0, 2)]:
+        thread.join(30)
+    assert told[0] == "{}, {} did not come within 6 s.".format(addresses[1], addresses[3])
+    assert told[2] in (told[0], "{} did not come within 6 s.".format(addresses[0]))
+    assert "Waiting for {}, {}".format(addresses[1], addresses[3]) in caplog.text
+
+
+@pytest.mark.parametrize("silent", [0, 1])
+def test_a_host_that_comes_and_falls_silent_is_lost_within_the_time(silent):
+    addresses = ["127.0.0.1:{}".format(port) for port in free_ports(3)]
+    told = {}
+    with socket.socket() as other:
+        if silent == 0:
+            other.bind(("127.0.0.1", int(addresses[0].rpartition(":")[2])))
+            other.listen()
+            thread = meeting(1, 3.0, addresses, told)
+            guest = other.accept()[0]
+            guest.sendall(b"somebody;")
+        else:
+            thread = meeting(0, 3.0, addresses, told)
+            time.sleep(0.5)
+            other.connect(("127.0.0.1", int(addresses[0].rpartition(":")[2])))
+            other.sendall(b"1;")
+        start = time.monotonic()
+        thread.join(30)
+    assert time.monotonic() - start <= 3.0
+    expected = "{} came, but is not heard of any more.".format(addresses[silent])
+    assert list(told.values()) == [expected]
 
 
 @needs_collectives
-@pytest.mark.parametrize("what", [signal.SIGKILL, signal.SIGSTOP])
-def test_a_lost_host_ends_the_others_with_a_sentence(job, tmp_path, what):
-    first, second = job("run", 2, 1, "--num_train_steps=100000", "--host_timeout=5")
+@pytest.mark.parametrize(
+    "lost, what", [(0, signal.SIGSTOP), (1, signal.SIGSTOP), (1, signal.SIGKILL)]
+)
+def test_a_lost_host_ends_the_others_with_a_sentence(job, tmp_path, lost, what):
+    processes = job("run", 2, 1, "--num_train_steps=100000", "--host_timeout=5")
     deadline = time.time() + 120
     while not list(tmp_path.glob("run/model.ckpt-*.index")) and time.time() < deadline:
         time.sleep(0.2)
-    second.send_signal(what)
-    (output,) = ended([first], 75)
-    assert "is not heard of any more. The same commands go on" in output
+    hosts = processes[0].args[-2]
+    processes[lost].send_signal(what)
+    (output,) = ended([processes[1 - lost]], 75)
+    expected = "{} is not heard of any more. The same commands go on"
+    assert expected.format(hosts.partition("=")[2].split(",")[lost]) in output
     assert "Traceback" not in output
 
 

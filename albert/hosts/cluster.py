@@ -12,6 +12,7 @@ from albert.system.errors import UsageError
 DEFAULT_PORT = 2222
 _SLURM_PORTS = (20000, 10000)  # the first, and how many: a job has its own
 _HOST_TIMEOUT = 60.0  # seconds
+_SHORTEST = 3  # of it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,9 +50,10 @@ class HostOptions(NamedTuple):
         Raises:
           UsageError: What names them cannot be read.
         """
-        if not self.host_timeout >= 1:
+        if not self.host_timeout >= _SHORTEST:
             raise UsageError(
-                "--host_timeout must be at least 1 second. Received {}.".format(self.host_timeout)
+                "--host_timeout must be at least {} seconds, for hosts are looked after once in a "
+                "second. Received {}.".format(_SHORTEST, self.host_timeout)
             )
         if self.hosts:
             return self._named()

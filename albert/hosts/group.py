@@ -35,7 +35,8 @@ _LOST = (
     tf.errors.InternalError,
     tf.errors.FailedPreconditionError,
 )
-
+_TASK = re.compile(r"/job:worker/replica:0/task:(\d+)")
+_WATCH = "CoordinationService"  # on the first host; the others tell it that they are there
 
 _JOINED: List["Hosts"] = []  # TensorFlow joins a process once
 
@@ -91,11 +92,10 @@ class Hosts:
         """
         self._check_names()
         try:
-            meet(Cluster(self.addresses, self.index), _PATIENCE * timeout)
-            join_hosts(self.addresses, self.index, timeout, _PATIENCE * timeout)
+            meet(Cluster(self.addresses, self.index), timeout, _PATIENCE * timeout)
+            join_hosts(self.addresses, self.index, timeout)
         except NotAllCame as error:
-            told = "{} did not come within {:.0f} s.".format(error, _PATIENCE * timeout)
-            raise HostLost(told) from error
+            raise HostLost(str(error)) from error
         except (NotImplementedError, OSError, tf.errors.OpError) as error:
             self._explain(error)
         _JOINED.append(self)
@@ -256,8 +256,12 @@ class Hosts:
         self.part()
 
     def _lost(self, error: BaseException) -> HostLost:
-        found = [int(n) for n in re.findall(r"/job:worker/replica:0/task:(\d+)", str(error))]
-        gone = [n for n in found if n < self.count and n != self.index]
+        # A list of those that fell silent, then whoever was spoken to.
+        silent, _, rest = str(error).partition("The tasks have crashed")
+        found = _TASK.findall(silent.rpartition("unhealthy")[2] if rest else silent)
+        gone = [int(n) for n in found if int(n) < self.count and int(n) != self.index]
+        if not gone and _WATCH in silent and not self.first:
+            gone = [0]
         if not gone:
             missing = [name for name in self._missing() if name != self.addresses[self.index]]
             gone = [self.addresses.index(name) for name in missing]

@@ -6,7 +6,7 @@ TensorFlow waits, too, but in silence and deaf to signals; it is called when eve
 import contextlib
 import socket
 import time
-from typing import Callable, Dict, Optional
+from typing import Dict, Iterable, Optional, Sequence, Set
 
 from absl import logging
 
@@ -18,76 +18,97 @@ _ALL_HERE = "*"
 
 
 class NotAllCame(Exception):
-    """Somebody is missing; the message names them."""
+    """Somebody has not come, or has come and is silent; the message names them."""
 
 
-def meet(cluster: Cluster, patience: float) -> None:
-    """Returns on all hosts when all have come, saying meanwhile which are missing.
+def meet(cluster: Cluster, timeout: float, patience: float) -> None:
+    """Returns on all hosts when all are there, saying meanwhile which are missing.
 
-    The others tell the first host their number and hear from it who is missing.
+    The others tell the first host their number, hear from it who is missing, and answer.
+
+    Args:
+      cluster: Who they are.
+      timeout: Seconds after which a host that has come and is silent counts as lost.
+      patience: Seconds to wait for those that have not come.
 
     Raises:
-      NotAllCame: After `patience` seconds.
+      NotAllCame: One of these times is over.
       OSError: The first host cannot listen at its port.
     """
-    start = time.monotonic()
-    said = start
+    wait = _Wait(cluster.addresses, timeout, patience)
+    (_gather if cluster.index == 0 else _report)(cluster, wait)
 
-    def say(missing: str) -> None:
-        nonlocal said
+
+class _Wait:
+    """When was heard of whom."""
+
+    def __init__(self, addresses: Sequence[str], timeout: float, patience: float) -> None:
+        self._addresses, self._timeout, self._patience = addresses, timeout, patience
+        self._start = self._said = time.monotonic()
+        self._heard: Dict[int, float] = {}
+
+    def heard(self, places: Iterable[int]) -> None:
+        self._heard.update(dict.fromkeys(places, time.monotonic()))
+
+    def go_on(self, missing: str) -> None:
+        """Says who is missing, now and then, or ends the wait."""
         now = time.monotonic()
-        if now - start > patience:
-            raise NotAllCame(missing)
-        if now - said > _SAYING:
-            said = now
+        # A turn takes up to two looks, and a process a moment to end.
+        silent = [n for n, last in self._heard.items() if now - last > self._timeout - 3 * _TURN]
+        if silent:
+            names = ", ".join(self._addresses[place] for place in sorted(silent))
+            raise NotAllCame("{} came, but is not heard of any more.".format(names))
+        if now - self._start > self._patience:
+            raise NotAllCame("{} did not come within {:.0f} s.".format(missing, self._patience))
+        if now - self._said > _SAYING:
+            self._said = now
             logging.info("Waiting for %s", missing)
 
-    (_gather if cluster.index == 0 else _report)(cluster, say)
 
+def _gather(cluster: Cluster, wait: _Wait) -> None:
+    others = set(range(1, len(cluster.addresses)))
+    here: Dict[int, socket.socket] = {}
+    answered: Set[int] = set()
 
-def _gather(cluster: Cluster, say: Callable[[str], None]) -> None:
-    come: Dict[int, socket.socket] = {}
-    port = int(cluster.addresses[0].rpartition(":")[2])
+    def named(places: Set[int]) -> str:
+        return ", ".join(cluster.addresses[place] for place in sorted(places))
+
     with contextlib.ExitStack() as open_, socket.socket() as server:
         server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        server.bind(("", port))
+        server.bind(("", int(cluster.addresses[0].rpartition(":")[2])))
         server.listen(len(cluster.addresses))
         server.settimeout(_TURN)
-        while len(come) < len(cluster.addresses) - 1:
+        while answered != others:
+            wait.go_on(named(others - set(here)) or named(others - answered))
             with contextlib.suppress(socket.timeout):
                 guest = open_.enter_context(server.accept()[0])
                 guest.settimeout(_TURN)
                 number = _heard(guest) or ""
-                if number.isdigit() and 0 < int(number) < len(cluster.addresses):
-                    come[int(number)] = guest
-            missing = ", ".join(
-                address
-                for place, address in enumerate(cluster.addresses)
-                if place and place not in come
-            )
-            if missing:
-                come = {place: guest for place, guest in come.items() if _told(guest, missing)}
-                say(missing)
-        for guest in come.values():
+                if number.isdigit() and int(number) in others:
+                    here[int(number)] = guest
+                    wait.heard({int(number)})
+            missing = named(others - set(here))
+            here = {place: guest for place, guest in here.items() if _told(guest, missing)}
+            answered = {place for place, guest in here.items() if _heard(guest) is not None}
+            wait.heard(answered)
+        for guest in here.values():
             _told(guest, _ALL_HERE)
 
 
-def _report(cluster: Cluster, say: Callable[[str], None]) -> None:
+def _report(cluster: Cluster, wait: _Wait) -> None:
     name, _, port = cluster.addresses[0].rpartition(":")
     while True:
-        try:
-            with socket.create_connection((name, int(port)), timeout=_TURN) as first:
-                first.settimeout(10 * _TURN)
-                _told(first, str(cluster.index))
+        with contextlib.suppress(OSError), socket.create_connection(
+            (name, int(port)), timeout=_TURN
+        ) as first:
+            first.settimeout(_TURN)
+            while _told(first, str(cluster.index)):
                 heard = _heard(first)
-                while heard:
-                    if heard.endswith(_ALL_HERE):
-                        return
-                    say(heard.rpartition(";")[2] or cluster.addresses[0])
-                    heard = _heard(first)
-        except OSError:
-            pass
-        say(cluster.addresses[0])
+                if heard == _ALL_HERE:
+                    return
+                wait.heard({0} if heard is not None else ())
+                wait.go_on(heard or cluster.addresses[0])
+        wait.go_on(cluster.addresses[0])
         time.sleep(_TURN)
 
 
@@ -100,8 +121,9 @@ def _told(other: socket.socket, text: str) -> bool:
 
 
 def _heard(other: socket.socket) -> Optional[str]:
-    """What the other has said since; None if it is gone or silent."""
+    """The last that the other has said since; None if it is gone or silent."""
     try:
-        return other.recv(1 << 16).decode().rstrip(";") or None
+        said = other.recv(1 << 16).decode("utf-8", "replace")
     except OSError:
         return None
+    return said[:-1].rpartition(";")[2] if said else None
