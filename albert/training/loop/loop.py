@@ -1,7 +1,8 @@
 """The loop of every training: updates, one after the other, with what is due between them."""
 
+import collections
 import time
-from typing import Any, Callable, Iterator, NamedTuple, Optional, Set, Tuple
+from typing import Any, Callable, Deque, Iterator, NamedTuple, Optional, Set, Tuple
 
 import numpy as np
 from absl import logging
@@ -80,6 +81,14 @@ class Follower:
         return ""
 
 
+class _Running(NamedTuple):
+    """A step that was started; `timed` unless it was built, whose time means nothing."""
+
+    batch: Batch
+    result: StepResult
+    timed: bool
+
+
 class Loop:
     """One run in progress."""
 
@@ -113,6 +122,7 @@ class Loop:
         (anywhere,) = learner.hosts.from_first([np.bool_(saved)], "saved")
         self._saved_step: Optional[int] = learner.global_step if anywhere else None
         self._shapes_seen: Set[Tuple[int, ...]] = set()
+        self._skipped = 0  # updates in a row
 
     def go(self) -> int:
         """Runs to the end, to a signal or to where the follower ends it.
@@ -154,34 +164,53 @@ class Loop:
         step, end = self._learner.global_step, self._due.end
         if step >= end:
             logging.info("Already at step %d of %d", step, end)
-        skipped, wish = 0, self._wish(stop)
+        wish = self._wish(stop)
+        # A device computes while the result before is read: a GPU does not wait for Python. What
+        # is due at a step needs its weights, so that step is waited for.
+        running: Deque[_Running] = collections.deque()
         while step < end and wish is None:
             waiting = time.perf_counter()
             batch = next(batches)
             self._follower.interval.waited += time.perf_counter() - waiting
-            result, timed = self._compute(batch, self._wish(stop))
-            if not bool(result.applied):
-                skipped = self._skipped(skipped + 1)
-                bar.n = step = self._learner.global_step  # a rollback went back
-            else:
-                step, skipped = step + 1, 0
-                bar.update()
-                self._follower.interval.add(batch, result, timed)
-                self._do_what_is_due(step)
-                bar.set_postfix_str(self._follower.status(), refresh=False)
-            wish = self._wish(stop) if self._learner.hosts.count == 1 else _said(result)
+            running.append(self._compute(batch, self._wish(stop)))
+            while len(running) > 1 or running and self._is_awaited(step + 1):
+                one = running.popleft()
+                step = self._finish(one, step, bar)
+                wish = _said(one.result)
+            if self._learner.hosts.count == 1:
+                wish = self._wish(stop)
+        for one in running:
+            self._finish(one, step, bar)
         return wish
+
+    def _is_awaited(self, step: int) -> bool:
+        """Whether the next step starts only when the result of this one is known."""
+        due = self._due
+        is_due = step == due.end or not all(step % n for n in (due.line, due.save, due.evaluation))
+        return is_due or self._skipped > 0
+
+    def _finish(self, one: "_Running", step: int, bar: Any) -> int:
+        """Reads a result and does what is due; returns how many updates are done then."""
+        if not bool(one.result.applied):
+            bar.n = self._skip(step)
+            return bar.n
+        step, self._skipped = step + 1, 0
+        bar.update()
+        self._follower.interval.add(one.batch, one.result, one.timed)
+        self._do_what_is_due(step)
+        bar.set_postfix_str(self._follower.status(), refresh=False)
+        return step
 
     def _wish(self, stop: StopRequest) -> Optional[int]:
         """The exit code with which this host would end now; None to go on."""
         return self._follower.exit_code() if stop.signal is None else stop.exit_code
 
-    def _compute(self, batch: Batch, wish: Optional[int]) -> Tuple[StepResult, bool]:
-        """Runs the step; also says whether its time means anything: building one does not."""
+    def _compute(self, batch: Batch, wish: Optional[int]) -> "_Running":
+        """Starts the step."""
         shape = batch["input_ids"].shape
         said = tf.constant(0.0 if wish is None else 1.0 + wish)
         if shape in self._shapes_seen:
-            return self._learner.step(batch, said), True
+            return _Running(batch, self._learner.step(batch, said), timed=True)
         self._shapes_seen.add(shape)
         number = len(self._shapes_seen)
         several = 1 < self._programs >= number
@@ -195,15 +224,16 @@ class Loop:
         seconds = time.perf_counter() - start
         self._follower.interval.pause(seconds)
         logging.debug("  Built after %.1f s; %d program(s) so far", seconds, len(self._shapes_seen))
-        return result, False
+        return _Running(batch, result, timed=False)
 
-    def _skipped(self, in_a_row: int) -> int:
+    def _skip(self, step: int) -> int:
+        """Counts an update that was not made, or goes back; returns how many are done then."""
+        self._skipped += 1
         logging.warning(
-            "Gradient not finite: step skipped on all towers (%d in all)",
-            int(self._learner.state.skipped_steps.numpy()) - self._rollbacks.undone,
+            "Gradient not finite: step skipped on all towers (%d in a row)", self._skipped
         )
-        if in_a_row < _MAX_SKIPPED_IN_A_ROW:
-            return in_a_row
+        if self._skipped < _MAX_SKIPPED_IN_A_ROW:
+            return step
         self._rollbacks.take(self._learner)
         step = self._learner.global_step
         self._follower.go_back(step)
@@ -211,7 +241,8 @@ class Loop:
         self._save(step)
         self._shapes_seen = set()
         self._learner.lower_rate(self._rollbacks.rate_share())
-        return 0
+        self._skipped = 0
+        return step
 
     def _do_what_is_due(self, step: int) -> None:
         due = self._due
