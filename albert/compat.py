@@ -45,6 +45,7 @@ else:
 
 __all__ = [
     "compiled",
+    "compute_repeatably",
     "full_float32",
     "fused",
     "gpu_details",
@@ -150,6 +151,17 @@ def full_float32() -> Iterator[None]:
         yield
     finally:
         experimental.enable_tensor_float_32_execution(before)
+
+
+def compute_repeatably() -> None:
+    """Makes this process choose operations that give the same bits every time, at some cost.
+
+    On a CPU they do so anyway. TensorFlow 1.15 knows it of some GPU operations only.
+    """
+    if _LEGACY:
+        os.environ["TF_DETERMINISTIC_OPS"] = "1"
+    else:
+        tf.config.experimental.enable_op_determinism()
 
 
 def logical_devices(

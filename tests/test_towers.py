@@ -15,7 +15,7 @@ from albert.system.errors import UsageError
 from albert.system.machine import usable_cores
 from albert.training.step import towers
 from albert.training.step.objective import loss_denominators, pretraining
-from albert.training.step.step import check_reduction, make_eval_step, make_train_step
+from albert.training.step.step import choose_reduction, make_eval_step, make_train_step
 
 STEPS = 20
 
@@ -189,7 +189,14 @@ def test_tree_sum_adds_everything_in_pairs():
 
 def test_nccl_needs_a_gpu_for_each_tower(devices):
     with pytest.raises(UsageError, match="needs a GPU of its own for each tower.*reduction=tree"):
-        check_reduction("nccl", devices[:2])
-    check_reduction("nccl", ["/device:GPU:0", "/device:GPU:1"])
-    with pytest.raises(UsageError, match="Unknown reduction 'ring'; must be one of: tree, nccl"):
-        check_reduction("ring", devices)
+        choose_reduction("nccl", devices[:2])
+    with pytest.raises(UsageError, match="Unknown reduction 'ring'; must be one of: auto, tree"):
+        choose_reduction("ring", devices)
+
+
+def test_several_gpus_add_up_by_nccl_and_all_else_as_a_tree():
+    gpus = ["/device:GPU:0", "/device:GPU:1"]
+    assert choose_reduction("nccl", gpus) == choose_reduction("auto", gpus) == "nccl"
+    for devices in (gpus[:1], gpus[:1] * 2, ["/device:CPU:0", "/device:CPU:1"]):
+        assert choose_reduction("auto", devices) == "tree"
+    assert choose_reduction("tree", gpus) == "tree"

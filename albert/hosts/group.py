@@ -18,6 +18,7 @@ import numpy as np
 from absl import logging
 
 from albert.compat import compiled, join_hosts, tf
+from albert.hosts.buffer import joined, parted
 from albert.hosts.cluster import Cluster
 from albert.hosts.meeting import NotAllCame, meet
 from albert.system.errors import TryAgain, UsageError
@@ -158,7 +159,7 @@ class Hosts:
         if self.count == 1:
             return Summed(list(tensors), tf.zeros([], tf.float64))
         with tf.device(self._device):
-            buffer = tf.concat([tf.reshape(value, [-1]) for value in tensors], 0)
+            buffer = joined(tensors)
         with tf.device(_CPU), tf.control_dependencies([buffer]):
             begun = tf.timestamp()
         with tf.device(self._device), tf.control_dependencies([begun]):
@@ -167,12 +168,7 @@ class Hosts:
             seconds = tf.timestamp() - begun
         # What follows waits for the clock to be read, or a busy thread would read it late.
         with tf.device(self._device), tf.control_dependencies([seconds]):
-            sizes = [int(np.prod(value.shape.as_list())) for value in tensors]
-            values = [
-                tf.reshape(part, value.shape)
-                for part, value in zip(tf.split(total, sizes), tensors)
-            ]
-        return Summed(values, seconds)
+            return Summed(parted(total, tensors), seconds)
 
     def _reduce(self, buffer: tf.Tensor, purpose: str, device: str) -> tf.Tensor:
         # A number of its own for each kind of sum, the same on every host and in every trace.

@@ -111,6 +111,7 @@ class TrainingOptions:
       log_steps: Updates between log lines.
       xla: Whether XLA compiles the towers; one of `devices.XLA_MODES`.
       memory_limit_gb: Memory that the towers of one device may take, or None for what is free.
+      deterministic: Whether operations are chosen that give the same bits every time.
       tqdm_off: Whether progress bars stay off.
     """
 
@@ -128,6 +129,7 @@ class TrainingOptions:
     log_steps: int = 100
     xla: str = "auto"
     memory_limit_gb: Optional[float] = None
+    deterministic: bool = False
     tqdm_off: bool = False
 
     def __post_init__(self) -> None:

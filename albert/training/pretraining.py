@@ -11,6 +11,7 @@ from absl import logging
 import albert
 from albert.checkpoints.manager import CheckpointManager
 from albert.checkpoints.tokenizer import keep_tokenizer
+from albert.compat import compute_repeatably
 from albert.data.batches import Share, training_batches
 from albert.data.dataset import Batch
 from albert.data.order import BatchOrder
@@ -73,6 +74,8 @@ def train(
       HostLost: Another host is gone.
     """
     options = options.on(devices)
+    if options.deterministic:
+        compute_repeatably()
     if not hosts.first:
         elsewhere = dataclasses.replace(options.saving, output_dir=None)
         options = dataclasses.replace(options, saving=elsewhere, tqdm_off=True)

@@ -51,7 +51,7 @@ class _Variant(NamedTuple):
 
 def _variants(devices: Sequence[str]) -> List[_Variant]:
     found = [
-        _Variant("two towers", towers=2),
+        _Variant("two towers", towers=2, step=StepOptions(reduction="tree")),
         _Variant("two micro-batches", step=StepOptions(accumulation=2)),
         _Variant("activations computed again", step=StepOptions(recompute=True)),
         _Variant("packed rows", padding="pack"),

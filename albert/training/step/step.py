@@ -24,7 +24,7 @@ from albert.training.step.towers import (
     tower_gradients,
 )
 
-REDUCTIONS = ("tree", "nccl")
+REDUCTIONS = ("auto", "tree", "nccl")
 
 
 class StepOptions(NamedTuple):
@@ -35,14 +35,15 @@ class StepOptions(NamedTuple):
       xla: Whether each tower is compiled by XLA.
       accumulation: Micro-batches a tower runs one after the other.
       recompute: Whether activations are computed again in the backward pass.
-      reduction: How gradients of towers are added: "tree" or "nccl".
+      reduction: How gradients of towers are added: "tree", "nccl", or "auto" for NCCL where
+        several towers have a GPU of their own.
     """
 
     precision: str = "float32"
     xla: bool = False
     accumulation: int = 1
     recompute: bool = False
-    reduction: str = "tree"
+    reduction: str = "auto"
 
 
 # Fields whose flags have other names; whether XLA compiles is known when the devices are.
@@ -71,8 +72,12 @@ class StepResult(NamedTuple):
     network: tf.Tensor
 
 
-def check_reduction(reduction: str, devices: Sequence[str]) -> None:
-    """Raises a UsageError for an unknown reduction, or NCCL without a GPU for each tower."""
+def choose_reduction(reduction: str, devices: Sequence[str]) -> str:
+    """How gradients of towers are added: "tree" or "nccl".
+
+    Raises:
+      UsageError: There is no such way, or NCCL lacks a GPU for each tower.
+    """
     if reduction not in REDUCTIONS:
         raise UsageError(
             "Unknown reduction '{}'; must be one of: {}.".format(reduction, ", ".join(REDUCTIONS))
@@ -83,6 +88,9 @@ def check_reduction(reduction: str, devices: Sequence[str]) -> None:
             "--reduction=nccl needs a GPU of its own for each tower. Found towers on {}. Use "
             "--reduction=tree.".format(", ".join(devices))
         )
+    if reduction == "auto":
+        return "nccl" if distinct_gpus and len(devices) > 1 else "tree"
+    return reduction
 
 
 def make_train_step(
@@ -112,7 +120,7 @@ def make_train_step(
       next, float32 []. A step whose gradient is not finite leaves weights and slots
       unchanged on all towers and counts in `skipped_steps`.
     """
-    check_reduction(options.reduction, devices)
+    reduction = choose_reduction(options.reduction, devices)
     first_tower = hosts.index * len(devices)
     run_towers = _make_towers(objective, state, devices, first_tower, seed, options)
     parameter_device = devices[0]
@@ -138,7 +146,7 @@ def make_train_step(
         whole = _of_all_hosts(objective, hosts, batch, tf.zeros([]) if wish is None else wish)
         results = run_towers(batch, whole.denominators)
         parts = [gradient for gradient, _ in results]
-        if options.reduction == "nccl":
+        if reduction == "nccl":
             gradients = nccl_sum_gradients(parts, devices)
         else:
             gradients = sum_gradients(parts, parameter_device)

@@ -8,6 +8,7 @@ masked words fall. (Averaging per-tower means, as the field's code does, is not.
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from albert.compat import tf
+from albert.hosts.buffer import joined, parted
 from albert.model.albert import Batch
 from albert.model.losses import WeightedSum
 from albert.model.precision import POLICIES, Policy
@@ -141,22 +142,24 @@ def sum_gradients(gradients: Sequence[Tensors], device: str) -> Tensors:
 
 
 def nccl_sum_gradients(gradients: Sequence[Tensors], devices: Sequence[str]) -> Tensors:
-    """Adds the gradients of all towers with NCCL; every tower must have a GPU of its own."""
-    summed = {}
-    for name in gradients[0]:
-        results = []
-        for gradient, device in zip(gradients, devices):
-            with tf.device(device):
-                results.append(
-                    tf.raw_ops.NcclAllReduce(
-                        input=gradient[name],
-                        reduction="sum",
-                        num_devices=len(devices),
-                        shared_name="gradient/" + name,
-                    )
+    """Adds the gradients of all towers with NCCL in one buffer.
+
+    Every tower must have a GPU of its own.
+    """
+    results = []
+    for gradient, device in zip(gradients, devices):
+        with tf.device(device):
+            results.append(
+                tf.raw_ops.NcclAllReduce(
+                    input=joined(list(gradient.values())),
+                    reduction="sum",
+                    num_devices=len(devices),
+                    shared_name="gradients",
                 )
-        summed[name] = results[0]
-    return summed
+            )
+    with tf.device(devices[0]):
+        values = parted(results[0], list(gradients[0].values()))
+    return dict(zip(gradients[0], values))
 
 
 def sum_sums(sums: Sequence[Sums]) -> Sums:
