@@ -21,7 +21,7 @@ JOBS ?= 2
 PYTEST := -m pytest -q --numprocesses=$(JOBS) --dist=worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test test-current test-legacy lint gpu-check wheel test-wheel clean
+.PHONY: help quickstart test test-current test-legacy lint faults gpu-check wheel test-wheel clean
 
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-13s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,11 @@ lint: $(VENV)/installed  ## style, formatting and types
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+faults: $(VENV)/installed  ## damage, kills and stops at length (an hour); the tests have a short sample
+	ALBERT_FAULTS=350 $(VENV)/bin/python $(PYTEST) -rP tests/faults
+	$(VENV)/bin/python tests/faults/kills.py --hosts=1 --kills=20 --steps=2000
+	$(VENV)/bin/python tests/faults/kills.py --hosts=4 --kills=20 --stops=5 --steps=3000
 
 gpu-check: $(VENV)/installed  ## prove a machine with GPUs; ARGS=--rehearse on a CPU
 	$(VENV)/bin/python -m albert check-gpu $(ARGS)

@@ -8,7 +8,7 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
 import numpy as np
 
 from albert.system.errors import UsageError
-from albert.system.files.atomic import read_json_object
+from albert.system.files.side import read_json_object
 from albert.system.screen.pictures import new_figure, save_figure
 from albert.tasks.rows.examples import read_sentences, read_texts
 from albert.tasks.scores import REPORT_FILE

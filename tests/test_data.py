@@ -20,6 +20,7 @@ from albert.data.batches import (
     Share,
     evaluation_batches,
     prefetch,
+    told_of_changes,
     training_batches,
 )
 from albert.data.dataset import RecordDataset, Shapes
@@ -197,6 +198,21 @@ def test_a_file_that_was_cut_while_it_was_read_is_told(tmp_path):
     assert dataset.read([0, 10], SHAPES)
     with pytest.raises(RecordError, match="the file was changed"):
         dataset.read([0, 11], SHAPES)
+
+
+def test_files_that_change_while_they_are_read_are_told_once_an_epoch(tmp_path, caplog):
+    paths = [write_record_file(tmp_path / name, 4) for name in ("a.tfrecord", "b.tfrecord")]
+    dataset = RecordDataset(paths)
+    order = order_of(dataset.size, 4, 5)
+    batches = told_of_changes(training_batches(dataset, order, SHAPES, AS_IS, 0), dataset, 2)
+    told = []
+    for number in range(6):
+        next(batches)
+        if number == 1:
+            os.utime(paths[1], ns=(1, 1))
+        told.append({record.args[0] for record in caplog.records})
+        caplog.clear()
+    assert told == [set(), set(), {paths[1]}, set(), set(), set()]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 
 from albert.compat import tf
 from albert.hosts.group import ALONE
+from albert.records.tfrecord import RecordError
 from albert.training.log.interval import Interval
 from albert.training.loop.loop import Due, Follower, Loop
 from albert.training.loop.rollback import Rollbacks
@@ -84,3 +85,32 @@ def test_a_device_computes_while_the_result_before_is_read(bad, expected):
     assert loop.go() == 0
     assert ", ".join(events) == expected
     assert learner.global_step == 5
+
+
+class Manager:
+    """Notes what is saved."""
+
+    def __init__(self, events):
+        self._events = events
+
+    def latest(self):
+        return None
+
+    def save(self, variables, step):
+        self._events.append("save {}".format(step))
+
+
+def test_what_was_learned_is_saved_before_damaged_records_end_the_run():
+    def three(first):
+        for number, batch in enumerate(batches(first)):
+            if number == 3:
+                raise RecordError("a.tfrecord is damaged")
+            yield batch
+
+    events = []
+    rollbacks = Rollbacks(0, 1e-3, None, lambda learner: "the start")
+    due = Due(end=9, line=100, save=100, evaluation=100)
+    parts = (Learner(events, []), three, due, Lines(events), Manager(events), rollbacks)
+    with pytest.raises(RecordError, match="is damaged"):
+        Loop(*parts, progress=False).go()
+    assert events[-1] == "save 3"

@@ -185,7 +185,7 @@ def read_flags(directory: str) -> Dict[str, str]:
     path = os.path.join(directory, FLAGS_FILE)
     found = {}
     if os.path.isfile(path):
-        with open(path, encoding="utf-8") as handle:
+        with open(path, encoding="utf-8", errors="replace") as handle:
             for line in handle.read().splitlines():
                 name, equals, value = line.lstrip("-").partition("=")
                 if equals:

@@ -33,13 +33,21 @@ def write_results(results: Mapping[str, float], global_step: int, directory: str
 
 
 def read_results(directory: str) -> Dict[str, float]:
-    """All values of a directory's `eval_results.txt`; empty if it has none."""
+    """All values of a directory's `eval_results.txt`; empty if it has none.
+
+    What cannot be read of it is left out, which is said.
+    """
     path = os.path.join(directory, RESULTS_FILE)
-    if not os.path.isfile(path):
-        return {}
-    with open(path, encoding="utf-8") as handle:
-        pairs = dict(line.strip().split(" = ", 1) for line in handle if " = " in line)
-    return {name: float(value) for name, value in pairs.items()}
+    values = {}
+    if os.path.isfile(path):
+        with open(path, encoding="utf-8", errors="replace") as handle:
+            for line in handle:
+                name, _, value = line.strip().partition(" = ")
+                try:
+                    values[name] = float(value)
+                except ValueError:
+                    logging.warning("%s: no number in the line %.100r; left out", path, line)
+    return values
 
 
 def read_result(directory: str, name: str) -> Optional[float]:

@@ -1,5 +1,6 @@
 """Batches by number, read ahead: the same for any tower count, share or restart."""
 
+import contextlib
 import dataclasses
 import queue
 import threading
@@ -13,6 +14,7 @@ from typing import (
 )
 
 import numpy as np
+from absl import logging
 
 from albert.data.dataset import Batch, RecordDataset, Shapes
 from albert.data.order import BatchOrder
@@ -72,6 +74,21 @@ def _read(
         return
     for begin in range(0, numbers.size, size):
         yield {name: value[begin : begin + size] for name, value in together.items()}
+
+
+def told_of_changes(
+    batches: Generator[Batch, None, None], dataset: RecordDataset, every: int
+) -> Generator[Batch, None, None]:
+    """The same batches; says after each `every` of them which record files have changed."""
+    with contextlib.closing(batches):
+        for number, batch in enumerate(batches, 1):
+            yield batch
+            for path in dataset.changed_files() if number % every == 0 else ():
+                logging.warning(
+                    "%s was changed, cut or replaced since the training began: the same command "
+                    "would read other batches. Train into another --output_dir.",
+                    path,
+                )
 
 
 def evaluation_batches(

@@ -23,6 +23,7 @@ from albert.records.tfrecord import (
     framed_payload,
 )
 from albert.system.errors import UsageError
+from albert.system.files.names import file_state
 
 Batch = Dict[str, np.ndarray]
 
@@ -70,6 +71,7 @@ class RecordDataset:
         self._mask_schedule = mask_schedule
         self._indexes: List[RecordIndex] = [load_index(path, progress) for path in files]
         self._starts = np.cumsum([0] + self.sizes)
+        self._seen = [file_state(path) for path in files]
         self._open = OpenFiles()
         self.size = int(self._starts[-1])
         self._masks = self._dynamic_masks()
@@ -208,6 +210,16 @@ class RecordDataset:
                     self.describe(int(numbers[int(np.argmax(wrong))])), self._masks.sequence_length
                 )
             )
+
+    def changed_files(self) -> List[str]:
+        """Record files that were changed, cut or replaced since they were opened or last asked for.
+
+        By size and time; what is read of them has checksums, but may be other records.
+        """
+        now = [file_state(path) for path in self.files]
+        changed = [path for path, old, new in zip(self.files, self._seen, now) if old != new]
+        self._seen = now
+        return changed
 
     def digest(self) -> str:
         """Tells these records from others: their number, and a hash of the sizes of the files.

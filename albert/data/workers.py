@@ -10,7 +10,7 @@ import signal
 import struct
 import subprocess
 import sys
-from typing import IO, Any, Callable, Generator, Iterator, List
+from typing import IO, Any, Callable, Generator, List
 
 from albert.data.dataset import Batch
 from albert.hosts.processes import told
@@ -20,7 +20,7 @@ _HEAD = struct.Struct("<Q")  # bytes of the pickle that follows
 
 
 def from_workers(
-    make: Callable[..., Iterator[Batch]], count: int, first: int
+    make: Callable[..., Generator[Batch, None, None]], count: int, first: int
 ) -> Generator[Batch, None, None]:
     """Yields the batches of a run as processes make them; closing it ends them.
 

@@ -20,7 +20,7 @@ from albert.model.config import ModelConfig
 from albert.model.parameters import parameter_specs
 from albert.optim.transforms import FIRST_MOMENT, SECOND_MOMENT
 from albert.system.errors import UsageError
-from albert.system.files.atomic import read_json_object
+from albert.system.files.side import read_json_object
 
 # As the published archives name it; a run's own are model.ckpt-STEP.
 PUBLISHED_PREFIX = "model.ckpt-best"

@@ -6,9 +6,9 @@ import json
 import math
 from typing import Any, Dict, Optional, Sequence, Tuple
 
-from albert.system.errors import UsageError
-from albert.system.files.atomic import read_json_object
+from albert.system.errors import UsageError, quoted
 from albert.system.files.shipped import find_config
+from albert.system.files.side import read_json_object
 
 LAYOUTS = ("google", "brightmart")
 NORM_PLACEMENTS = ("preln", "postln")
@@ -208,7 +208,9 @@ def _typed(value: Any, wanted: type, key: str, source: str) -> Any:
         value = float(value)
     if type(value) is not wanted:
         raise UsageError(
-            "{}: {} must be of type {}. Received {!r}.".format(source, key, wanted.__name__, value)
+            "{}: {} must be of type {}. Received {}.".format(
+                source, key, wanted.__name__, quoted(value)
+            )
         )
     return value
 

@@ -11,6 +11,7 @@ from albert.records.options import RecordOptions
 from albert.records.tfrecord import MANIFEST_SUFFIX, RecordError
 from albert.system.files.atomic import atomic_write
 from albert.system.files.names import unsharded
+from albert.system.files.side import read_json, typed
 
 VERSION = 1
 
@@ -138,13 +139,13 @@ def read_manifest(record_file: str) -> Optional[Manifest]:
     """
     beside = manifest_path(record_file)
     if os.path.isfile(beside):
-        return _manifest(_json(beside), beside)
+        return _manifest(_values(beside), beside)
     folder, own = os.path.split(record_file)
     names = sorted(os.listdir(folder or ".")) if os.path.isdir(folder or ".") else []
     for name in names:
         if name.endswith(MANIFEST_SUFFIX):
             path = os.path.join(folder, name)
-            values = _json(path)
+            values = _values(path)
             if _lists(values, own):
                 return _manifest(values, path)
     return None
@@ -218,11 +219,10 @@ def _check_alike(path: str, one: Manifest, other_path: str, other: Manifest) -> 
             )
 
 
-def _json(path: str) -> Any:
+def _values(path: str) -> Any:
     try:
-        with open(path, encoding="utf-8") as handle:
-            return json.load(handle)
-    except (OSError, ValueError, RecursionError) as error:
+        return read_json(path)
+    except (OSError, ValueError) as error:
         raise _refused(path, error) from error
 
 
@@ -235,42 +235,12 @@ def _lists(values: Any, name: str) -> bool:
 
 def _manifest(values: Any, path: str) -> Manifest:
     try:
-        manifest = _typed(Manifest, values, "content")
+        manifest = typed(Manifest, values, "content")
         if manifest.version != VERSION:
             raise ValueError("its version is {}, not {}".format(manifest.version, VERSION))
         return manifest
     except ValueError as error:
         raise _refused(path, error) from error
-
-
-def _typed(kind: Any, value: Any, name: str) -> Any:
-    """A JSON value as what a field of this name is declared to hold.
-
-    Raises:
-      ValueError: It does not fit, or a field that must be there is missing.
-    """
-    if hasattr(kind, "__dataclass_fields__"):
-        return kind(**_fields(kind, _typed(dict, value, name)))
-    plain = getattr(kind, "__origin__", kind)
-    fits = isinstance(value, (int, float) if plain is float else plain)
-    if not fits:
-        raise ValueError("its {} is {}".format(name, type(value).__name__))
-    if kind == plain:
-        return value
-    if plain is dict:
-        return {key: _typed(kind.__args__[1], item, name) for key, item in value.items()}
-    return [_typed(kind.__args__[0], item, name) for item in value]
-
-
-def _fields(kind: Any, values: Dict[str, Any]) -> Dict[str, Any]:
-    """The fields of a class; what it does not know is left out, as newer versions may add some."""
-    found = {}
-    for field in dataclasses.fields(kind):
-        if field.name in values:
-            found[field.name] = _typed(field.type, values[field.name], field.name)
-        elif field.default is field.default_factory:  # both MISSING
-            raise ValueError("it has no {}".format(field.name))
-    return found
 
 
 def _refused(path: str, error: Exception) -> RecordError:

@@ -28,6 +28,19 @@ USAGE_EXIT_CODE = 2
 TRY_AGAIN_EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h
 
 
+_MOST_QUOTED = 100
+
+
+def quoted(value: object) -> str:
+    r"""A value as a message shows it: on one line, printable, and cut where it is long.
+
+    >>> quoted("x" * 1000)[:5], len(quoted("x" * 1000)), quoted("\x1b[0m")
+    ("'xxxx", 100, "'\\x1b[0m'")
+    """
+    text = ascii(value)
+    return text if len(text) <= _MOST_QUOTED else text[: _MOST_QUOTED - 3] + "..."
+
+
 def check_above_0(name: str, value: Optional[float]) -> None:
     """Raises a UsageError unless a flag is not set or above 0."""
     if value is not None and not value > 0:
@@ -44,7 +57,7 @@ def check_one_of(name: str, value: str, allowed: Sequence[str]) -> None:
     """Raises a UsageError unless a flag has one of a few values."""
     if value not in allowed:
         raise UsageError(
-            "--{} must be one of: {}. Received {!r}.".format(name, ", ".join(allowed), value)
+            "--{} must be one of: {}. Received {}.".format(name, ", ".join(allowed), quoted(value))
         )
 
 

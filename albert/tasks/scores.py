@@ -12,12 +12,13 @@ from albert.tasks.task import Task
 
 REPORT_FILE = "report.json"
 CONFUSION_FILE = "confusion_matrix.png"
+SCORES = ("accuracy", "macro_f1", "weighted_f1")
 
 Labels = Union[np.ndarray, Sequence[int]]  # a number for each text or word
 
 
 def score(expected: Labels, predicted: Labels) -> Dict[str, float]:
-    """accuracy, macro_f1 and weighted_f1 over the labels that occur."""
+    """SCORES over the labels that occur."""
     from sklearn.metrics import f1_score
 
     same = np.asarray(expected) == np.asarray(predicted)

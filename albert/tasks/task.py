@@ -6,7 +6,8 @@ from typing import NamedTuple, Optional, Tuple
 
 from albert.checkpoints.folder import TASK_FILE
 from albert.system.errors import UsageError
-from albert.system.files.atomic import atomic_write, read_json_object
+from albert.system.files.atomic import atomic_write
+from albert.system.files.side import read_as
 
 KINDS = ("classification", "tagging")
 
@@ -50,9 +51,7 @@ def read_task(directory: str) -> Optional[Task]:
     path = os.path.join(directory, TASK_FILE)
     if not os.path.isfile(path):
         return None
-    values = read_json_object(path)
-    try:
-        task = Task(**values)
-        return task._replace(labels=tuple(task.labels))
-    except TypeError as error:
-        raise UsageError("{} is not what `finetune` writes ({}).".format(path, error)) from error
+    task: Task = read_as(Task, path, "task")
+    if task.kind not in KINDS or not task.labels or not 2 < task.max_seq_length < 1 << 20:
+        raise UsageError("{} is not what `finetune` writes.".format(path))
+    return task

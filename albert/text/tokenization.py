@@ -9,7 +9,8 @@ from absl import logging
 from albert.model.config import ModelConfig
 from albert.records.manifest import Manifest
 from albert.system.errors import UsageError
-from albert.system.files.atomic import atomic_write, read_json_object
+from albert.system.files.atomic import atomic_write
+from albert.system.files.side import read_as
 
 TEXT_FILE = "text.json"  # in folders that have no records to ask
 
@@ -45,8 +46,7 @@ def write_text_options(directory: str, options: TextOptions) -> None:
 def read_text_options(directory: str) -> TextOptions:
     """What a folder's `text.json` says, or the defaults."""
     path = os.path.join(directory, TEXT_FILE)
-    values = read_json_object(path) if os.path.isfile(path) else {}
-    return TextOptions(**{k: bool(values[k]) for k in TextOptions._fields if k in values})
+    return read_as(TextOptions, path, "text options") if os.path.isfile(path) else TextOptions()
 
 
 def check_vocabulary(config: ModelConfig, pieces: int, path: str) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import functools
-from typing import Callable, Dict, Iterator, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, Generator, NamedTuple, Optional, Sequence
 
 import numpy as np
 from absl import logging
@@ -12,7 +12,7 @@ import albert
 from albert.checkpoints.manager import CheckpointManager
 from albert.checkpoints.tokenizer import keep_tokenizer
 from albert.compat import compute_repeatably
-from albert.data.batches import Share, training_batches
+from albert.data.batches import Share, told_of_changes, training_batches
 from albert.data.dataset import Batch
 from albert.data.order import BatchOrder
 from albert.data.packing import RowLayout
@@ -163,7 +163,7 @@ def _loop(options: TrainingOptions, begun: _Begun, devices: Sequence[str]) -> Lo
         shown = _shows_bars(options)
         follower = Reports(options, data, learner.state, evaluation, peak, shown)
     directory, saving = options.saving.output_dir, options.saving
-    batches: Callable[..., Iterator[Batch]] = functools.partial(
+    batches: Callable[..., Generator[Batch, None, None]] = functools.partial(
         training_batches,
         data.dataset,
         order,
@@ -175,9 +175,10 @@ def _loop(options: TrainingOptions, begun: _Begun, devices: Sequence[str]) -> Lo
     if workers:
         logging.debug("Batches are made by %s", console.plural(workers, "worker"))
         batches = functools.partial(from_workers, batches, workers)
+    epoch = max(1, sum(order.sizes) // options.train_batch_size)
     return Loop(
         learner,
-        batches,
+        lambda first: told_of_changes(batches(first), data.dataset, epoch),
         Due(
             options.schedule.num_train_steps,
             options.log_steps,

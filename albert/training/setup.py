@@ -98,7 +98,7 @@ def _write_facts(directory: str, config: ModelConfig, flags_text: str) -> None:
         _check_same_model(directory, ModelConfig.from_json_file(config_path), config)
     flags_path = os.path.join(directory, FLAGS_FILE)
     if os.path.isfile(flags_path):
-        with open(flags_path, encoding="utf-8") as handle:
+        with open(flags_path, encoding="utf-8", errors="replace") as handle:
             old = handle.read().splitlines()
         for line in flags_text.splitlines():
             if line not in old:

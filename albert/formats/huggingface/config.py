@@ -7,7 +7,7 @@ from absl import logging
 
 from albert.model.config import ModelConfig, other_layout_fields
 from albert.model.layers import LAYER_NORM_EPSILON
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, quoted
 
 BRIGHTMART_TYPE = "albert_brightmart"
 REMOTE_CODE_FILE = "modeling_" + BRIGHTMART_TYPE + ".py"
@@ -87,16 +87,16 @@ def from_huggingface(values: Mapping[str, Any], source: str) -> ModelConfig:
     kind = values.get("model_type")
     if kind not in ("albert", BRIGHTMART_TYPE):
         raise UsageError(
-            "{} describes a model of type {!r}; only albert and {} can be imported.".format(
-                source, kind, BRIGHTMART_TYPE
+            "{} describes a model of type {}; only albert and {} can be imported.".format(
+                source, quoted(kind), BRIGHTMART_TYPE
             )
         )
     wanted = (("layer_norm_eps", LAYER_NORM_EPSILON), ("position_embedding_type", "absolute"))
     for key, value in wanted:
         if values.get(key, value) != value:
             raise UsageError(
-                "{} has {}={!r}; ALBERT here has {!r}, so the model cannot be imported.".format(
-                    source, key, values[key], value
+                "{} has {}={}; ALBERT here has {!r}, so the model cannot be imported.".format(
+                    source, key, quoted(values[key]), value
                 )
             )
     fields = {field.name for field in dataclasses.fields(ModelConfig)}
@@ -106,7 +106,7 @@ def from_huggingface(values: Mapping[str, Any], source: str) -> ModelConfig:
     return ModelConfig.from_dict(kept, source)
 
 
-def _activation(name: str, source: str) -> str:
+def _activation(name: Any, source: str) -> str:
     if name == "gelu":
         logging.warning(
             "%s names the erf form of gelu; it is computed in the tanh form, as Google's code "
@@ -114,10 +114,10 @@ def _activation(name: str, source: str) -> str:
             source,
         )
         return "gelu"
-    if name not in _ACTIVATIONS_BACK:
+    if not isinstance(name, str) or name not in _ACTIVATIONS_BACK:
         raise UsageError(
-            "{} has hidden_act={!r}; known are {}.".format(
-                source, name, ", ".join(sorted(_ACTIVATIONS_BACK))
+            "{} has hidden_act={}; known are {}.".format(
+                source, quoted(name), ", ".join(sorted(_ACTIVATIONS_BACK))
             )
         )
     return _ACTIVATIONS_BACK[name]

@@ -15,6 +15,7 @@ from albert.formats.huggingface.card import model_card
 from albert.model.config import ModelConfig
 from albert.system.errors import UsageError
 from albert.system.files.atomic import atomic_write
+from albert.system.files.side import read_as, read_json_object
 from albert.text.tokenization import TextOptions, Tokenization, check_vocabulary
 
 MODEL_CONFIG_FILE = "config.json"
@@ -40,6 +41,12 @@ class Folder(NamedTuple):
     weights: Dict[str, np.ndarray]
     spm_model_file: Optional[str]
     text: TextOptions
+
+
+class _TokenizerConfig(NamedTuple):
+    tokenizer_class: Optional[str] = None
+    do_lower_case: Optional[bool] = None
+    keep_accents: Optional[bool] = None
 
 
 def write_folder(
@@ -109,7 +116,7 @@ def read_folder(directory: str) -> Folder:
       UsageError: The files cannot be read, or hold a model that has no equal here.
     """
     path = os.path.join(directory, MODEL_CONFIG_FILE)
-    values = _read_json(path)
+    values = read_json_object(path)
     config = config_json.from_huggingface(values, path)
     tensors = _read_tensors(directory)
     for key in names.unused_keys(config, tensors):
@@ -124,20 +131,15 @@ def read_folder(directory: str) -> Folder:
 
 
 def _text_options(path: str) -> TextOptions:
-    settings = _read_json(path) if os.path.isfile(path) else {}
+    settings = _TokenizerConfig()
+    if os.path.isfile(path):
+        settings = read_as(_TokenizerConfig, path, "tokenizer config")
     # Older folders leave them out where they are as in transformers' AlbertTokenizer.
-    missing = settings.get("tokenizer_class", "").startswith("AlbertTokenizer")
+    missing = (settings.tokenizer_class or "").startswith("AlbertTokenizer")
+    lower, accents = settings.do_lower_case, settings.keep_accents
     return TextOptions(
-        settings.get("do_lower_case", missing), settings.get("keep_accents", not missing)
+        missing if lower is None else lower, not missing if accents is None else accents
     )
-
-
-def _read_json(path: str) -> Dict[str, Any]:
-    try:
-        with open(path, encoding="utf-8") as handle:
-            return json.load(handle)
-    except (OSError, ValueError) as error:
-        raise UsageError("Cannot read {}: {}.".format(path, error)) from error
 
 
 def _read_tensors(directory: str) -> Dict[str, np.ndarray]:

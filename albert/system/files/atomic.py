@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import glob
 import hashlib
-import json
 import os
 import shutil
 import socket
@@ -138,22 +137,6 @@ def write_sha256_sums(path: str, directory: str, names: Iterable[str]) -> None:
     lines = ["{}  {}\n".format(sha256_file(os.path.join(directory, n)), n) for n in names]
     with atomic_write(path) as handle:
         handle.writelines(lines)
-
-
-def read_json_object(path: str) -> Dict[str, Any]:
-    """The keys of a config file.
-
-    Raises:
-      UsageError: It cannot be read, or is not a JSON object.
-    """
-    try:
-        with open(path, encoding="utf-8") as handle:
-            values = json.load(handle)
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError("Cannot read config {}: {}.".format(path, error)) from error
-    if not isinstance(values, dict):
-        raise UsageError("Config {} must hold one JSON object.".format(path))
-    return values
 
 
 def sync_directory(path: str) -> None:

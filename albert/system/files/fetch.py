@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from albert.system.errors import UsageError
 from albert.system.files.atomic import atomic_write, sha256_file
+from albert.system.files.side import read_json
 
 _TIMEOUT = 60.0  # seconds without a byte
 _PIECE = 256 << 10
@@ -185,8 +186,7 @@ def _cut_off(url: str, received: int, total: Optional[int]) -> UsageError:
 def _received(url: str, path: str) -> Optional[_Part]:
     """What an earlier call has left, if it can be continued."""
     try:
-        with open(path + _NOTE, encoding="utf-8") as handle:
-            note = json.load(handle)
+        note = read_json(path + _NOTE)
         size = os.path.getsize(path + _PART)
         part = _Part(note["url"], note["header"], note["value"], size)
     except (OSError, ValueError, KeyError, TypeError):

@@ -11,6 +11,15 @@ Path = Union[str, "os.PathLike[str]"]
 Files = Union[Path, Sequence[Path]]  # a path or glob, a comma list of them, or a list
 
 
+def file_state(path: str) -> Tuple[int, ...]:
+    """Size, time and number of a file, which tell whether it was changed; () if it is gone."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
 def matching(pattern: str) -> List[str]:
     """Paths that a glob matches, sorted; the name of a file is that file, also with brackets."""
     return [pattern] if os.path.isfile(pattern) else sorted(glob.glob(pattern, recursive=True))

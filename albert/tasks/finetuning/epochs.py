@@ -13,7 +13,7 @@ from albert.data.dataset import Batch
 from albert.tasks.inference.predictor import Predictor, expected_and_predicted
 from albert.tasks.rows.batching import filled, shuffled_batches
 from albert.tasks.rows.features import Features, make_batch
-from albert.tasks.scores import score
+from albert.tasks.scores import SCORES, score
 from albert.tasks.task import Task
 from albert.training.log.interval import Interval
 from albert.training.log.metrics import MetricsLog, draw_curves, read_metrics
@@ -108,11 +108,15 @@ class EpochFollower(Follower):
 
     def _read_outcomes(self) -> None:
         """Takes up what was evaluated before a break."""
-        lines = [line for line in read_metrics(self._directory) if line["kind"] == "eval"]
+        lines = [
+            line
+            for line in read_metrics(self._directory)
+            if line["kind"] == "eval" and all(name in line for name in SCORES)
+        ]
         self._outcomes = [self._outcome(line["step"], line) for line in lines]
 
     def _outcome(self, step: int, scores: Mapping[str, Any]) -> Outcome:
-        named = {name: scores[name] for name in ("accuracy", "macro_f1", "weighted_f1")}
+        named = {name: scores[name] for name in SCORES}
         return Outcome(self._epoch(step), step, named)
 
     def _epoch(self, step: int) -> int:

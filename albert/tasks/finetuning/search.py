@@ -27,6 +27,7 @@ from albert.system.files.atomic import (
     ensure_writable_directory,
     held,
 )
+from albert.system.files.side import read_json_lines
 from albert.system.screen import console
 from albert.tasks.finetuning.epochs import Outcome, main_score
 from albert.tasks.finetuning.finetune import (
@@ -37,16 +38,15 @@ from albert.tasks.finetuning.finetune import (
 )
 from albert.tasks.folder import begin_folder
 from albert.tasks.inference.predictor import Predictor, expected_and_predicted
-from albert.tasks.scores import REPORT_FILE, format_report, score, write_report
+from albert.tasks.scores import REPORT_FILE, SCORES, format_report, score, write_report
 from albert.tasks.task import Task
 from albert.text.tokenization import Tokenization
 from albert.training.log.metrics import CURVES_FILE, METRICS_FILE
-from albert.training.log.step_lines import append_line, read_lines
+from albert.training.log.step_lines import append_line
 
 TRIALS_FILE = "trials.jsonl"
 _RATE_RANGE = 4.0  # the default is tried first; rates up to this many times lower and higher
 _DROPOUTS = (0.0, 0.1, 0.2)
-_SCORES = ("accuracy", "macro_f1", "weighted_f1")
 # Flags that change nothing about the result.
 _HOW = ("memory_limit_gb", "num_gpu_cores", "tqdm_off", "use_gpu")
 
@@ -79,7 +79,7 @@ def claimed(directory: str, flags_text: str) -> Iterator[None]:
     ensure_writable_directory(directory, "--output_dir")
     with held(directory, "--output_dir"):
         if unfinished:
-            with open(kept, encoding="utf-8") as handle:
+            with open(kept, encoding="utf-8", errors="replace") as handle:
                 _check_same_flags(directory, handle.read(), flags_text)
             logging.info("Going on with the unfinished fine-tuning in %s", directory)
         with atomic_write(kept) as handle:
@@ -134,7 +134,9 @@ def run_trials(
     """
     rate = options.learning_rate or finetuning_rate(start.config)
     settings = _settings(options, rate, count)
-    noted = {line["trial"]: line for line in read_lines(os.path.join(directory, TRIALS_FILE))}
+    types = dict(dict.fromkeys(SCORES, float), trial=int, epoch=int, step=int)
+    trials = read_json_lines(os.path.join(directory, TRIALS_FILE), types)
+    noted = {line["trial"]: line for line in trials}
     best: Optional[Outcome] = None
     chosen = settings[0]
     for number, setting in enumerate(settings):
@@ -184,7 +186,7 @@ def _note_trial(
 
 
 def _noted_outcome(line: Mapping[str, Any]) -> Outcome:
-    return Outcome(line["epoch"], line["step"], {name: line[name] for name in _SCORES})
+    return Outcome(line["epoch"], line["step"], {name: line[name] for name in SCORES})
 
 
 def _adopt(folder: str, directory: str, step: int) -> None:

@@ -3,7 +3,7 @@
 import os
 from typing import Any, Dict, Iterable, List, Sequence
 
-from albert.system.files.atomic import read_json_object
+from albert.system.files.side import read_json_object
 from albert.tasks.folder import FineTuned
 from albert.tasks.inference.predictor import Predictor
 from albert.tasks.rows.examples import Sentence, Text, checked_texts

@@ -4,13 +4,13 @@ import collections
 import csv
 import gzip
 import io
-import json
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple, TypeVar, Union
 
 import numpy as np
 
 from albert.system.errors import UsageError, check_seed
 from albert.system.files.compression import DAMAGED
+from albert.system.files.side import parse_json
 
 CONLLU_COLUMNS = {"upos": 3, "xpos": 4}
 _FORM = 1
@@ -103,7 +103,7 @@ def _rows(path: str) -> Iterator[Tuple[int, Dict[str, object]]]:
 
 def _json_object(line: str, path: str, number: int) -> Dict[str, object]:
     try:
-        value = json.loads(line)
+        value = parse_json(line)
     except ValueError as error:
         raise UsageError("{} line {} is not JSON: {}.".format(path, number, error)) from error
     if not isinstance(value, dict):

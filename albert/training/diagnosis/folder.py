@@ -1,6 +1,5 @@
 """Facts about a run from its folder alone."""
 
-import json
 import os
 from typing import Optional
 
@@ -13,10 +12,11 @@ from albert.compat import tf
 from albert.data.source import Data, open_data
 from albert.model.config import ModelConfig
 from albert.system.errors import UsageError
-from albert.training.diagnosis.data import DataFacts, data_facts
-from albert.training.diagnosis.facts import Facts, Settings
+from albert.system.files.side import read_as
+from albert.training.diagnosis.data import data_facts
+from albert.training.diagnosis.facts import Facts
 from albert.training.diagnosis.probe import EXAMPLES, movement, output_facts
-from albert.training.diagnosis.watch import SETTINGS_FILE
+from albert.training.diagnosis.watch import SETTINGS_FILE, Kept
 from albert.training.log.metrics import read_metrics
 
 
@@ -32,10 +32,9 @@ def read_facts(directory: str) -> Facts:
             "No {}: not the folder of a run of multigpu_pretraining.py. Pass its "
             "--output_dir.".format(path)
         )
-    with open(path, encoding="utf-8") as handle:
-        kept = json.load(handle)
+    kept: Kept = read_as(Kept, path, "settings")
     config = ModelConfig.from_json_file(os.path.join(directory, CONFIG_FILE))
-    data = _records(kept["input_file"], config)
+    data = _records(kept.input_file, config)
     steps = saved_steps(directory)[-2:]
     prefixes = [os.path.join(directory, PREFIX + str(step)) for step in steps]
     weights = [load_model(config, prefix).weights for prefix in prefixes]
@@ -44,8 +43,8 @@ def read_facts(directory: str) -> Facts:
         tensors = {name: tf.constant(value) for name, value in weights[-1].items()}
         outputs = output_facts(config, tensors, data.rows(min(EXAMPLES, data.dataset.size)))
     return Facts(
-        Settings(**kept["settings"]),
-        data_facts(data) if data else DataFacts(**kept["data"]),
+        kept.settings,
+        data_facts(data) if data else kept.data,
         read_metrics(directory),
         outputs,
         movement(weights[0], weights[1], steps[1] - steps[0]) if len(steps) == 2 else None,

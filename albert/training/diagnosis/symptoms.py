@@ -3,6 +3,7 @@
 Healthy runs show some of them for a while, so `symptoms` is for runs on the plateau only.
 """
 
+import math
 import statistics
 from typing import Any, Iterator, List, Mapping
 
@@ -43,7 +44,7 @@ def run_findings(facts: Facts) -> Iterator[Finding]:
 
 
 def _gradients(lines: List[Mapping[str, Any]]) -> Iterator[Finding]:
-    norms = [line["gradient_norm"] for line in lines]
+    norms = [line["gradient_norm"] for line in lines if "gradient_norm" in line]
     if len(norms) >= 10 and norms[-1] > _SPIKE * statistics.median(norms[:-1]):
         yield Finding(
             "gradient_spike",
@@ -80,7 +81,7 @@ def _loss(facts: Facts, lines: List[Mapping[str, Any]]) -> Iterator[Finding]:
             "Masked-LM loss {:.3f} (accuracy {:.3f}); word frequencies alone give {:.3f} and "
             "{:.3f}. {}".format(
                 judged["masked_lm_loss"],
-                judged["masked_lm_accuracy"],
+                judged.get("masked_lm_accuracy", math.nan),
                 entropy,
                 facts.data.top_piece_share,
                 _ADVICE[state],
@@ -126,7 +127,8 @@ def symptoms(facts: Facts) -> Iterator[Finding]:
                 ),
                 {"update_to_weight": typical},
             )
-    trust = [line for line in facts.lines if "trust_ratio" in line][-1:]
+    names = ("trust_ratio", "trust_ratios_out_of_band")
+    trust = [line for line in facts.lines if all(name in line for name in names)][-1:]
     if trust and trust[0]["trust_ratios_out_of_band"] > 0.5:
         share, typical = trust[0]["trust_ratios_out_of_band"], trust[0]["trust_ratio"]
         yield Finding(

@@ -2,7 +2,7 @@
 
 import json
 import os
-from typing import Dict, Iterable, List, Optional, Sequence
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 from absl import logging
@@ -11,16 +11,25 @@ from albert.checkpoints.state import TrainState
 from albert.data.source import Data
 from albert.optim.optimizers import decayed_names
 from albert.system.files.atomic import atomic_write
-from albert.training.diagnosis.data import data_facts
+from albert.system.files.side import read_json_lines
+from albert.training.diagnosis.data import DataFacts, data_facts
 from albert.training.diagnosis.diagnose import diagnose
 from albert.training.diagnosis.facts import LEFT_PLATEAU, Facts, Finding, Settings, state_of
 from albert.training.diagnosis.probe import EXAMPLES, Movement, movement, output_facts, trust_facts
 from albert.training.log.metrics import read_metrics
-from albert.training.log.step_lines import append_line, cut_lines, read_lines
+from albert.training.log.step_lines import append_line, cut_lines
 from albert.training.options import TrainingOptions
 
 FINDINGS_FILE = "findings.jsonl"
 SETTINGS_FILE = "diagnosis_settings.json"
+
+
+class Kept(NamedTuple):
+    """What a diagnosis of the folder alone needs of the run."""
+
+    input_file: str
+    settings: Settings
+    data: DataFacts
 
 
 def settings_of(options: TrainingOptions, names: Iterable[str]) -> Settings:
@@ -62,14 +71,16 @@ class Watch:
         self._entries: List[Dict] = []
         if options.saving.output_dir:
             self._lines = read_metrics(options.saving.output_dir)
-            self._entries = read_lines(os.path.join(options.saving.output_dir, FINDINGS_FILE))
-            kept = {
-                "input_file": options.data.input_file,
-                "settings": self._settings._asdict(),
-                "data": self._data._asdict(),
-            }
+            self._entries = read_json_lines(
+                os.path.join(options.saving.output_dir, FINDINGS_FILE),
+                {"name": str, "step": int, "state": str},
+            )
+            kept = Kept(options.data.input_file or "", self._settings, self._data)
+            values = dict(
+                kept._asdict(), settings=kept.settings._asdict(), data=kept.data._asdict()
+            )
             with atomic_write(os.path.join(options.saving.output_dir, SETTINGS_FILE)) as handle:
-                handle.write(json.dumps(kept, indent=2) + "\n")
+                handle.write(json.dumps(values, indent=2) + "\n")
         self.go_back(int(state.global_step.numpy()))
         logging.info(
             "Word frequencies alone give %.3f nats and %.1f %% of the masked words",

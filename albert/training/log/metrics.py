@@ -8,8 +8,9 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from absl import logging
 
+from albert.system.files.side import read_json_lines
 from albert.system.screen.pictures import new_figure, save_figure
-from albert.training.log.step_lines import append_line, cut_lines, read_lines
+from albert.training.log.step_lines import append_line, cut_lines
 
 Panels = Sequence[Tuple[str, str]]
 
@@ -108,7 +109,8 @@ def _cell(value: Any) -> str:
 
 def read_metrics(directory: str) -> Metrics:
     """The lines of a run's `metrics.jsonl`."""
-    return Metrics(read_lines(os.path.join(directory, METRICS_FILE)))
+    path, types = os.path.join(directory, METRICS_FILE), {"kind": str, "step": int}
+    return Metrics(read_json_lines(path, types, others=float))
 
 
 def _event_writer(directory: str) -> Any:

@@ -2,23 +2,10 @@
 
 import json
 import os
-from typing import Dict, List, Mapping
+from typing import Mapping
 
 from albert.system.files.atomic import atomic_write
-
-
-def read_lines(path: str) -> List[Dict]:
-    """The lines of a file, none where there is no file; one cut off by a crash ends the list."""
-    lines: List[Dict] = []
-    if not os.path.isfile(path):
-        return lines
-    with open(path, encoding="utf-8") as handle:
-        for text in handle:
-            try:
-                lines.append(json.loads(text))
-            except ValueError:
-                break
-    return lines
+from albert.system.files.side import kept_json_lines
 
 
 def append_line(path: str, line: Mapping) -> None:
@@ -28,8 +15,11 @@ def append_line(path: str, line: Mapping) -> None:
 
 
 def cut_lines(path: str, step: int) -> None:
-    """Drops the lines beyond a step, which a run that stands there will do again."""
+    """Drops the lines beyond a step, which a run that stands there will do again.
+
+    Lines that cannot be read stay; one that a crash has cut off goes.
+    """
     if os.path.isfile(path):
-        kept = [line for line in read_lines(path) if line["step"] <= step]
-        with atomic_write(path) as handle:
-            handle.writelines(json.dumps(line) + "\n" for line in kept)
+        kept = kept_json_lines(path, {"step": int}, lambda line: line["step"] <= step)
+        with atomic_write(path, "wb") as handle:
+            handle.writelines(kept)

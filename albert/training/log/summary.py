@@ -1,5 +1,6 @@
 """Results as people read them."""
 
+import math
 from typing import Any, List, Mapping, Sequence, Tuple
 
 _TASKS = ("masked_lm", "sentence_order")
@@ -48,7 +49,9 @@ def summary(lines: Sequence[Mapping[str, Any]], floor: Mapping[str, float]) -> L
         rows.append(("training", kinds["train"][-1]))
     if kinds["eval"]:
         rows.append(("held out", kinds["eval"][-1]))
-        rows.append(("held out, best", min(kinds["eval"], key=lambda line: line["loss"])))
+        rows.append(
+            ("held out, best", min(kinds["eval"], key=lambda line: line.get("loss", math.inf)))
+        )
     if not rows:
         return []
     head = ["", "step", "masked words right", "nats", "sentence order right"]
@@ -57,7 +60,7 @@ def summary(lines: Sequence[Mapping[str, Any]], floor: Mapping[str, float]) -> L
         [
             name,
             "{:,}".format(line["step"]),
-            percent(line["masked_lm_accuracy"]),
+            percent(line.get("masked_lm_accuracy", math.nan)),
             "{:.3f}".format(line["masked_lm_loss"]),
             percent(line["sentence_order_accuracy"]) if "sentence_order_accuracy" in line else "",
         ]

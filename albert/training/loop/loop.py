@@ -12,6 +12,7 @@ from albert.compat import tf
 from albert.data.batches import prefetch
 from albert.data.dataset import Batch
 from albert.hosts.agreement import check_equal
+from albert.system.errors import UsageError
 from albert.system.screen.progress import progress_bar
 from albert.training.log.interval import Interval
 from albert.training.loop.learner import Learner
@@ -170,7 +171,7 @@ class Loop:
         running: Deque[_Running] = collections.deque()
         while step < end and wish is None:
             waiting = time.perf_counter()
-            batch = next(batches)
+            batch = self._next(batches)
             self._follower.interval.waited += time.perf_counter() - waiting
             running.append(self._compute(batch, self._wish(stop)))
             while len(running) > 1 or running and self._is_awaited(step + 1):
@@ -182,6 +183,14 @@ class Loop:
         for one in running:
             self._finish(one, step, bar)
         return wish
+
+    def _next(self, batches: Iterator[Batch]) -> Batch:
+        try:
+            return next(batches)
+        except UsageError:  # damaged records: what was learned stays
+            if self._learner.hosts.count == 1:
+                self._save(self._learner.global_step)
+            raise
 
     def _is_awaited(self, step: int) -> bool:
         """Whether the next step starts only when the result of this one is known."""

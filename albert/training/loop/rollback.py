@@ -1,5 +1,6 @@
 """Back to the last good checkpoint, or the start, with a lower rate when gradients go bad."""
 
+import dataclasses
 import json
 import os
 from typing import Callable, Optional
@@ -10,10 +11,19 @@ from absl import logging
 from albert.hosts.group import Hosts
 from albert.system.errors import UsageError
 from albert.system.files.atomic import atomic_write
+from albert.system.files.side import read_as
 from albert.training.loop.learner import Learner
 
 _FILE = "rollbacks.json"
 _SHARE = 0.5  # of the rate that is left after each
+_MOST_COUNTED = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class _Kept:
+    count: int
+    undone: int
+    learning_rate: float
 
 
 class Rollbacks:
@@ -43,11 +53,12 @@ class Rollbacks:
         self._path = os.path.join(directory, _FILE) if directory else None
         self._count, self.undone = 0, 0
         if self._path and os.path.isfile(self._path):
-            with open(self._path, encoding="utf-8") as handle:
-                kept = json.load(handle)
-            self.undone = kept["undone"]
-            if kept["learning_rate"] == learning_rate:
-                self._count = kept["count"]
+            kept: _Kept = read_as(_Kept, self._path, "rollbacks")
+            if not 0 <= kept.count <= _MOST_COUNTED or kept.undone < 0:
+                raise UsageError("{} is damaged. Remove it and start again.".format(self._path))
+            self.undone = kept.undone
+            if kept.learning_rate == learning_rate:
+                self._count = kept.count
                 logging.info("After %d rollbacks the rate is %.3g", self._count, self._now())
 
     def take_from_first(self, hosts: Hosts) -> None:
@@ -84,9 +95,9 @@ class Rollbacks:
         self.undone += step - restored
         self._count += 1
         if self._path:
-            kept = {"count": self._count, "undone": self.undone, "learning_rate": self._rate}
+            kept = _Kept(self._count, self.undone, self._rate)
             with atomic_write(self._path) as handle:
-                handle.write(json.dumps(kept) + "\n")
+                handle.write(json.dumps(dataclasses.asdict(kept)) + "\n")
         logging.warning(
             "Rolled back to %s; the rate is %.3g from now on (rollback %d of %d)",
             where,
