@@ -50,7 +50,7 @@ from preprocess.clean.clean import clean
 from preprocess.clean.text import DEFAULTS
 from preprocess.clean.units import CleanOptions
 
-VERSIONS = int(os.environ.get("ALBERT_FAULTS", "25"))
+VERSIONS = int(os.environ.get("ALBERT_FAULTS", "10"))
 PATIENCE = 20  # seconds for one version
 CONFIG = ModelConfig.from_dict(dict(SIZES, layout="google", vocab_size=300))
 SETTINGS = {
