@@ -3,6 +3,7 @@
 import functools
 import glob
 import os
+import re
 from typing import Optional
 
 from albert.system.files.atomic import sha256_file, write_sha256_sums
@@ -29,11 +30,13 @@ def damage(prefix: str) -> Optional[str]:
     if not has_sums(prefix):
         return None
     with open(prefix + SUMS_SUFFIX, "rb") as handle:
-        entries = [line.split(b"  ", 1) for line in handle.read().splitlines()]
-    if len(entries) < 2 or not all(len(entry) == 2 for entry in entries):
+        lines = handle.read().splitlines()
+    own = re.escape(os.fsencode(os.path.basename(prefix)))
+    entries = [re.fullmatch(b"([0-9a-f]{64})  (" + own + rb"\.[\w.-]{1,40})", x) for x in lines]
+    if len(entries) < 2 or None in entries:
         return "{} is damaged".format(prefix + SUMS_SUFFIX)
-    for digest, name in entries:
-        path = os.path.join(os.path.dirname(prefix), os.path.basename(os.fsdecode(name)))
+    for digest, name in (entry.groups() for entry in entries if entry):
+        path = os.path.join(os.path.dirname(prefix), os.fsdecode(name))
         try:
             status = os.stat(path)
             found = _digest(path, status.st_size, status.st_mtime_ns)

@@ -19,12 +19,16 @@ def parse_json(text: str) -> Any:
     """The value of a JSON text.
 
     Raises:
-      ValueError: It is none, nested too deeply, or has a whole number out of all bounds.
+      ValueError: It is none, nested too deeply, or has a whole number out of all bounds or half a
+        character, which nothing could print.
     """
     try:
-        return json.loads(text, parse_int=_whole_number)
+        value = json.loads(text, parse_int=_whole_number)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    if "\\ud" in text.lower():  # the halves of a character beyond the first plane
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    return value
 
 
 def _whole_number(digits: str) -> int:
