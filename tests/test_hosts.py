@@ -15,11 +15,11 @@ from conftest import ROOT, SIZES, write_record_file
 from test_import_export import albert
 
 from albert.checkpoints.manager import latest_checkpoint, read_tensors
-from albert.compat import runtime_name
+from albert.compat import runtime_name, tf
 from albert.data.batches import Share
-from albert.hosts.agreement import agree
+from albert.hosts.agreement import agree, check_equal
 from albert.hosts.cluster import Cluster, HostOptions
-from albert.hosts.group import ALONE
+from albert.hosts.group import ALONE, HostLost, Hosts
 from albert.hosts.meeting import NotAllCame, meet
 from albert.hosts.processes import free_ports
 from albert.system.errors import UsageError
@@ -101,6 +101,30 @@ def test_shares_cut_a_batch_without_rest():
 def test_alone_nothing_is_added_or_compared():
     assert agree(ALONE, lambda: "made", lambda made: {"fact": "x"}) == "made"
     assert ALONE.total([1.5], "x") == [1.5] and ALONE.texts("a", "x") == ["a"]
+
+
+class Told(Hosts):
+    """The first of three hosts; what each says of its weights is given, or noted."""
+
+    def __init__(self, *others):
+        super().__init__(Cluster(["a:1", "b:2", "c:3"], 0))
+        self._others, self.said = others, None
+
+    def texts(self, text, purpose):
+        self.said = text
+        return [text, *(self._others or [text, text])]
+
+    def part(self):
+        pass
+
+
+def test_a_host_whose_weights_drift_is_named_before_anything_is_saved():
+    weights = {"w": tf.Variable(np.float32(1.0))}
+    same, drifted = Told(), Told()
+    check_equal(same, weights, 7)
+    check_equal(drifted, {"w": tf.Variable(np.nextafter(np.float32(1.0), np.float32(2.0)))}, 7)
+    with pytest.raises(HostLost, match="At step 7 c:3 has other weights than the others; nothing"):
+        check_equal(Told(same.said, drifted.said), weights, 7)
 
 
 def test_fine_tuning_says_that_it_stays_on_one_host(monkeypatch, capsys):
