@@ -37,28 +37,18 @@ def _whole_number(digits: str) -> int:
     return int(digits)
 
 
-def read_text(path: str) -> str:
-    """The text of a side file.
-
-    Raises:
-      OSError: It cannot be read.
-      ValueError: It is too large for one, or not UTF-8.
-    """
-    with open(path, encoding="utf-8") as handle:
-        text = handle.read(_MOST_CHARACTERS + 1)
-    if len(text) > _MOST_CHARACTERS:
-        raise ValueError("it has more than {:,} characters".format(_MOST_CHARACTERS))
-    return text
-
-
 def read_json(path: str) -> Any:
     """The value of a JSON file.
 
     Raises:
       OSError: It cannot be read.
-      ValueError: It is too large, not UTF-8, or no JSON.
+      ValueError: It is too large for a side file, not UTF-8, or no JSON.
     """
-    return parse_json(read_text(path))
+    with open(path, encoding="utf-8") as handle:
+        text = handle.read(_MOST_CHARACTERS + 1)
+    if len(text) > _MOST_CHARACTERS:
+        raise ValueError("it has more than {:,} characters".format(_MOST_CHARACTERS))
+    return parse_json(text)
 
 
 def read_json_object(path: str, what: str = "config") -> Dict[str, Any]:
