@@ -229,7 +229,7 @@ def join_hosts(addresses: Sequence[str], index: int, timeout: float) -> None:
 
     # The strategy makes the processes watch one another, too, but takes no time for it. The watch
     # looks once in a second whether the time is over.
-    watched = max(1000, int(1000 * (timeout - 1)))
+    watched = int(1000 * (timeout - 1))
     jobs = tf.compat.v1.ConfigProto().experimental.coordination_config.coordinated_job_list
     jobs.add(name="worker", num_tasks=len(addresses))
     context.context().configure_coordination_service(

@@ -51,16 +51,13 @@ def read_json(path: str) -> Any:
     return parse_json(text)
 
 
-def read_json_object(path: str, what: str = "config") -> Dict[str, Any]:
-    """The keys of a JSON file.
+def read_json_object(path: str) -> Dict[str, Any]:
+    """The keys of a config file.
 
     Raises:
       UsageError: It cannot be read, or is not a JSON object.
     """
-    try:
-        return typed(dict, read_json(path), "content")
-    except (OSError, ValueError) as error:
-        raise UsageError("Cannot read {} {}: {}.".format(what, path, error)) from error
+    return read_as(dict, path, "config")
 
 
 def read_as(kind: Callable, path: str, what: str) -> Any:
