@@ -58,7 +58,7 @@ def _our_step(
 ):
     from albert.checkpoints.state import create_state
     from albert.hosts.group import ALONE
-    from albert.model.parameters import initial_values
+    from albert.model.initial import initial_values
     from albert.optim.optimizers import OptimizerConfig, make_optimizer
     from albert.optim.schedules import polynomial_with_warmup
     from albert.system.devices import choose_devices

@@ -31,7 +31,8 @@ from albert.checkpoints.state import create_state
 from albert.compat import tf
 from albert.data.order import KEYED, SHUFFLED
 from albert.model.config import ModelConfig
-from albert.model.parameters import initial_values, parameter_specs
+from albert.model.initial import initial_values
+from albert.model.parameters import parameter_specs
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.system.errors import UsageError

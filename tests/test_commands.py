@@ -31,8 +31,8 @@ from albert.commands import flags as albert_flags
 from albert.commands import pretrain, validate
 from albert.compat import tf
 from albert.model.config import ModelConfig
+from albert.model.initial import initial_values
 from albert.model.losses import WeightedSum
-from albert.model.parameters import initial_values
 from albert.optim.rates import rate_warning, suggested_rate
 from albert.records.manifest import write_manifest
 from albert.system.command_line import parse

@@ -8,7 +8,8 @@ import os
 import pytest
 
 from albert.model.config import ModelConfig
-from albert.model.parameters import initial_values, parameter_specs
+from albert.model.initial import initial_values
+from albert.model.parameters import parameter_specs
 from albert.system.errors import UsageError
 from albert.system.files.shipped import CONFIG_DIRECTORY, find_config, find_recipe, with_recipes
 

@@ -15,7 +15,7 @@ import pytest
 from test_import_export import albert, small_run
 
 from albert.checkpoints.manager import latest_checkpoint, read_tensors
-from albert.model.parameters import initial_values
+from albert.model.initial import initial_values
 from albert.system.errors import UsageError
 from albert.system.files import fetch as fetch_module
 from albert.system.files.fetch import fetch

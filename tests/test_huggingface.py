@@ -15,7 +15,7 @@ from albert.formats.huggingface import config as config_json
 from albert.formats.huggingface import names, spiece, tokenizer
 from albert.formats.huggingface.folder import is_folder, read_folder, write_folder, write_model
 from albert.model.config import ModelConfig
-from albert.model.parameters import initial_values
+from albert.model.initial import initial_values
 from albert.system.errors import UsageError
 from albert.text.tokenization import TextOptions, Tokenization
 

@@ -22,7 +22,7 @@ from albert.checkpoints.state import create_state
 from albert.checkpoints.tokenizer import find_tokenization
 from albert.compat import tf
 from albert.model.config import ModelConfig
-from albert.model.parameters import initial_values
+from albert.model.initial import initial_values
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.records.manifest import ModelFile, write_manifest

@@ -16,7 +16,7 @@ from albert.data.packing import (
     row_layout,
 )
 from albert.model.config import ModelConfig
-from albert.model.parameters import initial_values
+from albert.model.initial import initial_values
 from albert.system.errors import UsageError
 from albert.training.step.objective import loss_denominators, pretraining
 from albert.training.step.towers import tower_gradients

@@ -22,7 +22,8 @@ from albert.formats.huggingface.folder import (
 )
 from albert.model.albert import pretraining_output
 from albert.model.config import ModelConfig
-from albert.model.parameters import HEAD_BIAS, initial_values
+from albert.model.initial import initial_values
+from albert.model.parameters import HEAD_BIAS
 from albert.system.errors import UsageError
 from albert.tasks.export_fine_tuned import write_huggingface
 from albert.tasks.folder import FineTuned

@@ -12,7 +12,7 @@ from test_import_export import albert, small_run
 from albert.compat import tf
 from albert.model.albert import pretraining_output
 from albert.model.config import ModelConfig
-from albert.model.parameters import initial_values
+from albert.model.initial import initial_values
 from albert.tasks.folder import FineTuned
 from albert.tasks.inference.fine_tuned import TaskModel
 from albert.tasks.inference.pretrained import PretrainedModel

@@ -27,7 +27,7 @@ from albert.compat import tf
 from albert.formats.release.extract import extract
 from albert.formats.release.stream import Limits
 from albert.model.config import ModelConfig
-from albert.model.parameters import initial_values
+from albert.model.initial import initial_values
 from albert.system.errors import UsageError
 
 

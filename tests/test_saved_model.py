@@ -11,7 +11,7 @@ from test_import_export import export_run, small_run
 
 from albert.compat import tf
 from albert.model.albert import pretraining_output
-from albert.model.parameters import initial_values
+from albert.model.initial import initial_values
 
 # Runs elsewhere, without this package; writes what each signature returns for each batch.
 SERVER = """

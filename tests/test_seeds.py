@@ -10,7 +10,7 @@ from conftest import SIZES, order_of, random_batch
 from albert.checkpoints.state import create_state
 from albert.commands import pretrain
 from albert.model.config import ModelConfig
-from albert.model.parameters import initial_values
+from albert.model.initial import initial_values
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.system.errors import UsageError

@@ -6,9 +6,10 @@ import pytest
 from conftest import SIZES, random_batch
 
 from albert.compat import compiled, tf
-from albert.model.attention import join_projections
 from albert.model.config import ModelConfig
-from albert.model.parameters import bind, initial_values, parameter_tree
+from albert.model.initial import initial_values
+from albert.model.joined import join_projections, weights_of
+from albert.model.parameters import bind, parameter_tree
 from albert.model.sharing import SharedWeights
 from albert.training.step.objective import loss_denominators, pretraining
 from albert.training.step.towers import tower_gradients
@@ -46,7 +47,7 @@ def test_no_gradients_of_blocks_wait_for_each_other(recompute):
     block = join_projections(
         bind(parameter_tree(config), tensors).blocks, config.num_attention_heads
     )[0]
-    shapes = [tuple(weight.shape.as_list()) for weight in tf.nest.flatten(block)]
+    shapes = [tuple(weight.shape.as_list()) for weight in weights_of(block)]
     sums = [op for op in graph.get_operations() if op.type in ("AddN", "AddV2", "Add")]
     added = [op for op in sums if tuple(op.outputs[0].shape.as_list() or ()) in shapes]
     assert len(added) >= len(shapes) * (config.num_hidden_layers - 1)

@@ -11,7 +11,7 @@ from albert.compat import compiled, tf
 from albert.data.packing import row_layout
 from albert.model import attention
 from albert.model.config import ModelConfig
-from albert.model.parameters import initial_values
+from albert.model.initial import initial_values
 from albert.model.precision import LossScale, policy
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup

@@ -6,7 +6,7 @@ from conftest import random_batch
 
 from albert.checkpoints.state import create_state
 from albert.compat import tf
-from albert.model.parameters import initial_values
+from albert.model.initial import initial_values
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.system import devices as runtime

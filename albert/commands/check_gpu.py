@@ -63,7 +63,8 @@ def define_flags() -> None:
 def main(positional: List[str]) -> int:
     """Runs all parts and writes the report."""
     from albert.data.source import DataOptions
-    from albert.model.config import LAYOUTS, ModelConfig
+    from albert.model.config import ModelConfig
+    from albert.model.limits import LAYOUTS
     from albert.system.devices import choose_devices
     from albert.system.files.atomic import ensure_writable_directory
     from albert.training.gpu_check.equality import check_equality

@@ -246,11 +246,27 @@ def cut_to_longest(batch: Arrays) -> Arrays:
     }
 
 
-def choose_padding(padding: str, text_share: float) -> str:
-    """What "auto" stands for: packing where much of the records is padding."""
+def choose_padding(padding: str, text_share: float, packable: bool = True) -> str:
+    """What "auto" stands for: packing where much of the records is padding.
+
+    Args:
+      padding: One of `PADDINGS`.
+      text_share: Share of the records that is no padding.
+      packable: Whether the model can take several examples a row.
+
+    Raises:
+      UsageError: It cannot, and packing is asked for.
+    """
+    if padding == "pack" and not packable:
+        raise UsageError(
+            "--padding=pack puts several examples into a row, and this model's attention=nystrom "
+            "takes one. Use --padding=bucket."
+        )
     if padding != "auto":
         return padding
-    return "pack" if text_share < _WORTH_PACKING else "none"
+    if text_share >= _WORTH_PACKING:
+        return "none"
+    return "pack" if packable else "bucket"
 
 
 def row_layout(padding: str, batch_size: int, divisor: int, sample: Arrays) -> RowLayout:

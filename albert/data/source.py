@@ -109,10 +109,11 @@ class Data:
         shapes: Shapes,
         sources: Sequence[Source],
         tokenizer: Optional[ModelFile] = None,
+        packable: bool = True,
     ) -> None:
         """Puts them together; the sample is read when it is first wanted."""
         self.dataset, self.shapes, self.tokenizer = dataset, shapes, tokenizer
-        self._sources = sources
+        self._sources, self._packable = sources, packable
         self._sample: Optional[Batch] = None
 
     @property
@@ -137,7 +138,7 @@ class Data:
     def layout(self, padding: str, batch_size: int, divisor: int) -> RowLayout:
         """How batches of these records are laid out as rows; see `packing.row_layout`."""
         share = float((self.sample["input_mask"] > 0).mean())
-        chosen = choose_padding(padding, share)
+        chosen = choose_padding(padding, share, self._packable)
         logging.debug(
             "Padding: %s (--padding=%s, %.0f %% of the records is text)",
             chosen,
@@ -202,7 +203,7 @@ def open_data(
     for name in files:
         logging.debug("  %s", name)
     dataset.read([0], shapes)  # a wrong length or vocabulary is found now, not after tracing
-    return Data(dataset, shapes, sources, tokenizer)
+    return Data(dataset, shapes, sources, tokenizer, config.attention == "softmax")
 
 
 def check_same_tokenizer(data: Data, held_out: Data) -> None:

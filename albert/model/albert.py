@@ -3,7 +3,7 @@
 from typing import Mapping, NamedTuple, Optional
 
 from albert.compat import tf
-from albert.model.attention import packed_bias, padding_bias
+from albert.model.attention import surroundings
 from albert.model.config import ModelConfig
 from albert.model.embedding import embed
 from albert.model.encoder import encode
@@ -100,11 +100,10 @@ def encoder_output(
         batch.get("position_ids"),
         make_dropout(dropout_seed),
     )
-    # The same for all layers, so computed once.
-    bias = packed_bias(batch["input_mask"]) if packed else padding_bias(batch["input_mask"])
+    around = surroundings(config, batch)
     first = batch["example_positions"] if packed else tf.fill([sizes(embedded)[0], 1], 0)
     wanted = None if positions is None else tf.concat([first, positions], axis=1)
-    sequence = encode(config, parameters, embedded, bias, dropout_seed, recompute, wanted)
+    sequence = encode(config, parameters, embedded, around, dropout_seed, recompute, wanted)
     if positions is None:
         starts = gather_positions(sequence, first)
     else:

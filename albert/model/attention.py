@@ -1,11 +1,14 @@
 """Scaled dot-product attention (Vaswani et al., 2017, https://arxiv.org/abs/1706.03762)."""
 
-import math
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, List, Mapping, NamedTuple, Optional, Tuple
 
 from albert.compat import fused, tf
+from albert.model.config import ModelConfig
+from albert.model.joined import JoinedBlock
 from albert.model.layers import DropoutFunction, dense, gather_positions, sizes
-from albert.model.parameters import Block, Dense, Norm
+from albert.model.nystrom import Landmarks, landmarks, nystrom_attention
+from albert.model.parameters import Dense
+from albert.model.rotary import rotated, rotation
 
 # What the originals add to the logit of a masked key: enough to vanish, finite in every dtype.
 MASKED_LOGIT = -10000.0
@@ -13,33 +16,37 @@ MASKED_LOGIT = -10000.0
 QUERY_BLOCK = 128
 
 
-class JoinedBlock(NamedTuple):
-    """A block as it is computed: query, key and value are one linear map, the query scaled."""
+class Surroundings(NamedTuple):
+    """How the tokens of a batch see one another; the same in every block.
 
-    projections: Dense  # [D, 3 * D]
-    attention_output: Dense
-    attention_norm: Norm
-    intermediate: Dense
-    output: Dense
-    output_norm: Norm
-
-
-def join_projections(blocks: Sequence[Block], num_heads: int) -> List[JoinedBlock]:
-    """Joins query, key and value of each block, once where blocks share them.
-
-    The query is divided by the root of the head size here, once a step, rather than the logits of
-    every layer.
+    Attributes:
+      bias: Added to attention logits, [B, 1, 1 or S, S].
+      rotation: Of query and key where positions are rotary, [B or 1, S, H].
+      means: What stands for the tokens in Nystrom attention.
     """
-    made: Dict[int, Dense] = {}
-    for block in blocks:
-        if id(block.query.kernel) not in made:
-            scale = 1.0 / math.sqrt(block.query.kernel.shape[-1] // num_heads)
-            query = Dense(block.query.kernel * scale, block.query.bias * scale)
-            parts = (query, block.key, block.value)
-            kernel = tf.concat([part.kernel for part in parts], axis=1)
-            bias = tf.concat([part.bias for part in parts], axis=0)
-            made[id(block.query.kernel)] = Dense(kernel, bias)
-    return [JoinedBlock(made[id(block.query.kernel)], *block[3:]) for block in blocks]
+
+    bias: tf.Tensor
+    rotation: Optional[tf.Tensor] = None
+    means: Optional[Landmarks] = None
+
+
+def surroundings(config: ModelConfig, batch: Mapping[str, tf.Tensor]) -> Surroundings:
+    """What attention of every block needs to know of a batch, as `albert.encoder_output` takes it.
+
+    Raises:
+      ValueError: Rows hold several examples each, and attention is by landmarks.
+    """
+    packed = "position_ids" in batch
+    mask = batch["input_mask"]
+    turned, means = None, None
+    if config.position_embedding_type == "rotary":
+        positions = batch["position_ids"] if packed else tf.range(sizes(mask)[1])[tf.newaxis]
+        turned = rotation(positions, config.hidden_size // config.num_attention_heads)
+    if config.attention == "nystrom":
+        if packed:
+            raise ValueError("attention=nystrom takes one example a row.")
+        means = landmarks(mask, config.num_landmarks)
+    return Surroundings(packed_bias(mask) if packed else padding_bias(mask), turned, means)
 
 
 def padding_bias(mask: tf.Tensor) -> tf.Tensor:
@@ -156,43 +163,68 @@ def _softmax_gradient(
 
 
 def self_attention(
+    config: ModelConfig,
     inputs: tf.Tensor,
-    bias: tf.Tensor,
+    around: Surroundings,
     block: JoinedBlock,
-    num_heads: int,
     dropout: DropoutFunction,
-    dropout_rate: float,
     positions: Optional[tf.Tensor] = None,
 ) -> tf.Tensor:
     """Attention of a sequence over itself, heads joined and projected.
 
     Args:
+      config: The model.
       inputs: [B, S, D].
-      bias: Added to the logits, [B, 1, 1 or S, S].
+      around: Of the batch.
       block: Projections and output weights.
-      num_heads: N.
       dropout: As `layers.make_dropout` returns.
-      dropout_rate: Share of attention weights dropped.
       positions: int32 [B, P], which positions attend; None for all.
 
     Returns:
       [B, S, D], or [B, P, D].
     """
-    width = inputs.shape[-1]
-    if positions is None:
-        query, key, value = _heads(dense(inputs, block.projections), 3, num_heads)
+    # Landmarks are means of all queries.
+    attending = None if around.means else positions
+    query, key, value = _projected(inputs, block.projections, config.num_attention_heads, attending)
+    bias, turned = around.bias, around.rotation
+    if turned is not None:
+        query, key = rotated(query, turned, attending), rotated(key, turned)
+    if around.means:
+        assert block.convolution is not None  # a config with landmarks has one
+        context = nystrom_attention(
+            query,
+            key,
+            value,
+            bias,
+            around.means,
+            config.inverse_iterations,
+            block.convolution,
+            positions,
+        )
     else:
-        kernels = tf.split(block.projections.kernel, [width, 2 * width], axis=1)
-        biases = tf.split(block.projections.bias, [width, 2 * width])
-        attending = gather_positions(inputs, positions)
-        (query,) = _heads(dense(attending, Dense(kernels[0], biases[0])), 1, num_heads)
-        key, value = _heads(dense(inputs, Dense(kernels[1], biases[1])), 2, num_heads)
-        if bias.shape[2] != 1:
+        if positions is not None and bias.shape[2] != 1:
             bias = gather_positions(bias[:, 0], positions)[:, tf.newaxis]
-    context = softmax_attention(query, key, value, bias, dropout, dropout_rate)
+        rate = config.attention_probs_dropout_prob
+        context = softmax_attention(query, key, value, bias, dropout, rate)
     batch, _, length, _ = sizes(context)
-    joined = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [batch, length, width])
+    joined = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [batch, length, inputs.shape[-1]])
     return dense(joined, block.attention_output)
+
+
+def _projected(
+    inputs: tf.Tensor, projections: Dense, num_heads: int, positions: Optional[tf.Tensor]
+) -> List[tf.Tensor]:
+    """Query, at the positions alone, key and value: [B, N, S or P, H] each."""
+    if positions is None:
+        return _heads(dense(inputs, projections), 3, num_heads)
+    width = inputs.shape[-1]
+    kernels = tf.split(projections.kernel, [width, 2 * width], axis=1)
+    biases = [None, None]
+    if projections.bias is not None:
+        biases = tf.split(projections.bias, [width, 2 * width])
+    attending = gather_positions(inputs, positions)
+    query = _heads(dense(attending, Dense(kernels[0], biases[0])), 1, num_heads)
+    return query + _heads(dense(inputs, Dense(kernels[1], biases[1])), 2, num_heads)
 
 
 def _heads(projected: tf.Tensor, maps: int, num_heads: int) -> List[tf.Tensor]:

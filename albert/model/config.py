@@ -3,17 +3,13 @@
 import dataclasses
 import difflib
 import json
-import math
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from albert.model.limits import check_config
 from albert.system.errors import UsageError, quoted
 from albert.system.files.shipped import find_config
 from albert.system.files.side import read_json_object
 
-LAYOUTS = ("google", "brightmart")
-NORM_PLACEMENTS = ("preln", "postln")
-SHARED_TYPES = ("all", "attention", "ffn", "none")
-ACTIVATION_NAMES = ("gelu", "relu", "tanh", "linear")
 # What makes a model large or small.
 SIZE_FIELDS = (
     "vocab_size",
@@ -24,15 +20,6 @@ SIZE_FIELDS = (
     "intermediate_size",
     "max_position_embeddings",
 )
-
-# Beyond these a number is a mistake, or a trap in an archive; nothing is made in its size.
-_LARGEST_SIZE = 1 << 20
-_LARGEST = {
-    "vocab_size": 1 << 24,
-    "num_hidden_layers": 1 << 12,
-    "inner_group_num": 1 << 8,
-    "type_vocab_size": 1 << 16,
-}
 
 # Keys that configs in circulation carry and no ALBERT code reads.
 _DEAD_GOOGLE_KEYS = ("net_structure_type", "gap_size", "num_memory_blocks", "down_scale_factor")
@@ -56,6 +43,18 @@ _GOOGLE_KEYS = _DEAD_GOOGLE_KEYS + _GOOGLE_FIELDS
 _BRIGHTMART_KEYS = _DEAD_BRIGHTMART_KEYS + _BRIGHTMART_FIELDS
 
 
+# What no published ALBERT has, with the value of those; left out of a file that has nothing else.
+_VARIANTS = {
+    "position_embedding_type": "absolute",
+    "use_bias": True,
+    "residual_scale": 1.0,
+    "attention": "softmax",
+    "num_landmarks": 64,
+    "inverse_iterations": 6,
+    "conv_kernel_size": 65,
+}
+_VARIANT_ACTIVATIONS = ("geglu",)
+
 # Fields that decide how new weights are made and trained, not what they compute.
 _TRAINING_FIELDS = (
     "hidden_dropout_prob",
@@ -76,7 +75,8 @@ class ModelConfig:
       num_hidden_layers: Times the encoder applies a layer.
       num_attention_heads: Heads, N; divides `hidden_size`.
       intermediate_size: Width of the feed-forward layer, I.
-      hidden_act: Activation of the feed-forward layer and of the masked-LM head.
+      hidden_act: Activation of the feed-forward layer and of the masked-LM head; "geglu" is GELU
+        with a gate in the layer (Shazeer, 2020, https://arxiv.org/abs/2002.05202).
       hidden_dropout_prob: Dropout on embeddings and on each sub-layer's output.
       attention_probs_dropout_prob: Dropout on attention weights.
       max_position_embeddings: Longest sequence.
@@ -93,6 +93,15 @@ class ModelConfig:
         published models have none, and a third of their pooler saturates from the start.
       projection_initializer_range: brightmart: standard deviation of the new projection from E to
         D; 0 for `initializer_range`, which leaves words at a fifth of the scale of positions.
+      position_embedding_type: "absolute", a table; or "rotary", query and key turned by their
+        position (Su et al., 2021, https://arxiv.org/abs/2104.09864).
+      use_bias: Whether the linear maps of blocks have a bias.
+      residual_scale: What a sub-layer's output is multiplied by before it is added. 1 / N for N
+        passes of a shared pre-norm layer keeps the best rate the same at any depth.
+      attention: "softmax", or "nystrom" (`albert.model.nystrom`).
+      num_landmarks: nystrom: means of tokens that stand for all, M.
+      inverse_iterations: nystrom: rounds that approach the inverse.
+      conv_kernel_size: nystrom: tokens that a head's convolution of values spans; odd.
     """
 
     vocab_size: int
@@ -114,9 +123,16 @@ class ModelConfig:
     shared_type: str = "all"
     final_layer_norm: bool = False
     projection_initializer_range: float = 0.0
+    position_embedding_type: str = "absolute"
+    use_bias: bool = True
+    residual_scale: float = 1.0
+    attention: str = "softmax"
+    num_landmarks: int = 64
+    inverse_iterations: int = 6
+    conv_kernel_size: int = 65
 
     def __post_init__(self) -> None:
-        _check_values(self)
+        check_config(self)
 
     @classmethod
     def from_dict(cls, values: Dict[str, Any], source: str = "config") -> "ModelConfig":
@@ -166,6 +182,34 @@ class ModelConfig:
         """Where blocks normalise: google after the residual, brightmart as configured."""
         return "postln" if self.layout == "google" else self.ln_type
 
+    @property
+    def gated(self) -> bool:
+        """Whether the feed-forward layer has a gate."""
+        return self.hidden_act == "geglu"
+
+    @property
+    def variants(self) -> List[str]:
+        """What no published ALBERT has, "field=value" each."""
+        found = ["hidden_act=geglu"] if self.hidden_act in _VARIANT_ACTIVATIONS else []
+        for name, usual in _VARIANTS.items():
+            if getattr(self, name) != usual:
+                found.append("{}={}".format(name, getattr(self, name)))
+        return found
+
+    def refuse_variants(self, system: str) -> None:
+        """Refuses what another system would compute without.
+
+        Raises:
+          UsageError: The model has a part that no published ALBERT has; names it and the system.
+        """
+        if self.variants:
+            raise UsageError(
+                "{} has no ALBERT with {}, so this model cannot be written for it. "
+                "--format=savedmodel holds the computation itself.".format(
+                    system, ", ".join(self.variants)
+                )
+            )
+
     def difference(self, other: "ModelConfig") -> Optional[str]:
         """The first field in which two configs are different models; None if they are the same."""
         for field in dataclasses.fields(self):
@@ -179,6 +223,9 @@ class ModelConfig:
         values = dataclasses.asdict(self)
         for key in other_layout_fields(self.layout):
             del values[key]
+        for key, usual in _VARIANTS.items():
+            if values[key] == usual:
+                del values[key]
         return json.dumps(values, indent=2) + "\n"
 
 
@@ -213,55 +260,3 @@ def _typed(value: Any, wanted: type, key: str, source: str) -> Any:
             )
         )
     return value
-
-
-def _check_values(config: ModelConfig) -> None:
-    choices = (
-        ("layout", LAYOUTS),
-        ("ln_type", NORM_PLACEMENTS),
-        ("shared_type", SHARED_TYPES),
-        ("hidden_act", ACTIVATION_NAMES),
-    )
-    for key, known in choices:
-        if getattr(config, key) not in known:
-            raise UsageError(
-                "{} must be one of {}. Received '{}'.".format(
-                    key, ", ".join(known), getattr(config, key)
-                )
-            )
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        largest = _LARGEST.get(field.name, _LARGEST_SIZE)
-        if type(value) is int and not 1 <= value <= largest:
-            raise UsageError(
-                "{} must be at least 1 and at most {:,}. Received {:.10g}.".format(
-                    field.name, largest, value
-                )
-            )
-        if field.name.endswith("_prob") and not 0.0 <= value < 1.0:
-            raise UsageError("{} must be in [0, 1). Received {}.".format(field.name, value))
-        if field.name.endswith("_range") and not 0.0 <= value < math.inf:
-            raise UsageError(
-                "{} must be 0 or above, and finite. Received {}.".format(field.name, value)
-            )
-    if config.hidden_size % config.num_attention_heads:
-        heads = [n for n in range(1, config.hidden_size + 1) if config.hidden_size % n == 0]
-        raise UsageError(
-            "hidden_size must be a multiple of num_attention_heads. Received hidden_size={}, "
-            "num_attention_heads={}. Choose a head count among {}.".format(
-                config.hidden_size,
-                config.num_attention_heads,
-                ", ".join(str(n) for n in heads if n <= 64),
-            )
-        )
-    if config.final_layer_norm and (config.layout, config.ln_type) != ("brightmart", "preln"):
-        raise UsageError(
-            "final_layer_norm is for the brightmart layout with ln_type preln, whose stack ends "
-            "without one. Received layout={}, ln_type={}.".format(config.layout, config.ln_type)
-        )
-    if config.layout == "google" and config.num_hidden_groups > config.num_hidden_layers:
-        raise UsageError(
-            "num_hidden_groups must not exceed num_hidden_layers. Received {} and {}.".format(
-                config.num_hidden_groups, config.num_hidden_layers
-            )
-        )

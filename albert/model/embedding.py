@@ -45,11 +45,11 @@ def embed(
         ),
         sizes(words),
     )
-    if position_ids is None:
-        positions = parameters.position[:length]
-    else:
-        positions = tf.gather(parameters.position, position_ids)
-    embedded = words + segments + positions
+    embedded = words + segments
+    if parameters.position is not None and position_ids is None:
+        embedded += parameters.position[:length]
+    elif parameters.position is not None:
+        embedded += tf.gather(parameters.position, position_ids)
     embedded = dropout(layer_norm(embedded, parameters.norm), config.hidden_dropout_prob)
     if in_lookup or parameters.projection is None:
         return embedded

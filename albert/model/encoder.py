@@ -4,8 +4,9 @@ import functools
 from typing import Callable, Optional
 
 from albert.compat import tf
-from albert.model.attention import JoinedBlock, join_projections, self_attention
+from albert.model.attention import Surroundings, self_attention
 from albert.model.config import ModelConfig
+from albert.model.joined import JoinedBlock, join_projections
 from albert.model.layers import (
     ACTIVATIONS,
     DropoutFunction,
@@ -42,7 +43,7 @@ def encode(
     config: ModelConfig,
     parameters: Parameters,
     embedded: tf.Tensor,
-    bias: tf.Tensor,
+    around: Surroundings,
     dropout_seed: Optional[tf.Tensor] = None,
     recompute: bool = False,
     positions: Optional[tf.Tensor] = None,
@@ -56,7 +57,7 @@ def encode(
       config: The model.
       parameters: Bound weights; the blocks cast theirs to the type of `embedded`.
       embedded: [B, S, D].
-      bias: Added to attention logits, [B, 1, 1 or S, S].
+      around: How the tokens see one another.
       dropout_seed: int32 [2]; None runs without dropout.
       recompute: Whether the backward pass computes each block's activations again instead of
         keeping them.
@@ -77,7 +78,7 @@ def encode(
             _run_block, config, RESIDUAL_ORDERS[order], block, seed, positions if last else None
         )
         hidden, weights = shared.take(hidden, block)
-        hidden = (recomputed(run) if recompute else run)(hidden, bias, *weights)
+        hidden = (recomputed(run) if recompute else run)(hidden, around, *weights)
     return layer_norm(hidden, parameters.final_norm) if parameters.final_norm else hidden
 
 
@@ -88,33 +89,36 @@ def _run_block(
     seed: Optional[tf.Tensor],
     positions: Optional[tf.Tensor],
     hidden: tf.Tensor,
-    bias: tf.Tensor,
+    around: Surroundings,
     *weights: tf.Tensor,
 ) -> tf.Tensor:
-    block = tf.nest.pack_sequence_as(structure, list(weights))
-    return _apply_block(config, block, hidden, bias, make_dropout(seed), residual, positions)
+    block = structure.with_weights(weights)
+    return _apply_block(config, block, hidden, around, make_dropout(seed), residual, positions)
 
 
 def _apply_block(
     config: ModelConfig,
     block: JoinedBlock,
     hidden: tf.Tensor,
-    bias: tf.Tensor,
+    around: Surroundings,
     dropout: DropoutFunction,
     residual: Callable[..., tf.Tensor],
     positions: Optional[tf.Tensor],
 ) -> tf.Tensor:
     activation = ACTIVATIONS[config.hidden_act]
 
+    def finished(outputs: tf.Tensor) -> tf.Tensor:
+        outputs = dropout(outputs, config.hidden_dropout_prob)
+        return outputs if config.residual_scale == 1.0 else outputs * config.residual_scale
+
     def attention(inputs: tf.Tensor) -> tf.Tensor:
-        rate = config.attention_probs_dropout_prob
-        heads = config.num_attention_heads
-        outputs = self_attention(inputs, bias, block, heads, dropout, rate, positions)
-        return dropout(outputs, config.hidden_dropout_prob)
+        return finished(self_attention(config, inputs, around, block, dropout, positions))
 
     def feed_forward(inputs: tf.Tensor) -> tf.Tensor:
-        outputs = dense(activation(dense(inputs, block.intermediate)), block.output)
-        return dropout(outputs, config.hidden_dropout_prob)
+        middle = activation(dense(inputs, block.intermediate))
+        if block.gate:
+            middle *= dense(inputs, block.gate)
+        return finished(dense(middle, block.output))
 
     hidden = residual(hidden, attention, block.attention_norm, positions)
     return residual(hidden, feed_forward, block.output_norm)

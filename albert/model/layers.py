@@ -150,7 +150,13 @@ def gelu(inputs: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
     return _gelu_value(inputs), lambda upstream: _gelu_gradient(inputs, upstream)
 
 
-ACTIVATIONS = {"gelu": gelu, "relu": tf.nn.relu, "tanh": tf.tanh, "linear": tf.identity}
+ACTIVATIONS = {
+    "gelu": gelu,
+    "relu": tf.nn.relu,
+    "tanh": tf.tanh,
+    "linear": tf.identity,
+    "geglu": gelu,  # the gate is the feed-forward layer's; a head has none
+}
 
 DropoutFunction = Callable[[tf.Tensor, float], tf.Tensor]
 

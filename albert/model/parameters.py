@@ -6,10 +6,8 @@ each other only in this file and at three marked places of the computation.
 """
 
 import dataclasses
-import zlib
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
-
-import numpy as np
+import functools
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
 from albert.model.config import ModelConfig
 
@@ -56,7 +54,7 @@ class Embeddings(NamedTuple):
     word: Any  # [V, E]
     projection: Optional[Dense]
     token_type: Any
-    position: Any
+    position: Optional[Any]  # None where positions are rotary
     norm: Norm
 
 
@@ -71,6 +69,8 @@ class Block(NamedTuple):
     intermediate: Dense
     output: Dense
     output_norm: Norm
+    gate: Optional[Dense]  # of a gated feed-forward layer, like `intermediate`
+    convolution: Optional[Any]  # [K, N], of Nystrom attention: one filter a head
 
 
 class MaskedLmHead(NamedTuple):
@@ -137,7 +137,7 @@ def parameter_specs(config: ModelConfig) -> Dict[str, ParameterSpec]:
     return specs_of(parameter_tree(config))
 
 
-def specs_of(tree: Parameters) -> Dict[str, ParameterSpec]:
+def specs_of(tree: Union[Parameters, Block]) -> Dict[str, ParameterSpec]:
     """Every weight of a tree once, by name, in the order of the computation."""
     specs: Dict[str, ParameterSpec] = {}
     _map_leaves(lambda spec: specs.setdefault(spec.name, spec), tree)
@@ -160,34 +160,6 @@ def bind(tree: Parameters, tensors: Mapping[str, Any]) -> Parameters:
     return _map_leaves(lambda spec: tensors[spec.name], tree)
 
 
-def initial_values(config: ModelConfig, seed: int) -> Dict[str, np.ndarray]:
-    """New float32 weights of the whole model, each a function of (seed, its name) alone."""
-    specs = parameter_specs(config).items()
-    return {name: initial_value(spec, config.initializer_range, seed) for name, spec in specs}
-
-
-def initial_value(spec: ParameterSpec, deviation: float, seed: int) -> np.ndarray:
-    """A new float32 weight.
-
-    Drawn with NumPy's frozen `RandomState`, so both TensorFlow versions start from the same bits.
-    """
-    if spec.initial != "normal":
-        return np.full(spec.shape, 1.0 if spec.initial == "ones" else 0.0, np.float32)
-    random = np.random.RandomState([seed & 0x7FFFFFFF, zlib.crc32(spec.name.encode())])
-    value = (spec.deviation or deviation) * _truncated_normal(random, spec.shape)
-    return value.astype(np.float32)
-
-
-def _truncated_normal(random: np.random.RandomState, shape: Tuple[int, ...]) -> np.ndarray:
-    """Standard normal values redrawn until within two deviations, as the originals initialise."""
-    values = random.standard_normal(shape)
-    outside = np.abs(values) > 2.0
-    while outside.any():
-        values[outside] = random.standard_normal(int(outside.sum()))
-        outside = np.abs(values) > 2.0
-    return values
-
-
 def _map_leaves(function: Callable[[ParameterSpec], Any], tree: Any) -> Any:
     if isinstance(tree, ParameterSpec):
         return function(tree)
@@ -197,10 +169,10 @@ def _map_leaves(function: Callable[[ParameterSpec], Any], tree: Any) -> Any:
     return type(tree)(*children) if hasattr(tree, "_fields") else tuple(children)
 
 
-def _dense(scope: str, inputs: int, outputs: int) -> Dense:
+def _dense(scope: str, inputs: int, outputs: int, bias: bool = True) -> Dense:
     return Dense(
         ParameterSpec(scope + "/kernel", (inputs, outputs), "normal"),
-        ParameterSpec(scope + "/bias", (outputs,), "zeros"),
+        ParameterSpec(scope + "/bias", (outputs,), "zeros") if bias else None,
     )
 
 
@@ -221,6 +193,10 @@ def _embeddings(config: ModelConfig, width: int) -> Embeddings:
         deviation = config.projection_initializer_range or None
         kernel = ParameterSpec(scope + "word_embeddings_2", shape, "normal", deviation)
         projection = Dense(kernel, None)
+    position = None
+    if config.position_embedding_type == "absolute":
+        shape = (config.max_position_embeddings, width)
+        position = ParameterSpec(scope + "position_embeddings", shape, "normal")
     return Embeddings(
         word=ParameterSpec(
             scope + "word_embeddings", (config.vocab_size, config.embedding_size), "normal"
@@ -229,9 +205,7 @@ def _embeddings(config: ModelConfig, width: int) -> Embeddings:
         token_type=ParameterSpec(
             scope + "token_type_embeddings", (config.type_vocab_size, width), "normal"
         ),
-        position=ParameterSpec(
-            scope + "position_embeddings", (config.max_position_embeddings, width), "normal"
-        ),
+        position=position,
         norm=_norm(scope + "LayerNorm", width),
     )
 
@@ -287,14 +261,21 @@ def _block(
     output: str,
     output_norm: str,
 ) -> Block:
-    hidden = config.hidden_size
+    hidden, middle = config.hidden_size, config.intermediate_size
+    dense = functools.partial(_dense, bias=config.use_bias)
+    convolution = None
+    if config.attention == "nystrom":
+        shape = (config.conv_kernel_size, config.num_attention_heads)
+        convolution = ParameterSpec(attention + "self/convolution", shape, "normal")
     return Block(
-        query=_dense(attention + "self/query", hidden, hidden),
-        key=_dense(attention + "self/key", hidden, hidden),
-        value=_dense(attention + "self/value", hidden, hidden),
-        attention_output=_dense(attention + "output/dense", hidden, hidden),
+        query=dense(attention + "self/query", hidden, hidden),
+        key=dense(attention + "self/key", hidden, hidden),
+        value=dense(attention + "self/value", hidden, hidden),
+        attention_output=dense(attention + "output/dense", hidden, hidden),
         attention_norm=_norm(attention_norm, hidden),
-        intermediate=_dense(intermediate, hidden, config.intermediate_size),
-        output=_dense(output, config.intermediate_size, hidden),
+        intermediate=dense(intermediate, hidden, middle),
+        output=dense(output, middle, hidden),
         output_norm=_norm(output_norm, hidden),
+        gate=dense(intermediate + "_gate", hidden, middle) if config.gated else None,
+        convolution=convolution,
     )

@@ -3,9 +3,10 @@
 Chen et al., 2016, https://arxiv.org/abs/1604.06174.
 """
 
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, List, Tuple
 
 from albert.compat import tf
+from albert.model.attention import Surroundings
 
 
 def recomputed(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
@@ -14,24 +15,25 @@ def recomputed(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
     Unlike `tf.recompute_grad` it copies none of the weights to compute with them again.
 
     Args:
-      function: Of (hidden, bias, *weights); a constant bias.
+      function: Of (hidden, surroundings, *weights).
 
     Returns:
       The same function, differentiable by `hidden` and the weights.
     """
 
-    @tf.custom_gradient
-    def run(hidden: tf.Tensor, bias: tf.Tensor, *weights: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
-        def gradient(upstream: tf.Tensor) -> List[Optional[tf.Tensor]]:
-            with tf.control_dependencies([upstream]), tf.GradientTape() as tape:
-                again = hidden + _zero_after(upstream, hidden.dtype)
-                sources = [again] + list(weights)
-                tape.watch(sources)
-                outputs = function(again, bias, *weights)
-            gradients = tape.gradient(outputs, sources, upstream)
-            return [gradients[0], None] + gradients[1:]
+    def run(hidden: tf.Tensor, around: Surroundings, *weights: tf.Tensor) -> tf.Tensor:
+        @tf.custom_gradient
+        def differentiable(*sources: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
+            def gradient(upstream: tf.Tensor) -> List[tf.Tensor]:
+                with tf.control_dependencies([upstream]), tf.GradientTape() as tape:
+                    again = [sources[0] + _zero_after(upstream, hidden.dtype), *sources[1:]]
+                    tape.watch(again)
+                    outputs = function(again[0], around, *again[1:])
+                return tape.gradient(outputs, again, upstream)
 
-        return function(hidden, bias, *weights), gradient
+            return function(sources[0], around, *sources[1:]), gradient
+
+        return differentiable(hidden, *weights)
 
     return run
 

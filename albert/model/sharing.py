@@ -10,7 +10,7 @@ import collections
 from typing import Callable, List, Sequence, Tuple
 
 from albert.compat import tf
-from albert.model.attention import JoinedBlock
+from albert.model.joined import JoinedBlock, weights_of
 
 
 class SharedWeights:
@@ -23,7 +23,7 @@ class SharedWeights:
           blocks: Weights, float32; a shared one is the same tensor in each of its blocks.
           dtype: In which type blocks compute. Gradients add up in the type of the weights.
         """
-        weights = [weight for block in blocks for weight in tf.nest.flatten(block)]
+        weights = [weight for block in blocks for weight in weights_of(block)]
         self._uses = collections.Counter(id(weight) for weight in weights)
         self._passed_on = {id(weight): weight for weight in weights}
         self._cast = {key: tf.cast(weight, dtype) for key, weight in self._passed_on.items()}
@@ -39,7 +39,7 @@ class SharedWeights:
           `hidden` and the flat weights for the block to use. The gradient of `hidden` waits until
           those of the weights are added up, so that no block below begins its backward pass before.
         """
-        keys = [id(weight) for weight in tf.nest.flatten(block)]
+        keys = [id(weight) for weight in weights_of(block)]
         self._uses.subtract(keys)
         needed_later = [key for key in keys if self._uses[key]]
         count = len(keys)

@@ -74,6 +74,8 @@ def export(
         _export_fine_tuned(directory, target, format)
     else:
         found = open_checkpoint(directory, checkpoint, albert_config_file)
+        if format == "tf1":
+            found.config.refuse_variants("The original system")
         asked = (found.directory, spm_model_file, do_lower_case, keep_accents)
         if format == "hf":
             how = find_tokenization(*asked)

@@ -7,6 +7,7 @@ import numpy as np
 from albert.compat import tf
 from albert.model.albert import Batch, bound, encoder_output
 from albert.model.config import ModelConfig
+from albert.model.initial import initial_value
 from albert.model.layers import dense, make_dropout
 from albert.model.losses import WeightedSum, classification_sums
 from albert.model.parameters import (
@@ -16,7 +17,6 @@ from albert.model.parameters import (
     Parameters,
     ParameterSpec,
     encoder_tree,
-    initial_value,
     specs_of,
 )
 from albert.model.precision import POLICIES, Policy

@@ -18,7 +18,7 @@ from albert.checkpoints.restore import (
 from albert.hosts.agreement import take_from_first
 from albert.hosts.group import ALONE, Hosts
 from albert.model.config import ModelConfig
-from albert.model.parameters import initial_values
+from albert.model.initial import initial_values
 from albert.optim.optimizers import describe
 from albert.records.manifest import read_manifest
 from albert.records.tfrecord import weighted_record_files

@@ -29,7 +29,7 @@ from albert.data.source import open_data
 from albert.formats.huggingface.folder import read_folder, write_folder
 from albert.formats.release.unpack import unpack
 from albert.model.config import ModelConfig
-from albert.model.parameters import initial_values
+from albert.model.initial import initial_values
 from albert.records.index import load_index
 from albert.records.manifest import RecordFile, read_manifest, write_manifest
 from albert.system.errors import UsageError

@@ -64,6 +64,14 @@ def join_heads(x: np.ndarray) -> np.ndarray:
     return x.transpose(0, 2, 1, 3).reshape(batch, length, num_heads * size)
 
 
+def rotated(x: np.ndarray) -> np.ndarray:
+    """Turns each pair (h, h + H / 2) of [B, N, S, H] by its place in the sequence."""
+    half = x.shape[-1] // 2
+    angles = np.arange(x.shape[2])[:, None] * 10000.0 ** (-np.arange(half) / half)
+    turned = (x[..., :half] + 1j * x[..., half:]) * np.exp(1j * angles)
+    return np.concatenate([turned.real, turned.imag], axis=-1)
+
+
 def attention(
     query: np.ndarray, key: np.ndarray, value: np.ndarray, mask: np.ndarray
 ) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Both original ALBERT systems as one NumPy float64 forward pass.
+"""Both original ALBERT systems, and ours beyond them, as one NumPy float64 forward pass.
 
 Parameters are named as in TensorFlow 1 checkpoints. Tables that hold `word_embeddings_2` are of the
 brightmart layout (projection inside the lookup), all others of the Google layout (projection
@@ -26,7 +26,8 @@ def forward(config: Config, parameters: Arrays, batch: Arrays) -> Arrays:
 
     Args:
       config: The keys of `albert_config.json`; `ln_type` ("preln" or "postln") and `shared_type`
-        ("all", "attention", "ffn" or "none") are read in the brightmart layout only.
+        ("all", "attention", "ffn" or "none") are read in the brightmart layout only. Gates, biases
+        and a table of positions are computed where `parameters` has them.
       parameters: Arrays by TensorFlow 1 variable name, without ":0"; further names are ignored.
       batch: The record features. input_ids, input_mask, segment_ids: [B, S]; masked_lm_positions,
         masked_lm_ids, masked_lm_weights: [B, P]; next_sentence_labels: [B] or [B, 1], -1 for none.
@@ -37,8 +38,10 @@ def forward(config: Config, parameters: Arrays, batch: Arrays) -> Arrays:
       sentence_order_log_probs [B, 2], sentence_order_example_loss [B] (0 where there is no label)
       and sentence_order_loss [].
     """
-    if config["hidden_act"] != "gelu":
-        raise ValueError(f"hidden_act must be gelu here. Received {config['hidden_act']!r}.")
+    if config["hidden_act"] not in ("gelu", "geglu"):
+        raise ValueError(
+            f"hidden_act must be gelu or geglu here. Received {config['hidden_act']!r}."
+        )
     weights = {name: _float64(value) for name, value in parameters.items()}
     sequence = encode(config, weights, batch)
     pooled = np.tanh(_dense(weights, "bert/pooler/dense", sequence[:, 0]))
@@ -52,7 +55,6 @@ def encode(config: Config, weights: Arrays, batch: Arrays) -> np.ndarray:
     """Embeds the tokens and applies every layer; returns [B, S, D]."""
     hidden = _embed(weights, batch)
     mask = np.asarray(batch["input_mask"], np.float64)
-    heads = config["num_attention_heads"]
     if is_brightmart(weights):
         pre_norm = config.get("ln_type", "preln") != "postln"
         scopes = brightmart_scopes(config)
@@ -62,7 +64,7 @@ def encode(config: Config, weights: Arrays, batch: Arrays) -> np.ndarray:
         if config["embedding_size"] != config["hidden_size"]:
             hidden = _dense(weights, "bert/encoder/embedding_hidden_mapping_in", hidden)
     for scope in scopes:
-        hidden = _block(weights, scope, hidden, mask, heads, pre_norm)
+        hidden = _block(config, weights, scope, hidden, mask, pre_norm)
     if config.get("final_layer_norm"):
         hidden = _norm(weights, "bert/encoder/LayerNorm", hidden)
     return hidden
@@ -78,7 +80,7 @@ def _float64(x: np.ndarray) -> np.ndarray:
 
 
 def _dense(weights: Arrays, scope: str, x: np.ndarray) -> np.ndarray:
-    return kernels.dense(x, weights[scope + "/kernel"], weights[scope + "/bias"])
+    return kernels.dense(x, weights[scope + "/kernel"], weights.get(scope + "/bias", 0.0))
 
 
 def _norm(weights: Arrays, scope: str, x: np.ndarray) -> np.ndarray:
@@ -86,36 +88,49 @@ def _norm(weights: Arrays, scope: str, x: np.ndarray) -> np.ndarray:
 
 
 def _embed(weights: Arrays, batch: Arrays) -> np.ndarray:
-    tables = {name: weights[f"bert/embeddings/{name}_embeddings"] for name in _TABLES}
+    tables = {name: weights.get(f"bert/embeddings/{name}_embeddings") for name in _TABLES}
     tokens = tables["word"][batch["input_ids"]]  # [B, S, E]
     if is_brightmart(weights):
         tokens = np.matmul(tokens, weights["bert/embeddings/word_embeddings_2"])  # [B, S, D]
     segments = tables["token_type"][batch["segment_ids"]]
-    positions = tables["position"][: tokens.shape[1]]  # [S, E or D]
-    return _norm(weights, "bert/embeddings/LayerNorm", tokens + segments + positions)
+    if tables["position"] is not None:
+        segments = segments + tables["position"][: tokens.shape[1]]  # [S, E or D]
+    return _norm(weights, "bert/embeddings/LayerNorm", tokens + segments)
 
 
 _TABLES = ("word", "token_type", "position")
 
 
 def _block(
-    weights: Arrays, scopes: BlockScopes, x: np.ndarray, mask: np.ndarray, heads: int, pre: bool
+    config: Config,
+    weights: Arrays,
+    scopes: BlockScopes,
+    x: np.ndarray,
+    mask: np.ndarray,
+    pre: bool,
 ) -> np.ndarray:
+    heads = config["num_attention_heads"]
+    scale = config.get("residual_scale", 1.0)
+
     def attend(y: np.ndarray) -> np.ndarray:
         parts = [_dense(weights, scopes.projections + "/" + part, y) for part in _PROJECTIONS]
         query, key, value = [kernels.split_heads(part, heads) for part in parts]
+        if config.get("position_embedding_type") == "rotary":
+            query, key = kernels.rotated(query), kernels.rotated(key)
         context = kernels.join_heads(kernels.attention(query, key, value, mask))
         return _dense(weights, scopes.attention_output, context)
 
     def feed_forward(y: np.ndarray) -> np.ndarray:
         inner = kernels.gelu(_dense(weights, scopes.intermediate, y))  # [B, S, I]
+        if config["hidden_act"] == "geglu":
+            inner = inner * _dense(weights, scopes.intermediate + "_gate", y)
         return _dense(weights, scopes.output, inner)
 
     def residual(
         y: np.ndarray, branch: Callable[[np.ndarray], np.ndarray], norm: str
     ) -> np.ndarray:
         if pre:
-            return y + branch(_norm(weights, norm, y))
+            return y + scale * branch(_norm(weights, norm, y))
         return _norm(weights, norm, y + branch(y))
 
     x = residual(x, attend, scopes.attention_norm)

@@ -1,11 +1,12 @@
 """`config.json` of transformers, in both directions."""
 
 import dataclasses
+import json
 from typing import Any, Dict, Mapping
 
 from absl import logging
 
-from albert.model.config import ModelConfig, other_layout_fields
+from albert.model.config import ModelConfig
 from albert.model.layers import LAYER_NORM_EPSILON
 from albert.system.errors import UsageError, quoted
 
@@ -47,11 +48,10 @@ def to_huggingface(
     Raises:
       UsageError: transformers would compute something else with these sizes.
     """
-    values = dataclasses.asdict(config)
+    config.refuse_variants("transformers")
+    values = json.loads(config.to_json())
     del values["layout"]
     google = config.layout == "google"
-    for key in other_layout_fields(config.layout):
-        del values[key]
     if google:
         _check_groups(config)
         values.update(model_type="albert", architectures=["AlbertFor" + task])

@@ -39,6 +39,7 @@ def encoder_keys(config: ModelConfig) -> Dict[str, Key]:
     tables, prefix = tree.embeddings, "albert.embeddings."
     _table(keys, prefix + "word_embeddings.weight", tables.word)
     _table(keys, prefix + "token_type_embeddings.weight", tables.token_type)
+    assert tables.position is not None  # only absent in models that transformers lacks
     _table(keys, prefix + "position_embeddings.weight", tables.position)
     _norm(keys, prefix + "LayerNorm", tables.norm)
     if tables.projection is not None:

@@ -6,7 +6,8 @@ import numpy as np
 
 from albert.compat import full_float32
 from albert.data.packing import row_layout
-from albert.model.config import LAYOUTS, ModelConfig
+from albert.model.config import ModelConfig
+from albert.model.limits import LAYOUTS
 from albert.optim.optimizers import OptimizerConfig
 from albert.optim.schedules import ScheduleOptions
 from albert.training.options import TrainingOptions

@@ -11,7 +11,7 @@ import numpy as np
 
 from albert.model.attention import QUERY_BLOCK
 from albert.model.config import ModelConfig
-from albert.model.parameters import parameter_specs, parameter_tree
+from albert.model.parameters import parameter_specs, parameter_tree, specs_of
 from albert.training.step.step import StepOptions
 
 _FLOAT = 4  # bytes of float32
@@ -100,7 +100,7 @@ def estimate_memory(
 def _block_gradients(config: ModelConfig, width: int) -> int:
     """Bytes of the gradients of one block's shared weights: a copy beside the sum over blocks."""
     blocks = [
-        {spec.name: int(np.prod(spec.shape)) for part in block for spec in part if spec}
+        {name: int(np.prod(spec.shape)) for name, spec in specs_of(block).items()}
         for block in parameter_tree(config).blocks
     ]
     uses = collections.Counter(name for block in blocks for name in block)
@@ -127,10 +127,15 @@ def _kept_of_a_block(config: ModelConfig, shape: StepShape, width: int, position
     """Bytes that the backward pass of a block needs, computed at some positions of each row."""
     inputs = 3 * width * config.hidden_size  # and key and value, of every token
     # Query, joined heads, middle; what each norm needs. GELU's input and output.
-    kept = width * (5 * config.hidden_size + 2 * config.intermediate_size)
+    middle = (4 if config.gated else 2) * config.intermediate_size  # with the gate, the product
+    kept = width * (5 * config.hidden_size + middle)
     if config.hidden_dropout_prob:
         kept += width * 2 * config.hidden_size
     weights = config.num_attention_heads * shape.length
+    if config.attention == "nystrom":
+        return shape.rows * (
+            shape.length * inputs + positions * kept + _kept_of_nystrom(config, shape.length, width)
+        )
     if config.attention_probs_dropout_prob:
         kept += weights * (3 * _FLOAT + (width if width < _FLOAT else 0))
     else:
@@ -140,11 +145,21 @@ def _kept_of_a_block(config: ModelConfig, shape: StepShape, width: int, position
     return shape.rows * (shape.length * inputs + positions * kept)
 
 
+def _kept_of_nystrom(config: ModelConfig, length: int, width: int) -> int:
+    """Bytes of an example's two sets of weights, its inverses and its values side by side."""
+    landmarks = config.num_landmarks
+    scores = 2 * length + 4 * config.inverse_iterations * landmarks
+    values = length * config.hidden_size * (3 * _FLOAT + width)
+    return config.num_attention_heads * landmarks * scores * _FLOAT + values
+
+
 def _working(config: ModelConfig, shape: StepShape, width: int) -> int:
     """Bytes the backward pass of a block needs for a moment."""
     tokens = shape.rows * shape.length
     keys = shape.length
-    if not config.attention_probs_dropout_prob:
+    if config.attention == "nystrom":
+        keys = config.num_landmarks
+    elif not config.attention_probs_dropout_prob:
         keys = min(keys, QUERY_BLOCK)
     scores = 3 * _FLOAT * config.num_attention_heads * keys
     bias = _FLOAT * shape.length if shape.packed else 0
