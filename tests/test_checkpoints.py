@@ -32,15 +32,16 @@ from albert.compat import tf
 from albert.data.order import KEYED, SHUFFLED
 from albert.model.config import ModelConfig
 from albert.model.initial import initial_values
-from albert.model.parameters import parameter_specs
+from albert.model.parameters import POSITIONS, parameter_specs
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
+from albert.optim.transforms import AVERAGE
 from albert.system.errors import UsageError
 
 
-def new_state(config, seed=0):
+def new_state(config, seed=0, ema=0.0):
     values = initial_values(config, seed)
-    optimizer = make_optimizer(OptimizerConfig(), polynomial_with_warmup(1.0, 9), values)
+    optimizer = make_optimizer(OptimizerConfig(ema=ema), polynomial_with_warmup(1.0, 9), values)
     return create_state(values, optimizer, "/device:CPU:0")
 
 
@@ -296,6 +297,44 @@ def test_initialising_loads_weights_and_reports_the_rest(small_config, tmp_path,
     name = "bert/pooler/dense/kernel"
     np.testing.assert_array_equal(other.parameters[name].numpy(), state.parameters[name].numpy())
     assert int(other.global_step.numpy()) == 0
+
+
+def test_positions_are_repeated_for_a_model_of_longer_sequences(small_config, tmp_path, caplog):
+    short = new_state(small_config)
+    write_tensors(str(tmp_path / "model.ckpt-1"), short.parameters)
+    longer = dataclasses.replace(small_config, max_position_embeddings=100)
+    state = new_state(longer, seed=5)
+    with caplog.at_level("INFO"):
+        initialise_from(longer, state.parameters, str(tmp_path / "model.ckpt-1"))
+    assert "Positions: 41 of the checkpoint, repeated up to 100" in caplog.text
+    table = short.parameters[POSITIONS].numpy()
+    expected = np.concatenate([table, table, table[:18]])
+    np.testing.assert_array_equal(state.parameters[POSITIONS].numpy(), expected)
+    write_tensors(str(tmp_path / "model.ckpt-2"), state.parameters)
+    with pytest.raises(UsageError, match="position_embeddings: .100, .* in the checkpoint, .41"):
+        initialise_from(small_config, short.parameters, str(tmp_path / "model.ckpt-2"))
+
+
+def test_what_a_run_is_judged_by_is_the_mean_of_its_weights(small_config, tmp_path):
+    with_mean, without = new_state(small_config, ema=0.9), new_state(small_config)
+    manager = CheckpointManager(str(tmp_path), 2)
+    fresh = manager.save(with_mean.variables(), 0)
+    name = "bert/pooler/dense/kernel"
+    before = load_model(small_config, fresh).weights[name]  # there is no mean yet
+    np.testing.assert_array_equal(before, with_mean.parameters[name].numpy())
+    fill(with_mean)
+    prefix = manager.save(with_mean.variables(), 7)
+    mean = with_mean.slots[name + AVERAGE].numpy()
+    assert with_mean.judged[name] is with_mean.slots[name + AVERAGE]
+    np.testing.assert_array_equal(load_model(small_config, prefix).weights[name], mean)
+    initialise_from(small_config, without.parameters, prefix)
+    np.testing.assert_array_equal(without.parameters[name].numpy(), mean)
+    resume(small_config, without, prefix)  # what training goes on with is another thing
+    own = with_mean.parameters[name].numpy()
+    np.testing.assert_array_equal(without.parameters[name].numpy(), own)
+    later = new_state(small_config, ema=0.9)
+    resume(small_config, later, manager.save(without.variables(), 8))  # the mean begins here
+    np.testing.assert_array_equal(later.judged[name].numpy(), own)
 
 
 def test_new_groups_can_start_as_group_0(tmp_path):

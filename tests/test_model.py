@@ -230,6 +230,23 @@ def test_cross_entropy_and_its_gradient(dtype, close):
     np.testing.assert_allclose(found, expected, rtol=close, atol=3e-7)
 
 
+def test_the_loss_of_softmaxs_sum_is_that_of_its_definition():
+    config = ModelConfig.from_dict(dict(SIZES, layout="google"))
+    tensors, batch = as_tensors(initial_values(config, 6)), as_tensors(random_batch(3))
+    whole = loss_denominators(batch)
+    objective = pretraining(config, z_loss=0.5)
+    sums = objective.sums(tensors, batch)
+    assert set(objective.sum_names) == set(sums)
+    output = pretraining_output(config, tensors, batch)
+    logits, weights = output.masked_lm_logits.numpy(), batch["masked_lm_weights"].numpy()
+    squares = np.log(np.exp(logits.astype(np.float64)).sum(-1)) ** 2 * weights
+    assert float(sums["masked_lm_z"].total) == pytest.approx(squares.sum(), rel=1e-5)
+    without = pretraining(config)
+    assert "masked_lm_z" not in without.sums(tensors, batch)
+    more = objective.loss(sums, whole) - without.loss(sums, whole)
+    assert float(more) == pytest.approx(0.5 * squares.sum() / weights.sum(), rel=1e-4)
+
+
 def test_attention_equals_the_oracle_under_a_ragged_mask():
     random = np.random.RandomState(2)
     query, key, value = (random.randn(2, 3, n, 7) for n in (5, 11, 11))

@@ -182,6 +182,36 @@ def test_muon_follows_the_oracle_for_100_steps(decay, momentum, correction):
     assert_follows(optimizer, oracle, values, random)
 
 
+@pytest.mark.parametrize("name", ["lamb", "adamw", "muon"])
+def test_the_mean_of_weights_changes_no_update_and_forgets_what_they_began_as(name):
+    random, kernel = np.random.RandomState(0), ENCODER + "query/kernel"
+    start = {kernel: random.randn(5, 5).astype(np.float32), "a/bias": np.zeros(5, np.float32)}
+    with_mean = OptimizerConfig(name=name, ema=0.9, exclude_from_weight_decay=("bias",))
+    rules = [
+        make_optimizer(config, constant(0.01), start)
+        for config in (with_mean, dataclasses.replace(with_mean, ema=0.0))
+    ]
+    kept = [
+        {slot: tf.zeros(start[of].shape) for slot, of in rule.slots(start).items()}
+        for rule in rules
+    ]
+    weights = [{n: tf.constant(v) for n, v in start.items()} for _ in rules]
+    mean = {n: np.zeros_like(v) for n, v in start.items()}
+    for step in range(120):
+        gradients = {n: tf.constant(random.randn(*v.shape), tf.float32) for n, v in start.items()}
+        norm = transforms.global_norm(gradients)
+        for at, rule in enumerate(rules):
+            updates, kept[at] = rule.update(
+                gradients, kept[at], weights[at], tf.constant(step), norm
+            )
+            weights[at] = {n: weights[at][n] + updates[n] for n in start}
+        share = min(0.9, step / (step + 9))
+        for n in start:
+            np.testing.assert_array_equal(weights[0][n], weights[1][n])
+            mean[n] = share * mean[n] + (1 - share) * weights[0][n].numpy()
+            np.testing.assert_allclose(kept[0][n + transforms.AVERAGE], mean[n], atol=1e-5)
+
+
 def test_the_update_of_a_matrix_has_equal_singular_values_at_the_size_of_adams():
     rule = chain(transforms.orthogonalize({"wide", "tall", "none"}))
     matrix = np.random.RandomState(0).randn(16, 48).astype(np.float32) * 1e-6
@@ -347,6 +377,7 @@ def test_exclusions_report_what_they_match():
         ({"name": "muon", "muon_kernels": "enc0der"}, "muon_kernels pattern 'enc0der' matches no"),
         ({"name": "muon", "muon_momentum": 1.0}, "--muon_momentum must be in 0 <= decay < 1"),
         ({"trust_ratio": "some"}, "Unknown trust_ratio"),
+        ({"ema": 1.0}, "--ema must be in 0 <= decay < 1. Received 1.0"),
     ],
 )
 def test_an_optimizer_that_cannot_be_meant_is_refused(change, message):

@@ -23,17 +23,18 @@ STEPS = 20
 class Trainer:
     """A model with its step, as a run builds them."""
 
-    def __init__(self, config, optimizer, devices):
+    def __init__(self, config, optimizer, devices, z_loss=0.0):
         self.schedule = polynomial_with_warmup(1e-3, 100, 5)
         values = initial_values(config, seed=1)
-        rule = make_optimizer(OptimizerConfig(name=optimizer), self.schedule, values)
+        how = OptimizerConfig(name=optimizer, ema=0.99 if z_loss else 0.0)
+        rule = make_optimizer(how, self.schedule, values)
         self.state = create_state(values, rule, devices[0])
         self.step = make_train_step(
-            pretraining(config), self.state, rule, self.schedule, devices, seed=2
+            pretraining(config, z_loss), self.state, rule, self.schedule, devices, seed=2
         )
 
     def weights(self):
-        return {name: variable.numpy() for name, variable in self.state.parameters.items()}
+        return {name: variable.numpy() for name, variable in self.state.judged.items()}
 
 
 def tensors(batch):
@@ -48,11 +49,13 @@ def uneven_batch(seed):
     return tensors(batch)
 
 
-@pytest.mark.parametrize("optimizer", ["lamb", "adamw", "muon"])
-def test_any_number_of_towers_trains_the_same_model(small_config, optimizer, devices):
+@pytest.mark.parametrize(
+    "optimizer, z_loss", [("lamb", 0.0), ("adamw", 0.0), ("muon", 0.0), ("muon", 1e-2)]
+)
+def test_any_number_of_towers_trains_the_same_model(small_config, optimizer, z_loss, devices):
     runs = {}
     for count in (1, 2, 3, 4):
-        trainer = Trainer(small_config, optimizer, devices[:count])
+        trainer = Trainer(small_config, optimizer, devices[:count], z_loss)
         losses = []
         for number in range(STEPS):
             sums = trainer.step(uneven_batch(number)).sums

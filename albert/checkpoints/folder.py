@@ -7,9 +7,9 @@ from typing import Any, Dict, NamedTuple, Optional
 import numpy as np
 from absl import logging
 
-from albert.checkpoints.manager import latest_checkpoint, read_tensors
+from albert.checkpoints.manager import latest_checkpoint
 from albert.checkpoints.names import check_layout
-from albert.checkpoints.restore import step_of, weights_from
+from albert.checkpoints.restore import read_judged, step_of, weights_from
 from albert.checkpoints.results import read_results
 from albert.model.config import ModelConfig
 from albert.model.parameters import encoder_tree, parameter_specs, specs_of
@@ -164,7 +164,7 @@ def open_checkpoint(
             "No {}. Pass the model's config with --albert_config_file.".format(config_file)
         )
     config = ModelConfig.from_json_file(config_file)
-    tensors = read_tensors(prefix)
+    tensors = read_judged(prefix)
     check_layout(config, tensors, prefix)
     weights = weights_from(
         tensors,

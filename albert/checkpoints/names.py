@@ -3,7 +3,7 @@
 from typing import Iterable, Mapping, Optional
 
 from albert.model.config import ModelConfig
-from albert.optim.transforms import FIRST_MOMENT, MOMENTUM, SECOND_MOMENT
+from albert.optim.transforms import AVERAGE, FIRST_MOMENT, MOMENTUM, SECOND_MOMENT
 from albert.system.errors import UsageError
 
 # Optimizer slots: ours, of which the moments' names are Google's, and what they are called by the
@@ -12,6 +12,7 @@ _SLOT_NAMES = {
     FIRST_MOMENT: ("/AdamWeightDecayOptimizer", "/lamb_m"),
     SECOND_MOMENT: ("/AdamWeightDecayOptimizer_1", "/lamb_v"),
     MOMENTUM: (),
+    AVERAGE: (),
 }
 # A variable that only one of the layouts has.
 _MARKS = {

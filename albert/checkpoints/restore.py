@@ -13,7 +13,8 @@ from albert.checkpoints.state import BATCH_ORDER, GLOBAL_STEP, SKIPPED_STEPS, Tr
 from albert.compat import tf
 from albert.data.order import KEYED, SHUFFLED
 from albert.model.config import ModelConfig
-from albert.model.parameters import FINAL_NORM, parameter_specs
+from albert.model.parameters import FINAL_NORM, POSITIONS, parameter_specs
+from albert.optim.transforms import AVERAGE
 from albert.system.errors import UsageError
 
 _ANOTHER = " is of another model"
@@ -81,6 +82,19 @@ def step_of(tensors: Mapping[str, np.ndarray]) -> int:
     return int(tensors.get(GLOBAL_STEP, 0))
 
 
+def read_judged(prefix: str) -> Dict[str, np.ndarray]:
+    """A checkpoint as its run evaluates it: each weight is its mean where one was kept.
+
+    Raises:
+      UsageError: As `read_tensors`.
+    """
+    tensors = read_tensors(prefix)
+    if step_of(tensors):  # before the first update there is no mean
+        means = [name for name in tensors if name.endswith(AVERAGE)]
+        tensors.update({name[: -len(AVERAGE)]: tensors[name] for name in means})
+    return tensors
+
+
 class LoadedModel(NamedTuple):
     """A checkpoint without its optimizer.
 
@@ -99,7 +113,7 @@ def load_model(config: ModelConfig, prefix: str) -> LoadedModel:
     Raises:
       UsageError: The checkpoint is of another layout, or a weight is missing or has another shape.
     """
-    tensors = read_tensors(prefix)
+    tensors = read_judged(prefix)
     return LoadedModel(_weights_of_run(config, tensors, prefix), step_of(tensors))
 
 
@@ -116,6 +130,8 @@ def resume(config: ModelConfig, state: TrainState, prefix: str) -> None:
         state.parameters[name].assign(weight)
     for slot, variable in state.slots.items():
         found = find_slot(slot, tensors)
+        if found is None and slot.endswith(AVERAGE):
+            found = slot[: -len(AVERAGE)]  # the mean begins here
         if found is None:
             raise UsageError(
                 "{} has weights but no slots of this optimizer ({} is missing), so it cannot be "
@@ -152,7 +168,7 @@ def initialise_from(
     Raises:
       UsageError: The checkpoint is of another layout, or weights have another shape.
     """
-    tensors = read_tensors(prefix)
+    tensors = read_judged(prefix)
     check_layout(config, tensors, prefix)
     specs = parameter_specs(config)
     if from_group_0:
@@ -160,6 +176,7 @@ def initialise_from(
             source = re.sub(r"/group_\d+/", "/group_0/", name)
             if name not in tensors and source in tensors:
                 tensors[name] = tensors[source]
+    _stretch_positions(specs, tensors)
     found = differences(specs, tensors)
     _refuse(found.mismatched, prefix + _ANOTHER, _OWN_CONFIG)
     loaded = [name for name in parameters if name in tensors]
@@ -171,6 +188,20 @@ def initialise_from(
     for name in found.unused:
         logging.warning("  unused from the checkpoint: %s", name)
     return loaded
+
+
+def _stretch_positions(specs: Specs, tensors: Dict[str, np.ndarray]) -> None:
+    """Repeats a table of positions to the length of a model that takes longer sequences.
+
+    As Longformer began (Beltagy et al., 2020, https://arxiv.org/abs/2004.05150): neighbours keep
+    what they know of each other everywhere but at the seams.
+    """
+    if POSITIONS not in specs or POSITIONS not in tensors:
+        return
+    table, (length, width) = tensors[POSITIONS], specs[POSITIONS].shape
+    if len(table) < length and table.shape[1:] == (width,):
+        tensors[POSITIONS] = np.resize(table, [length, width])
+        logging.info("Positions: %d of the checkpoint, repeated up to %d", len(table), length)
 
 
 def without_absent_final_norm(config: ModelConfig, prefix: str) -> ModelConfig:

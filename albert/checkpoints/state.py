@@ -8,6 +8,7 @@ from albert.compat import tf
 from albert.data.order import KEYED
 from albert.model.precision import initial_loss_scale
 from albert.optim.chain import Optimizer
+from albert.optim.transforms import AVERAGE
 
 GLOBAL_STEP = "global_step"
 SKIPPED_STEPS = "skipped_steps"
@@ -46,6 +47,11 @@ class TrainState(NamedTuple):
                 BATCH_ORDER: self.batch_order,
             },
         )
+
+    @property
+    def judged(self) -> Dict[str, tf.Variable]:
+        """The weights that evaluation uses, by name: their mean over updates where one is kept."""
+        return {name: self.slots.get(name + AVERAGE, own) for name, own in self.parameters.items()}
 
     def reset(self, values: Mapping[str, np.ndarray], precision: str) -> None:
         """Puts everything back to what `create_state` makes of these values."""

@@ -137,6 +137,8 @@ flags.DEFINE_enum(
 
 _option("muon_kernels", "Muon: pattern of the kernels it trains; AdamW trains the rest.")
 _option("muon_momentum", "Muon: decay of the mean of gradients.")
+_option("ema", "Decay of a mean of weights for evaluation and export, like 0.999; 0: none.")
+_option("z_loss", "Weight of the squared logarithm of softmax's sum, like 1e-4.")
 
 for _name in _INERT:
     flags.DEFINE_string(_name, None, "Accepted for old commands; does nothing here.")

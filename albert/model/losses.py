@@ -8,6 +8,8 @@ from albert.model.albert import PretrainingOutput
 # Added to the masked-LM denominator by both originals; keeps a batch without masks finite.
 MASKED_LM_EPSILON = 1e-5
 
+# The square of the logarithm of softmax's sum at masked words; only where it is part of the loss.
+MASKED_LM_Z = "masked_lm_z"
 SUM_NAMES = (
     "masked_lm_loss",
     "masked_lm_accuracy",
@@ -53,6 +55,20 @@ def pretraining_sums(
         output.sentence_order_logits, tf.maximum(labels, 0), sentence_order_weights(labels)
     )
     return dict(zip(SUM_NAMES, words + order))
+
+
+def partition_sum(
+    output: PretrainingOutput, batch: Mapping[str, tf.Tensor]
+) -> Dict[str, WeightedSum]:
+    """The square of log(sum(exp(logits))) at masked words, summed: `MASKED_LM_Z`.
+
+    Where it is small, scores neither drift nor lose digits (Chowdhery et al., 2022, PaLM,
+    https://arxiv.org/abs/2204.02311, section 5).
+    """
+    weights = batch["masked_lm_weights"]
+    logits = tf.cast(output.masked_lm_logits, tf.float32)
+    squares = tf.square(tf.reduce_logsumexp(logits, axis=-1))
+    return {MASKED_LM_Z: WeightedSum(tf.reduce_sum(squares * weights), tf.reduce_sum(weights))}
 
 
 def classification_sums(

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 from albert.model.config import ModelConfig
 
 FINAL_NORM = "bert/encoder/LayerNorm"
+POSITIONS = "bert/embeddings/position_embeddings"
 # Of fine-tuned models, as in Google's run_classifier.py; [labels, D] and [labels].
 HEAD_WEIGHTS, HEAD_BIAS = "output_weights", "output_bias"
 
@@ -196,7 +197,7 @@ def _embeddings(config: ModelConfig, width: int) -> Embeddings:
     position = None
     if config.position_embedding_type == "absolute":
         shape = (config.max_position_embeddings, width)
-        position = ParameterSpec(scope + "position_embeddings", shape, "normal")
+        position = ParameterSpec(POSITIONS, shape, "normal")
     return Embeddings(
         word=ParameterSpec(
             scope + "word_embeddings", (config.vocab_size, config.embedding_size), "normal"

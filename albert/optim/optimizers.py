@@ -5,13 +5,14 @@ import re
 from typing import AbstractSet, Dict, FrozenSet, Iterable, Mapping, NamedTuple, Sequence, Tuple
 
 from albert.compat import tf
-from albert.optim.chain import Optimizer, chain, divided
+from albert.optim.chain import GradientTransformation, Optimizer, chain, divided
 from albert.optim.schedules import Schedule
 from albert.optim.transforms import (
     FIRST_MOMENT,
     SECOND_MOMENT,
     adam_direction,
     add_decayed_weights,
+    average_weights,
     clip_by_global_norm,
     moment_scale,
     nesterov_momentum,
@@ -45,6 +46,8 @@ class OptimizerConfig:
       muon_kernels: Muon: a regular expression; kernels whose name it is found in are trained by it,
         everything else by AdamW.
       muon_momentum: Muon: decay of the mean of gradients.
+      ema: Decay of the mean of weights that evaluation and export use, 0.999 for instance; 0 for
+        the weights themselves.
 
     Raises:
       UsageError: The optimizer or trust ratio is unknown, or a number is out of range.
@@ -61,6 +64,7 @@ class OptimizerConfig:
     trust_ratio: str = "decayed"
     muon_kernels: str = "bert/encoder/(transformer|layer)"
     muon_momentum: float = 0.95
+    ema: float = 0.0
 
     def __post_init__(self) -> None:
         for kind, value, known in (
@@ -80,6 +84,7 @@ class OptimizerConfig:
             ("adam_beta1", self.b1),
             ("adam_beta2", self.b2),
             ("muon_momentum", self.muon_momentum),
+            ("ema", self.ema),
         ):
             if not 0 <= decay < 1:
                 raise UsageError("--{} must be in 0 <= decay < 1. Received {}.".format(flag, decay))
@@ -116,6 +121,7 @@ def lamb(config: OptimizerConfig, schedule: Schedule, groups: Groups) -> Optimiz
         add_decayed_weights(config.weight_decay, groups.decayed),
         scale_by_trust_ratio(groups.adapted),
         scale_by_schedule(schedule),
+        *_mean_of_weights(config),
     )
 
 
@@ -126,6 +132,7 @@ def adamw(config: OptimizerConfig, schedule: Schedule, groups: Groups) -> Optimi
         scale_by_adam(config.b1, config.b2, config.epsilon, config.bias_correction),
         add_decayed_weights(config.weight_decay, groups.decayed),
         scale_by_schedule(schedule),
+        *_mean_of_weights(config),
     )
 
 
@@ -143,7 +150,12 @@ def muon(config: OptimizerConfig, schedule: Schedule, groups: Groups) -> Optimiz
         orthogonalize(groups.kernels),
         add_decayed_weights(config.weight_decay, groups.decayed),
         scale_by_schedule(schedule),
+        *_mean_of_weights(config),
     )
+
+
+def _mean_of_weights(config: OptimizerConfig) -> Tuple[GradientTransformation, ...]:
+    return (average_weights(config.ema),) if config.ema else ()
 
 
 OPTIMIZERS = {"lamb": lamb, "adamw": adamw, "muon": muon}
@@ -258,6 +270,8 @@ def describe(config: OptimizerConfig, names: Iterable[str]) -> str:
         own = ", momentum {} on {} kernels ('{}'), AdamW on the rest".format(
             config.muon_momentum, len(muon_names(config, names)), config.muon_kernels
         )
+    if config.ema:
+        own += ", mean of weights {}".format(config.ema)
     return (
         "Optimizer {}: b1 {}, b2 {}, epsilon {}, bias correction {}, clip norm {}, weight decay {} "
         "on {} of {} parameters (excluded: {}){}".format(

@@ -12,11 +12,14 @@ FloatLike = Union[float, tf.Tensor]
 FIRST_MOMENT = "/adam_m"
 SECOND_MOMENT = "/adam_v"
 MOMENTUM = "/muon_m"
+AVERAGE = "/ExponentialMovingAverage"
 
 # Of x, x^3 and x^5: five rounds take singular values between 1e-3 and 1 to between 0.7 and 1.2.
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 _NEWTON_SCHULZ_ROUNDS = 5
 _ADAM_RMS = 0.2  # of the elements of an update by Adam
+
+_AVERAGE_DELAY = 9.0  # updates; as in TensorFlow's own average of weights
 
 
 def global_norm(tensors: Tensors) -> tf.Tensor:
@@ -209,3 +212,30 @@ def scale_by_schedule(schedule: Schedule) -> GradientTransformation:
         return {name: -rate * value for name, value in updates.items()}
 
     return stateless(rule)
+
+
+def average_weights(decay: float) -> GradientTransformation:
+    """Keeps a mean of the weights that updates lead to; changes no update.
+
+    Polyak and Juditsky, 1992, as exponential mean. The first updates count less, so that the mean
+    is one of what was learned and not of what weights began as.
+
+    Args:
+      decay: Of the mean.
+    """
+
+    def slots(parameters: Mapping[str, object]) -> Dict[str, str]:
+        return {name + AVERAGE: name for name in parameters}
+
+    def update(
+        updates: Tensors, state: Tensors, parameters: Tensors, step: tf.Tensor, scales: Tensors
+    ) -> Tuple[Tensors, Tensors]:
+        count = tf.cast(step, tf.float32)
+        kept = tf.minimum(decay, count / (count + _AVERAGE_DELAY))  # 0 of what was there before
+        state = dict(state)
+        for name, change in updates.items():
+            new = parameters[name] + change
+            state[name + AVERAGE] = kept * state[name + AVERAGE] + (1.0 - kept) * new
+        return updates, state
+
+    return GradientTransformation(slots, update)

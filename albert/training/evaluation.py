@@ -81,7 +81,7 @@ class HeldOut:
         self._layout = data.layout(options.data.padding, share, len(devices))
         self._step = make_eval_step(
             pretraining(options.model),
-            state.parameters,
+            state.judged,
             devices,
             options.step.precision,
             options.step.xla,

@@ -107,6 +107,8 @@ class TrainingOptions:
       evaluation: How it is evaluated.
       guards: When it ends early.
       train_batch_size: B.
+      z_loss: Weight of the squared logarithm of softmax's sum in the loss; see
+        `losses.partition_sum`.
       random_seed: Of weights, data order and dropout.
       log_steps: Updates between log lines.
       xla: Whether XLA compiles the towers; one of `devices.XLA_MODES`.
@@ -125,6 +127,7 @@ class TrainingOptions:
     evaluation: EvaluationOptions = EvaluationOptions()
     guards: GuardOptions = GuardOptions()
     train_batch_size: int = 32
+    z_loss: float = 0.0
     random_seed: int = 12345
     log_steps: int = 100
     xla: str = "auto"
@@ -135,6 +138,7 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         check_above_0("train_batch_size", self.train_batch_size)
         check_at_most("train_batch_size", self.train_batch_size, _MOST_ROWS)
+        check_not_negative("z_loss", self.z_loss)
         check_above_0("log_steps", self.log_steps)
         check_above_0("memory_limit_gb", self.memory_limit_gb)
         check_seed(self.random_seed)

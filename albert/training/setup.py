@@ -138,7 +138,7 @@ def make_learner(
       UsageError: A checkpoint does not fit, or an option is refused.
     """
     problem = Problem(
-        pretraining(options.model),
+        pretraining(options.model, options.z_loss),
         lambda: initial_values(options.model, options.random_seed),
         options.random_seed,
     )

@@ -10,9 +10,11 @@ from albert.compat import tf
 from albert.model.albert import Batch, pretraining_output
 from albert.model.config import ModelConfig
 from albert.model.losses import (
+    MASKED_LM_Z,
     SUM_NAMES,
     WeightedSum,
     masked_lm_weight,
+    partition_sum,
     pretraining_sums,
     sentence_order_weights,
     total_loss,
@@ -56,21 +58,24 @@ def loss_denominators(batch: Batch) -> Denominators:
     )
 
 
-def pretraining(config: ModelConfig) -> Objective:
-    """Masked words and sentence order."""
+def pretraining(config: ModelConfig, z_loss: float = 0.0) -> Objective:
+    """Masked words and sentence order, and `z_loss` times `losses.partition_sum`."""
 
     def sums(tensors: Tensors, batch: Batch, *how: Any, **named: Any) -> Sums:
-        return pretraining_sums(pretraining_output(config, tensors, batch, *how, **named), batch)
+        output = pretraining_output(config, tensors, batch, *how, **named)
+        found = pretraining_sums(output, batch)
+        return {**found, **partition_sum(output, batch)} if z_loss else found
 
     def loss(sums: Sums, whole: Denominators) -> tf.Tensor:
+        words = sums["masked_lm_loss"].total
+        if z_loss:
+            words += z_loss * sums[MASKED_LM_Z].total
         return total_loss(
-            sums["masked_lm_loss"].total,
-            whole.masked_lm,
-            sums["sentence_order_loss"].total,
-            whole.sentence_order,
+            words, whole.masked_lm, sums["sentence_order_loss"].total, whole.sentence_order
         )
 
-    return Objective(SUM_NAMES, loss_denominators, sums, loss, uses_dropout(config))
+    names = SUM_NAMES + ((MASKED_LM_Z,) if z_loss else ())
+    return Objective(names, loss_denominators, sums, loss, uses_dropout(config))
 
 
 def uses_dropout(config: ModelConfig) -> bool:
