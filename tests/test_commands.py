@@ -289,6 +289,21 @@ def test_a_signal_before_the_first_step_is_one_line(work, number, moment):
     assert rest.splitlines()[-1].startswith(("Stopped by signal", "Interrupted."))
 
 
+def test_first_updates_of_other_records_and_batches_go_on_where_they_stopped(work, capsys):
+    write_record_file(work / "short.tfrecord", 50, seed=3, sequence=11, predictions=3)
+    first = dict(
+        first_steps=6, first_input_file=work / "short.tfrecord", first_train_batch_size=8, ema=0.9
+    )
+    first.update(save_checkpoints_steps=2, log_steps=3, z_loss=1e-4, schedule="constant")
+    assert here(TRAIN, training_flags(work, 9, output_dir=work / "whole", **first)) == 0
+    told = capsys.readouterr().err
+    assert "first 6 updates of 8 examples, 1.0 times through 50 examples of 11 pieces" in told
+    assert "then 3 updates of 6 examples, 0.2 times through 90 examples of 17 pieces" in told
+    for steps in (6, 8, 9):
+        assert here(TRAIN, training_flags(work, steps, output_dir=work / "parts", **first)) == 0
+    assert weights_hash(work / "parts") == weights_hash(work / "whole")
+
+
 def test_validation_does_not_depend_on_batch_size_or_towers(work, capsys):
     assert here(TRAIN, training_flags(work, steps=5)) == 0
     flags = [

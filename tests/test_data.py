@@ -204,7 +204,7 @@ def test_files_that_change_while_they_are_read_are_told_once_an_epoch(tmp_path, 
     paths = [write_record_file(tmp_path / name, 4) for name in ("a.tfrecord", "b.tfrecord")]
     dataset = RecordDataset(paths)
     order = order_of(dataset.size, 4, 5)
-    batches = told_of_changes(training_batches(dataset, order, SHAPES, AS_IS, 0), dataset, 2)
+    batches = told_of_changes(training_batches(dataset, order, SHAPES, AS_IS, 0), [dataset], 2)
     told = []
     for number in range(6):
         next(batches)

@@ -58,7 +58,7 @@ class Lines(Follower):
 
 def batches(first):
     while True:
-        yield {"input_ids": np.zeros([2, 4], np.int32)}
+        yield {name: np.ones([2, 4], np.int32) for name in ("input_ids", "input_mask")}
 
 
 @pytest.mark.parametrize(

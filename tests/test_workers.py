@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import glob
+import itertools
 import os
 import pickle
 import signal
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import PREDICTIONS, ROOT, SEQUENCE, SIZES, order_of, write_record_file
 
-from albert.data.batches import Share, prefetch, training_batches
+from albert.data.batches import Share, in_turn, prefetch, training_batches
 from albert.data.dataset import RecordDataset, Shapes
 from albert.data.packing import row_layout
 from albert.data.source import DataOptions
@@ -68,9 +69,34 @@ def command_of(number):
         return ""
 
 
+@pytest.fixture(params=["one kind", "two kinds"])
+def batches(request, make, tmp_path):
+    """Batches of `make`, or those of other records and of another size before number 7."""
+    if request.param == "one kind":
+        return make
+    dataset = RecordDataset([write_record_file(tmp_path / "b.tfrecord", 15, seed=2)])
+    layout = row_layout("none", 2, 1, dataset.read([0], SHAPES))
+    earlier = functools.partial(
+        training_batches, dataset, order_of(15, 4, seed=3), SHAPES, layout, share=Share(1, 2)
+    )
+    return functools.partial(in_turn, earlier, make, 7)
+
+
+def test_the_later_kind_goes_on_with_the_numbers_of_the_earlier():
+    kinds = [
+        lambda number, stride=1, kind=kind: ((kind, k) for k in itertools.count(number, stride))
+        for kind in ("earlier", "later")
+    ]
+    expected = [("earlier", k) for k in range(5)] + [("later", k) for k in range(5, 20)]
+    for stride in (1, 2, 3):
+        for begin in range(8):
+            found = itertools.islice(in_turn(*kinds, 5, begin, stride=stride), 4)
+            assert list(found) == expected[begin::stride][:4]
+
+
 @pytest.mark.parametrize("count", [1, 3])
-def test_any_number_of_workers_makes_the_same_batches(make, count):
-    own, theirs = make(4), from_workers(make, count, 4)
+def test_any_number_of_workers_makes_the_same_batches(batches, count):
+    own, theirs = batches(4), from_workers(batches, count, 4)
     for _ in range(8):
         wanted, found = next(own), next(theirs)
         assert sorted(wanted) == sorted(found)

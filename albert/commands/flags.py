@@ -64,6 +64,9 @@ _option("eval_file", "Held-out record files.")
 _option("max_seq_length", "Length of the records; default: as they are.")
 _option("max_predictions_per_seq", "Predictions of the records; default: as they are.")
 _option("mask_schedule", "Shares hidden at the first and last update, like 0.3:0.15.")
+_option("first_steps", "Updates at first that read --first_input_file, or smaller batches.")
+_option("first_input_file", "Records of the first updates, shorter ones for instance.")
+_option("first_train_batch_size", "Global batch of the first updates.")
 _option("small", "Share of the records to train on, for a quick look.")
 
 # The run.

@@ -2,13 +2,16 @@
 
 import contextlib
 import dataclasses
+import itertools
 import queue
 import threading
 from typing import (
+    Callable,
     Generator,
     Iterable,
     Iterator,
     Optional,
+    Sequence,
     Tuple,
     TypeVar,
 )
@@ -61,6 +64,29 @@ def training_batches(
         first += stride * together
 
 
+def in_turn(
+    earlier: Callable[..., Generator[Batch, None, None]],
+    later: Callable[..., Generator[Batch, None, None]],
+    until: int,
+    first: int,
+    stride: int = 1,
+) -> Generator[Batch, None, None]:
+    """Batches of one kind, and from number `until` on those of another.
+
+    Args:
+      earlier: As `training_batches` with all but `first` and `stride`.
+      later: The same.
+      until: Number of the first batch of the later kind.
+      first: Number of the first batch.
+      stride: Between the numbers of two.
+    """
+    numbers = range(first, until, stride)
+    with contextlib.closing(earlier(first, stride=stride)) as batches:
+        for _ in numbers:
+            yield next(batches)
+    yield from later(first + stride * len(numbers), stride=stride)
+
+
 def _read(
     dataset: RecordDataset, numbers: np.ndarray, steps: np.ndarray, shapes: Shapes
 ) -> Iterator[Batch]:
@@ -77,13 +103,15 @@ def _read(
 
 
 def told_of_changes(
-    batches: Generator[Batch, None, None], dataset: RecordDataset, every: int
+    batches: Generator[Batch, None, None], datasets: Sequence[RecordDataset], every: int
 ) -> Generator[Batch, None, None]:
     """The same batches; says after each `every` of them which record files have changed."""
     with contextlib.closing(batches):
         for number, batch in enumerate(batches, 1):
             yield batch
-            for path in dataset.changed_files() if number % every == 0 else ():
+            if number % every:
+                continue
+            for path in itertools.chain(*(dataset.changed_files() for dataset in datasets)):
                 logging.warning(
                     "%s was changed, cut or replaced since the training began: the same command "
                     "would read other batches. Train into another --output_dir.",

@@ -70,25 +70,33 @@ class DataOptions:
         return min(sum("GPU" in name for name in devices), usable_cores() - 1)
 
     def open(
-        self, flag: str, config: ModelConfig, progress: bool, updates: Optional[int] = None
+        self,
+        flag: str,
+        config: ModelConfig,
+        progress: bool,
+        updates: Optional[int] = None,
+        patterns: Optional[str] = None,
     ) -> "Data":
-        """Opens the records that one of the flags names; see `open_data`.
+        """Opens the records that a flag names; see `open_data`.
 
         Args:
-          flag: "input_file" or "eval_file".
+          flag: "input_file", "eval_file", or another that names records to train on.
           config: The model.
           progress: Whether to show bars.
           updates: Of the run, over which `mask_schedule` goes; None leaves that out.
+          patterns: Value of the flag where it is not one of these options.
         """
         schedule = None
         if self.mask_schedule and updates:
             schedule = MaskSchedule.parse(self.mask_schedule, updates)
+        lengths = (self.max_seq_length, self.max_predictions_per_seq)
+        if patterns:
+            lengths = (None, None)  # these are of the records of --input_file
         return open_data(
-            getattr(self, flag),
+            patterns or getattr(self, flag),
             flag,
             config,
-            self.max_seq_length,
-            self.max_predictions_per_seq,
+            *lengths,
             progress,
             schedule,
         )
@@ -160,7 +168,7 @@ def open_data(
     """Opens record files and fixes the lengths every record must have.
 
     Args:
-      patterns: Comma list of paths and globs, those of "input_file" with weights or without.
+      patterns: Comma list of paths and globs, those to train on with weights or without.
       flag: The flag they came from.
       config: The model.
       max_seq_length: S, or None for that of the first record.
@@ -175,7 +183,7 @@ def open_data(
         raise UsageError(
             "--{} is required: record files made by create-pretraining-data.py.".format(flag)
         )
-    if flag == "input_file":
+    if flag != "eval_file":
         groups = weighted_record_files(patterns, flag)
     else:
         groups = [WeightedFiles(patterns, record_files(patterns, flag), 1.0)]
@@ -206,18 +214,18 @@ def open_data(
     return Data(dataset, shapes, sources, tokenizer, config.attention == "softmax")
 
 
-def check_same_tokenizer(data: Data, held_out: Data) -> None:
-    """Refuses held-out records whose numbers mean other pieces.
+def check_same_tokenizer(data: Data, others: Data, flag: str) -> None:
+    """Refuses records of another flag whose numbers mean other pieces.
 
     Raises:
       UsageError: Their manifests name different SentencePiece models.
     """
-    one, other = data.tokenizer, held_out.tokenizer
+    one, other = data.tokenizer, others.tokenizer
     if one and other and one.sha256 != other.sha256:
         raise UsageError(
-            "--input_file and --eval_file were built with different SentencePiece models, {} "
+            "--input_file and --{} were built with different SentencePiece models, {} "
             "(sha256 {:.12}...) and {} ({:.12}...). Build both with the same one.".format(
-                one.file, one.sha256, other.file, other.sha256
+                flag, one.file, one.sha256, other.file, other.sha256
             )
         )
 

@@ -1,7 +1,7 @@
 """What one training run is told to do: the options of each of its parts, together."""
 
 import dataclasses
-from typing import Any, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from absl import logging
 
@@ -14,6 +14,7 @@ from albert.optim.rates import rate_warning, suggested_rate
 from albert.optim.schedules import Schedule, ScheduleOptions
 from albert.system.devices import XLA_MODES, choose_xla
 from albert.system.errors import (
+    UsageError,
     check_above_0,
     check_at_most,
     check_not_negative,
@@ -49,6 +50,39 @@ class StartOptions:
 
     init_checkpoint: Optional[str] = None
     init_from_group0: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class FirstOptions:
+    """What the first updates of a run read, where it is not what the others do.
+
+    Short records first make most updates cheap; a small batch first makes more of them.
+
+    Attributes:
+      first_steps: How many updates; 0 for none.
+      first_input_file: Their records, which may have another length; None for `input_file`.
+      first_train_batch_size: Their B; None for `train_batch_size`.
+    """
+
+    first_steps: int = 0
+    first_input_file: Optional[str] = None
+    first_train_batch_size: Optional[int] = None
+
+    def __post_init__(self) -> None:
+        check_not_negative("first_steps", self.first_steps)
+        check_above_0("first_train_batch_size", self.first_train_batch_size)
+        check_at_most("first_train_batch_size", self.first_train_batch_size, _MOST_ROWS)
+        differs = self.first_input_file or self.first_train_batch_size
+        if differs and not self.first_steps:
+            raise UsageError(
+                "--first_input_file and --first_train_batch_size are for the first updates of a "
+                "run. Say how many with --first_steps."
+            )
+        if self.first_steps and not differs:
+            raise UsageError(
+                "--first_steps={} says nothing alone. Pass --first_input_file or "
+                "--first_train_batch_size, too.".format(self.first_steps)
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +139,7 @@ class TrainingOptions:
       start: What its weights begin as.
       saving: What it writes.
       evaluation: How it is evaluated.
+      first: What its first updates read.
       guards: When it ends early.
       train_batch_size: B.
       z_loss: Weight of the squared logarithm of softmax's sum in the loss; see
@@ -125,6 +160,7 @@ class TrainingOptions:
     start: StartOptions = StartOptions()
     saving: SavingOptions = SavingOptions()
     evaluation: EvaluationOptions = EvaluationOptions()
+    first: FirstOptions = FirstOptions()
     guards: GuardOptions = GuardOptions()
     train_batch_size: int = 32
     z_loss: float = 0.0
@@ -139,6 +175,12 @@ class TrainingOptions:
         check_above_0("train_batch_size", self.train_batch_size)
         check_at_most("train_batch_size", self.train_batch_size, _MOST_ROWS)
         check_not_negative("z_loss", self.z_loss)
+        if self.first.first_steps > self.schedule.num_train_steps:
+            raise UsageError(
+                "--first_steps={} is more than --num_train_steps={}, all updates there are.".format(
+                    self.first.first_steps, self.schedule.num_train_steps
+                )
+            )
         check_above_0("log_steps", self.log_steps)
         check_above_0("memory_limit_gb", self.memory_limit_gb)
         check_seed(self.random_seed)
@@ -176,10 +218,16 @@ class TrainingOptions:
     @property
     def tower_batches(self) -> List[int]:
         """Batches that towers divide, as far as their sizes are known before the towers are."""
+        sizes = [size // self.step.accumulation for size in self.training_batches.values()]
         evaluation = self.evaluation.eval_batch_size
-        return [self.train_batch_size // self.step.accumulation] + (
-            [evaluation] if evaluation else []
-        )
+        return sizes + ([evaluation] if evaluation else [])
+
+    @property
+    def training_batches(self) -> Dict[str, int]:
+        """B of the run and, where it is another, of its first updates, by flag."""
+        first = self.first.first_train_batch_size
+        sizes = {"train_batch_size": self.train_batch_size}
+        return dict(sizes, first_train_batch_size=first) if first else sizes
 
     def on(self, devices: Sequence[str]) -> "TrainingOptions":
         """The options of a run on these devices, where it is known whether XLA compiles."""

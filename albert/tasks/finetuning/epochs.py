@@ -47,7 +47,7 @@ class Epochs:
 
     def __init__(self, task: Task, rows: Sequence[Features], size: int, seed: int) -> None:
         """Takes batches of `size` rows; `length` is the number of batches of an epoch."""
-        self._task, self._rows, self.size, self._seed = task, rows, size, seed
+        self._task, self._rows, self._size, self._seed = task, rows, size, seed
         self.length = -(-len(rows) // size)
 
     def batches(self, first: int) -> Iterator[Batch]:
@@ -56,16 +56,16 @@ class Epochs:
         lengths = [len(row.encoded.ids) for row in self._rows]
         number = 0
         while True:
-            for chosen in shuffled_batches(lengths, self.size, random):
+            for chosen in shuffled_batches(lengths, self._size, random):
                 if number >= first:
-                    yield self._batch(filled(chosen, self.size))
+                    yield self._batch(filled(chosen, self._size))
                 number += 1
 
     def longest(self) -> Batch:
         """A batch of the longest rows, which needs the most memory."""
         lengths = np.array([len(row.encoded.ids) for row in self._rows])
-        longest = np.argsort(-lengths, kind="stable")[: self.size]
-        return self._batch(filled(longest, self.size))
+        longest = np.argsort(-lengths, kind="stable")[: self._size]
+        return self._batch(filled(longest, self._size))
 
     def _batch(self, numbers: Sequence[Optional[int]]) -> Batch:
         chosen = [None if n is None else self._rows[n] for n in numbers]
@@ -99,7 +99,7 @@ class EpochFollower(Follower):
         self._task, self._held_out, self._predictor = task, held_out, predictor
         self._learner, self._epoch_length = learner, epochs.length
         self._patience, self._directory = patience, directory
-        self.interval = Interval(epochs.size)
+        self.interval = Interval()
         self._log = MetricsLog(directory, learner.global_step)
         self._best_manager = CheckpointManager(os.path.join(directory, BEST_DIRECTORY), keep=1)
         self._training_loss = float("nan")

@@ -30,18 +30,18 @@ class Interval:
 
     def __init__(
         self,
-        batch_size: int,
+        hosts: int = 1,
         flops: Optional[Callable[[Batch], float]] = None,
         peak: Optional[float] = None,
     ) -> None:
         """Starts the clock.
 
         Args:
-          batch_size: Examples of a step, however many rows they are laid out in.
+          hosts: Which share a step's batch in equal parts.
           flops: Operations of a step on a batch; None leaves MFU out.
           peak: FLOP/s of the devices together.
         """
-        self._batch_size, self._flops_of, self._peak = batch_size, flops, peak
+        self._hosts, self._flops_of, self._peak = hosts, flops, peak
         self.restart()
 
     def restart(self) -> None:
@@ -50,7 +50,7 @@ class Interval:
         self._start = time.perf_counter()
         self._paused = 0.0
         self.waited = self.network = 0.0
-        self._steps = 0
+        self._steps = self._examples = 0
         self._flops = 0.0
         self._tokens = 0.0
         self._last: Any = None
@@ -62,6 +62,8 @@ class Interval:
         if not timed:
             return
         self._steps += 1
+        # An example's number in its row, whether it has the row to itself or not.
+        self._examples += self._hosts * int(batch["input_mask"].max(axis=1).sum())
         if self._flops_of:
             self._flops += self._flops_of(batch)
         self._tokens += float(result.tokens)
@@ -82,7 +84,7 @@ class Interval:
         values.update(
             learning_rate=float(self._last.learning_rate),
             gradient_norm=float(self._last.gradient_norm),
-            sequences_per_second=self._steps * self._batch_size / elapsed,
+            sequences_per_second=self._examples / elapsed,
             tokens_per_second=self._tokens / elapsed,
             input_wait=self.waited / elapsed,
         )

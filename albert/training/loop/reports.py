@@ -26,10 +26,10 @@ PLATEAU_EXIT_CODE = 3
 class Helper(Follower):
     """What hosts beside the first do between updates: their share of the evaluations."""
 
-    def __init__(self, options: TrainingOptions, held_out: Optional[HeldOut]) -> None:
-        """Takes the run and its held-out records, if it has any."""
+    def __init__(self, held_out: Optional[HeldOut]) -> None:
+        """Takes the held-out records of the run, if it has any."""
         self._held_out = held_out
-        self.interval = Interval(options.train_batch_size)
+        self.interval = Interval()
 
     def line(self, step: int, undone: int) -> None:
         """The first host reports for all."""
@@ -61,6 +61,7 @@ class Reports(Follower):
         held_out: Optional[HeldOut],
         peak: float,
         progress: bool,
+        hosts: int = 1,
     ) -> None:
         """Opens the run's files and starts the clock.
 
@@ -71,13 +72,14 @@ class Reports(Follower):
           held_out: Its held-out records, if it has any.
           peak: FLOP/s of the devices of this host together.
           progress: Whether there is a bar, which takes the place of the lines.
+          hosts: Which share each batch.
         """
         self._say = logging.debug if progress else logging.info
         self._status: Dict[str, str] = {}
         self._options, self._state, self._held_out = options, state, held_out
         self._directory = options.saving.output_dir
         flops = functools.partial(pretraining_flops, options.model)
-        self.interval = Interval(options.train_batch_size, flops, peak)
+        self.interval = Interval(hosts, flops, peak)
         self._log = MetricsLog(self._directory, int(state.global_step.numpy()))
         self._watch = Watch(options, data, state)
         self._started = time.perf_counter()
