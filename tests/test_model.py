@@ -13,7 +13,7 @@ from oracles import training as oracle_training
 from albert.compat import compiled, tf
 from albert.model import layers
 from albert.model.albert import pretraining_output
-from albert.model.attention import padding_bias, softmax_attention
+from albert.model.blocks.attention import padding_bias, softmax_attention
 from albert.model.config import ModelConfig
 from albert.model.flops import training_flops
 from albert.model.initial import initial_values

@@ -11,11 +11,11 @@ from test_packing import gradients
 
 from albert.compat import tf
 from albert.data.packing import choose_padding, cut_to_longest
-from albert.model.attention import padding_bias
+from albert.model.blocks.attention import padding_bias
+from albert.model.blocks.nystrom import landmarks, nystrom_attention
 from albert.model.config import ModelConfig
 from albert.model.flops import training_flops
 from albert.model.initial import initial_values
-from albert.model.nystrom import landmarks, nystrom_attention
 from albert.system.errors import UsageError
 from albert.training.step.objective import loss_denominators, pretraining
 from albert.training.step.towers import tower_gradients

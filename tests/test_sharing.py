@@ -6,11 +6,11 @@ import pytest
 from conftest import SIZES, random_batch
 
 from albert.compat import compiled, tf
+from albert.model.blocks.joined import join_projections, weights_of
+from albert.model.blocks.sharing import SharedWeights
 from albert.model.config import ModelConfig
 from albert.model.initial import initial_values
-from albert.model.joined import join_projections, weights_of
 from albert.model.parameters import bind, parameter_tree
-from albert.model.sharing import SharedWeights
 from albert.training.step.objective import loss_denominators, pretraining
 from albert.training.step.towers import tower_gradients
 

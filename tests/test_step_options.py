@@ -9,7 +9,7 @@ from conftest import SIZES, random_batch
 from albert.checkpoints.state import create_state
 from albert.compat import compiled, tf
 from albert.data.packing import row_layout
-from albert.model import attention
+from albert.model.blocks import attention
 from albert.model.config import ModelConfig
 from albert.model.initial import initial_values
 from albert.model.precision import LossScale, policy

@@ -72,7 +72,7 @@ def test_packed_rows_and_recomputation_give_the_same_gradient(variant):
 
 
 def test_rotary_logits_depend_on_the_distance_alone():
-    from albert.model.rotary import rotated, rotation
+    from albert.model.blocks.rotary import rotated, rotation
 
     random = np.random.RandomState(0)
     query, key = [tf.constant(random.randn(1, 2, 1, 6), tf.float32) for _ in range(2)]

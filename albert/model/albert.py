@@ -3,7 +3,7 @@
 from typing import Mapping, NamedTuple, Optional
 
 from albert.compat import tf
-from albert.model.attention import surroundings
+from albert.model.blocks.attention import surroundings
 from albert.model.config import ModelConfig
 from albert.model.embedding import embed
 from albert.model.encoder import encode

@@ -98,7 +98,7 @@ class ModelConfig:
       use_bias: Whether the linear maps of blocks have a bias.
       residual_scale: What a sub-layer's output is multiplied by before it is added. 1 / N for N
         passes of a shared pre-norm layer keeps the best rate the same at any depth.
-      attention: "softmax", or "nystrom" (`albert.model.nystrom`).
+      attention: "softmax", or "nystrom" (`albert.model.blocks.nystrom`).
       num_landmarks: nystrom: means of tokens that stand for all, M.
       inverse_iterations: nystrom: rounds that approach the inverse.
       conv_kernel_size: nystrom: tokens that a head's convolution of values spans; odd.

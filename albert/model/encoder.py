@@ -4,9 +4,11 @@ import functools
 from typing import Callable, Optional
 
 from albert.compat import tf
-from albert.model.attention import Surroundings, self_attention
+from albert.model.blocks.attention import Surroundings, self_attention
+from albert.model.blocks.joined import JoinedBlock, join_projections
+from albert.model.blocks.recomputation import recomputed
+from albert.model.blocks.sharing import SharedWeights
 from albert.model.config import ModelConfig
-from albert.model.joined import JoinedBlock, join_projections
 from albert.model.layers import (
     ACTIVATIONS,
     DropoutFunction,
@@ -16,8 +18,6 @@ from albert.model.layers import (
     make_dropout,
 )
 from albert.model.parameters import Norm, Parameters
-from albert.model.recomputation import recomputed
-from albert.model.sharing import SharedWeights
 
 SubLayer = Callable[[tf.Tensor], tf.Tensor]
 

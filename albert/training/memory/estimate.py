@@ -9,7 +9,7 @@ from typing import Mapping, NamedTuple
 
 import numpy as np
 
-from albert.model.attention import QUERY_BLOCK
+from albert.model.blocks.attention import QUERY_BLOCK
 from albert.model.config import ModelConfig
 from albert.model.parameters import parameter_specs, parameter_tree, specs_of
 from albert.training.step.step import StepOptions

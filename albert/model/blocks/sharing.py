@@ -10,7 +10,7 @@ import collections
 from typing import Callable, List, Sequence, Tuple
 
 from albert.compat import tf
-from albert.model.joined import JoinedBlock, weights_of
+from albert.model.blocks.joined import JoinedBlock, weights_of
 
 
 class SharedWeights:

@@ -6,7 +6,7 @@ Chen et al., 2016, https://arxiv.org/abs/1604.06174.
 from typing import Callable, List, Tuple
 
 from albert.compat import tf
-from albert.model.attention import Surroundings
+from albert.model.blocks.attention import Surroundings
 
 
 def recomputed(function: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:

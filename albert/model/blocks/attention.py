@@ -3,12 +3,12 @@
 from typing import Callable, List, Mapping, NamedTuple, Optional, Tuple
 
 from albert.compat import fused, tf
+from albert.model.blocks.joined import JoinedBlock
+from albert.model.blocks.nystrom import Landmarks, landmarks, nystrom_attention
+from albert.model.blocks.rotary import rotated, rotation
 from albert.model.config import ModelConfig
-from albert.model.joined import JoinedBlock
 from albert.model.layers import DropoutFunction, dense, gather_positions, sizes
-from albert.model.nystrom import Landmarks, landmarks, nystrom_attention
 from albert.model.parameters import Dense
-from albert.model.rotary import rotated, rotation
 
 # What the originals add to the logit of a masked key: enough to vanish, finite in every dtype.
 MASKED_LOGIT = -10000.0
