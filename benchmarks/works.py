@@ -1,5 +1,6 @@
 """The contenders: one training step of ours, one of transformers, and matrix products alone."""
 
+import dataclasses
 import functools
 
 import numpy as np
@@ -26,9 +27,9 @@ def random_batch(config, batch, length, predictions, seed=0):
     return arrays
 
 
-def ours(model="base", batch=8, length=128, predictions=20, **options):
-    """A training step of this project on random full rows."""
-    config = ModelConfig.from_json_file(model)
+def ours(model="base", batch=8, length=128, predictions=20, changes=None, **options):
+    """A training step of this project on random full rows; `changes` are fields of the config."""
+    config = dataclasses.replace(ModelConfig.from_json_file(model), **(changes or {}))
     return _our_step(config, random_batch(config, batch, length, predictions), **options)
 
 

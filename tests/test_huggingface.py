@@ -25,6 +25,8 @@ VARIANTS = [
     {"layout": "google", "embedding_size": SIZES["hidden_size"]},
     {"layout": "brightmart", "ln_type": "postln", "shared_type": "attention"},
     {"layout": "brightmart", "shared_type": "none"},
+    {"layout": "brightmart", "hidden_act": "geglu", "use_bias": False, "residual_scale": 0.5},
+    {"layout": "brightmart", "position_embedding_type": "rotary", "hidden_size": 18},
 ]
 
 

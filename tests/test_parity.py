@@ -56,6 +56,14 @@ VARIANTS = [
     {"layout": "brightmart", "shared_type": "attention"},
     {"layout": "brightmart", "shared_type": "ffn", "ln_type": "postln"},
     {"layout": "brightmart", "shared_type": "none"},
+    {
+        "layout": "brightmart",
+        "hidden_act": "geglu",
+        "position_embedding_type": "rotary",
+        "use_bias": False,
+        "residual_scale": 0.5,
+        "hidden_size": 18,  # a head of an even size
+    },
 ]
 
 

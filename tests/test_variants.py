@@ -22,6 +22,7 @@ from albert.training.step.objective import loss_denominators, pretraining
 from albert.training.step.step import StepOptions
 from albert.training.step.towers import tower_gradients
 
+IDS = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
 KEYS = dict(SIZES, num_hidden_groups=1, inner_group_num=1, ln_type="preln", shared_type="all")
 
 
@@ -101,7 +102,10 @@ def test_a_file_of_a_published_model_has_none_of_the_new_keys(layout):
 def test_other_systems_get_no_model_that_they_would_compute_differently():
     config = config_of({"layout": "google", "hidden_act": "geglu", "use_bias": False})
     with pytest.raises(UsageError, match="transformers has no ALBERT with hidden_act=geglu, use_b"):
-        to_huggingface(config, {})
+        to_huggingface(config, IDS)
+    nystrom = config_of({"layout": "brightmart", "attention": "nystrom", "use_bias": False})
+    with pytest.raises(UsageError, match="has no ALBERT with attention=nystrom, so"):
+        to_huggingface(nystrom, IDS)
 
 
 @pytest.mark.parametrize(

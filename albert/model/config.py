@@ -196,17 +196,22 @@ class ModelConfig:
                 found.append("{}={}".format(name, getattr(self, name)))
         return found
 
-    def refuse_variants(self, system: str) -> None:
+    def refuse_variants(self, system: str, known: Sequence[str] = ()) -> None:
         """Refuses what another system would compute without.
 
+        Args:
+          system: Its name, for the message.
+          known: Fields that it knows all the same.
+
         Raises:
-          UsageError: The model has a part that no published ALBERT has; names it and the system.
+          UsageError: The model has a part that the system does not know.
         """
-        if self.variants:
+        unknown = [part for part in self.variants if part.partition("=")[0] not in known]
+        if unknown:
             raise UsageError(
                 "{} has no ALBERT with {}, so this model cannot be written for it. "
                 "--format=savedmodel holds the computation itself.".format(
-                    system, ", ".join(self.variants)
+                    system, ", ".join(unknown)
                 )
             )
 

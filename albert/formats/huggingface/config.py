@@ -21,7 +21,18 @@ _REMOTE_CLASSES = {
     "AutoModelForTokenClassification": "BrightmartAlbertForTokenClassification",
 }
 # ALBERT's gelu is the tanh form, which transformers calls gelu_new; its "gelu" is the erf form.
-_ACTIVATIONS = {"gelu": "gelu_new", "relu": "relu", "tanh": "tanh", "linear": "linear"}
+_ACTIVATIONS = {
+    "gelu": "gelu_new",
+    "relu": "relu",
+    "tanh": "tanh",
+    "linear": "linear",
+    "geglu": "geglu",
+}
+# What the class of each layout computes beyond the published models; google's is transformers' own.
+_KNOWN_TO = {
+    "google": (),
+    "brightmart": ("hidden_act", "position_embedding_type", "use_bias", "residual_scale"),
+}
 _ACTIVATIONS_BACK = dict(
     {theirs: ours for ours, theirs in _ACTIVATIONS.items()}, gelu_pytorch_tanh="gelu"
 )
@@ -48,7 +59,7 @@ def to_huggingface(
     Raises:
       UsageError: transformers would compute something else with these sizes.
     """
-    config.refuse_variants("transformers")
+    config.refuse_variants("transformers", _KNOWN_TO[config.layout])
     values = json.loads(config.to_json())
     del values["layout"]
     google = config.layout == "google"
@@ -91,8 +102,10 @@ def from_huggingface(values: Mapping[str, Any], source: str) -> ModelConfig:
                 source, quoted(kind), BRIGHTMART_TYPE
             )
         )
-    wanted = (("layer_norm_eps", LAYER_NORM_EPSILON), ("position_embedding_type", "absolute"))
-    for key, value in wanted:
+    wanted: Dict[str, Any] = {"layer_norm_eps": LAYER_NORM_EPSILON}
+    if kind == "albert":
+        wanted["position_embedding_type"] = "absolute"
+    for key, value in wanted.items():
         if values.get(key, value) != value:
             raise UsageError(
                 "{} has {}={}; ALBERT here has {!r}, so the model cannot be imported.".format(

@@ -39,8 +39,8 @@ def encoder_keys(config: ModelConfig) -> Dict[str, Key]:
     tables, prefix = tree.embeddings, "albert.embeddings."
     _table(keys, prefix + "word_embeddings.weight", tables.word)
     _table(keys, prefix + "token_type_embeddings.weight", tables.token_type)
-    assert tables.position is not None  # only absent in models that transformers lacks
-    _table(keys, prefix + "position_embeddings.weight", tables.position)
+    if tables.position is not None:
+        _table(keys, prefix + "position_embeddings.weight", tables.position)
     _norm(keys, prefix + "LayerNorm", tables.norm)
     if tables.projection is not None:
         in_lookup = config.layout == "brightmart"
@@ -167,6 +167,8 @@ def _block(keys: Dict[str, Key], config: ModelConfig, number: int, block: Block)
     _dense(keys, feed_forward + names[0], block.intermediate)
     _dense(keys, feed_forward + names[1], block.output)
     _norm(keys, feed_forward + names[2], block.output_norm)
+    if block.gate is not None:
+        _dense(keys, feed_forward + "gate", block.gate)
 
 
 def _table(keys: Dict[str, Key], name: str, spec: ParameterSpec) -> None:

@@ -26,6 +26,9 @@ class BrightmartAlbertConfig(PretrainedConfig):
 
     `ln_type` is "preln" or "postln". `shared_type` says what all layers share: "all", "attention",
     "ffn" or "none". `final_layer_norm` says whether the output of the last layer is normalised.
+    `hidden_act` may be "geglu", gelu_new with a gate; `position_embedding_type` "absolute" or
+    "rotary"; `use_bias` is of the linear maps of layers; `residual_scale` multiplies what a
+    sub-layer adds.
     """
 
     model_type = "albert_brightmart"
@@ -49,6 +52,9 @@ class BrightmartAlbertConfig(PretrainedConfig):
         ln_type="preln",
         shared_type="all",
         final_layer_norm=False,
+        position_embedding_type="absolute",
+        use_bias=True,
+        residual_scale=1.0,
         **others,
     ):
         """Takes the keys of `config.json`."""
@@ -69,7 +75,14 @@ class BrightmartAlbertConfig(PretrainedConfig):
         self.ln_type = ln_type
         self.shared_type = shared_type
         self.final_layer_norm = final_layer_norm
+        self.position_embedding_type = position_embedding_type
+        self.use_bias = use_bias
+        self.residual_scale = residual_scale
         super().__init__(**others)
+
+
+def _activation(config):
+    return ACT2FN["gelu_new" if config.hidden_act == "geglu" else config.hidden_act]
 
 
 class Embeddings(nn.Module):
@@ -81,7 +94,10 @@ class Embeddings(nn.Module):
         self.word_embeddings = nn.Embedding(config.vocab_size, config.embedding_size)
         self.projection = nn.Linear(config.embedding_size, width, bias=False)
         self.token_type_embeddings = nn.Embedding(config.type_vocab_size, width)
-        self.position_embeddings = nn.Embedding(config.max_position_embeddings, width)
+        table = config.position_embedding_type == "absolute"
+        self.position_embeddings = (
+            nn.Embedding(config.max_position_embeddings, width) if table else None
+        )
         self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
@@ -90,11 +106,23 @@ class Embeddings(nn.Module):
         words = self.word_embeddings(input_ids) if inputs_embeds is None else inputs_embeds
         if token_type_ids is None:
             token_type_ids = torch.zeros(words.shape[:2], dtype=torch.long, device=words.device)
-        if position_ids is None:
-            position_ids = torch.arange(words.shape[1], device=words.device)[None]
         embedded = self.projection(words) + self.token_type_embeddings(token_type_ids)
-        embedded = embedded + self.position_embeddings(position_ids)
+        if self.position_embeddings is not None:
+            embedded = embedded + self.position_embeddings(position_ids)
         return self.dropout(self.LayerNorm(embedded))
+
+
+def _rotation(position_ids, size):
+    """Cosines and sines of [B or 1, S] positions, [B or 1, 1, S, H / 2] each."""
+    speeds = 10000.0 ** (-torch.arange(0, size, 2, device=position_ids.device) / size)
+    angles = position_ids[:, None, :, None].float() * speeds
+    return angles.cos(), angles.sin()
+
+
+def _rotated(heads, rotation):
+    cosines, sines = (part.to(heads.dtype) for part in rotation)
+    first, second = heads.chunk(2, -1)
+    return torch.cat([first * cosines - second * sines, second * cosines + first * sines], -1)
 
 
 class Attention(nn.Module):
@@ -105,15 +133,16 @@ class Attention(nn.Module):
         width = config.hidden_size
         self.heads = config.num_attention_heads
         self.before = config.ln_type == "preln"
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
-        self.dense = nn.Linear(width, width)
+        self.scale = config.residual_scale
+        self.query = nn.Linear(width, width, bias=config.use_bias)
+        self.key = nn.Linear(width, width, bias=config.use_bias)
+        self.value = nn.Linear(width, width, bias=config.use_bias)
+        self.dense = nn.Linear(width, width, bias=config.use_bias)
         self.LayerNorm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.weight_dropout = nn.Dropout(config.attention_probs_dropout_prob)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden, bias):
+    def forward(self, hidden, bias, rotation):
         """[B, S, D], [B, 1, 1, S] -> [B, S, D] and attention weights [B, N, S, S]."""
         inputs = self.LayerNorm(hidden) if self.before else hidden
         batch, length, width = inputs.shape
@@ -122,10 +151,12 @@ class Attention(nn.Module):
             return projected.view(batch, length, self.heads, width // self.heads).transpose(1, 2)
 
         query, key, value = (split(f(inputs)) for f in (self.query, self.key, self.value))
+        if rotation is not None:
+            query, key = _rotated(query, rotation), _rotated(key, rotation)
         logits = query @ key.transpose(2, 3) * (width // self.heads) ** -0.5 + bias
         weights = self.weight_dropout(logits.softmax(-1))
         context = (weights @ value).transpose(1, 2).reshape(batch, length, width)
-        hidden = hidden + self.dropout(self.dense(context))
+        hidden = hidden + self.dropout(self.dense(context)) * self.scale
         return (hidden if self.before else self.LayerNorm(hidden)), weights
 
 
@@ -135,17 +166,23 @@ class FeedForward(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.before = config.ln_type == "preln"
-        self.intermediate = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.output = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.scale = config.residual_scale
+        sizes = (config.hidden_size, config.intermediate_size)
+        self.intermediate = nn.Linear(*sizes, bias=config.use_bias)
+        gated = config.hidden_act == "geglu"
+        self.gate = nn.Linear(*sizes, bias=config.use_bias) if gated else None
+        self.output = nn.Linear(*reversed(sizes), bias=config.use_bias)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.activation = ACT2FN[config.hidden_act]
+        self.activation = _activation(config)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
     def forward(self, hidden):
         """[B, S, D] -> [B, S, D]."""
         inputs = self.LayerNorm(hidden) if self.before else hidden
-        outputs = self.output(self.activation(self.intermediate(inputs)))
-        hidden = hidden + self.dropout(outputs)
+        middle = self.activation(self.intermediate(inputs))
+        if self.gate is not None:
+            middle = middle * self.gate(inputs)
+        hidden = hidden + self.dropout(self.output(middle)) * self.scale
         return hidden if self.before else self.LayerNorm(hidden)
 
 
@@ -165,15 +202,18 @@ class Encoder(nn.Module):
         )
         self.layers = layers
         width = config.hidden_size
+        rotary = config.position_embedding_type == "rotary"
+        self.turned = width // config.num_attention_heads if rotary else 0
         norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.LayerNorm = norm if config.final_layer_norm else None
 
-    def forward(self, hidden, bias):
+    def forward(self, hidden, bias, position_ids):
         """Returns the states before each layer and after the last, and attention weights."""
         states, weights = [hidden], []
+        rotation = _rotation(position_ids, self.turned) if self.turned else None
         for layer in range(self.layers):
             attention = self.attentions[layer % len(self.attentions)]
-            hidden, attended = attention(hidden, bias)
+            hidden, attended = attention(hidden, bias, rotation)
             hidden = self.feed_forwards[layer % len(self.feed_forwards)](hidden)
             states.append(hidden)
             weights.append(attended)
@@ -228,11 +268,14 @@ class BrightmartAlbertModel(BrightmartAlbertPreTrainedModel):
         **_,
     ):
         """Arguments and outputs of transformers' AlbertModel."""
+        if position_ids is None:
+            given = input_ids if inputs_embeds is None else inputs_embeds
+            position_ids = torch.arange(given.shape[1], device=given.device)[None]
         embedded = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
         if attention_mask is None:
             attention_mask = torch.ones(embedded.shape[:2], device=embedded.device)
         bias = (1.0 - attention_mask.to(embedded.dtype)) * MASKED_LOGIT
-        states, weights = self.encoder(embedded, bias[:, None, None, :])
+        states, weights = self.encoder(embedded, bias[:, None, None, :], position_ids)
         pooled = torch.tanh(self.pooler(states[-1][:, 0])) if self.pooler else None
         return BaseModelOutputWithPooling(
             last_hidden_state=states[-1],
@@ -250,7 +293,7 @@ class MaskedWordHead(nn.Module):
         self.dense = nn.Linear(config.hidden_size, config.hidden_size)
         self.LayerNorm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
-        self.activation = ACT2FN[config.hidden_act]
+        self.activation = _activation(config)
 
     def forward(self, hidden, embeddings):
         """[..., D] -> [..., V]."""
