@@ -4,23 +4,26 @@ No other file imports tensorflow or asks for its version.
 """
 
 import contextlib
+import functools
+import importlib
 import logging as _python_logging
 import os
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+import types
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 from albert.system.machine import usable_cores
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
-_QUIET = os.environ.setdefault(_LOG_LEVEL, "3") == "3"  # what fails in there also raises here
 
 
 @contextlib.contextmanager
 def _without_chatter() -> Iterator[None]:
     """Drops what TensorFlow's C++ side prints while loading, before it heeds its log level."""
+    quiet = os.environ.setdefault(_LOG_LEVEL, "3") == "3"  # what fails in there also raises here
     kept = os.dup(2)
     null = os.open(os.devnull, os.O_WRONLY)
     try:
-        if _QUIET:
+        if quiet:
             os.dup2(null, 2)
         yield
     finally:
@@ -29,23 +32,45 @@ def _without_chatter() -> Iterator[None]:
         os.close(null)
 
 
-with _without_chatter():
-    import tensorflow as _tensorflow
+@functools.lru_cache(maxsize=None)
+def _tensorflow() -> Any:
+    with _without_chatter():
+        return importlib.import_module("tensorflow")
 
-_LEGACY = _tensorflow.__version__.startswith("1.")
 
-if _LEGACY:
-    from tensorflow.compat import v2 as tf
+@functools.lru_cache(maxsize=None)
+def _legacy() -> bool:
+    return _tensorflow().__version__.startswith("1.")
 
-    tf.enable_v2_behavior()
-    # Its eager loops log a deprecation notice a line; absl carries our own lines.
-    _python_logging.getLogger("tensorflow").setLevel(_python_logging.ERROR)
+
+class _OnFirstUse(types.ModuleType):
+    """TensorFlow's second interface, loaded when something of it is wanted.
+
+    Loading takes seconds: a wrong flag or a cry for help must not wait for it.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)  # what tools ask any module for
+        module = _tensorflow()
+        if _legacy():
+            module = importlib.import_module("tensorflow.compat.v2")
+            module.enable_v2_behavior()
+            # Its eager loops log a deprecation notice a line; absl carries our own lines.
+            _python_logging.getLogger("tensorflow").setLevel(_python_logging.ERROR)
+        self.__dict__.update(vars(module))
+        return getattr(module, name)
+
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 else:
-    tf = _tensorflow
+    tf = _OnFirstUse("tensorflow")
 
 __all__ = [
     "compiled",
     "compute_repeatably",
+    "custom_gradient",
     "full_float32",
     "fused",
     "gpu_details",
@@ -62,7 +87,7 @@ __all__ = [
 
 def runtime_name() -> str:
     """The TensorFlow in use, for logs: "TensorFlow 2.21.0"."""
-    return "TensorFlow {}".format(_tensorflow.__version__)
+    return "TensorFlow {}".format(_tensorflow().__version__)
 
 
 def compiled(function: Callable, xla: bool = False) -> Callable:
@@ -71,7 +96,7 @@ def compiled(function: Callable, xla: bool = False) -> Callable:
     An XLA function must be pure: it takes variables as tensors, because XLA cannot read a
     variable that lives on another device.
     """
-    option = "experimental_compile" if _LEGACY else "jit_compile"
+    option = "experimental_compile" if _legacy() else "jit_compile"
     return tf.function(function, autograph=False, **({option: True} if xla else {}))
 
 
@@ -80,10 +105,18 @@ def fused(function: Callable) -> Callable:
 
     TensorFlow 1.15 runs them one by one, and so does what is traced within `plain_operations`.
     """
-    if _LEGACY:
-        return function
-    one_pass = compiled(function, xla=True)
-    return lambda *inputs: (function if _PLAIN else one_pass)(*inputs)
+
+    @functools.lru_cache(maxsize=None)
+    def one_pass() -> Callable:
+        return function if _legacy() else compiled(function, xla=True)
+
+    return lambda *inputs: (function if _PLAIN else one_pass())(*inputs)
+
+
+def custom_gradient(function: Callable) -> Callable:
+    """`tf.custom_gradient`, for functions that are defined before TensorFlow is wanted."""
+    differentiable = functools.lru_cache(maxsize=None)(lambda: tf.custom_gradient(function))
+    return lambda *inputs: differentiable()(*inputs)
 
 
 _PLAIN: List[bool] = []
@@ -158,7 +191,7 @@ def compute_repeatably() -> None:
 
     On a CPU they do so anyway. TensorFlow 1.15 knows it of some GPU operations only.
     """
-    if _LEGACY:
+    if _legacy():
         os.environ["TF_DETERMINISTIC_OPS"] = "1"
     else:
         tf.config.experimental.enable_op_determinism()
@@ -223,7 +256,7 @@ def join_hosts(addresses: Sequence[str], index: int, timeout: float) -> None:
       NotImplementedError: In TensorFlow 1.15, whose collectives wait for a lost process for ever.
       tf.errors.OpError: The port is in use, or the others have not come.
     """
-    if _LEGACY:
+    if _legacy():
         raise NotImplementedError
     from tensorflow.python.eager import context
 
@@ -264,7 +297,7 @@ def _split_cores(count: int) -> None:
 
 def _split_cpu(device: Any, count: int) -> None:
     config = tf.config.experimental
-    if _LEGACY:
+    if _legacy():
         config.set_virtual_device_configuration(
             device, [config.VirtualDeviceConfiguration() for _ in range(count)]
         )

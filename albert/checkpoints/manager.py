@@ -1,5 +1,7 @@
 """Checkpoints of a run: written aside, made current when complete, the oldest removed."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import glob

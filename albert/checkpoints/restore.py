@@ -1,5 +1,7 @@
 """From a checkpoint's tensors to a run's state: exact resume, or weights only."""
 
+from __future__ import annotations
+
 import dataclasses
 import re
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence

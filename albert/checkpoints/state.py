@@ -1,5 +1,7 @@
 """Everything a run must keep to go on: weights, slots, counters. One copy, on one device."""
 
+from __future__ import annotations
+
 from typing import Dict, Mapping, NamedTuple
 
 import numpy as np

@@ -1,5 +1,7 @@
 """SavedModels: a model as functions of any batch, served by TensorFlow without this package."""
 
+from __future__ import annotations
+
 import contextlib
 import os
 import shutil
@@ -15,7 +17,7 @@ from albert.model.config import ModelConfig
 from albert.model.parameters import parameter_tree
 from albert.system.files.disk import os_errors
 
-Tensors = Mapping[str, tf.Tensor]
+Tensors = Mapping[str, "tf.Tensor"]
 IDS = {name: (None, None) for name in ("input_ids", "input_mask", "segment_ids")}  # [B, S]
 _POSITIONS = "masked_lm_positions"
 

@@ -1,5 +1,7 @@
 """What hosts make sure of together: that all can start, on the same run, with the same weights."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from typing import Callable, Dict, List, Mapping, TypeVar

@@ -1,5 +1,7 @@
 """Many tensors as one: what sends them pays for each it sends."""
 
+from __future__ import annotations
+
 from typing import List, Sequence
 
 import numpy as np

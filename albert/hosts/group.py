@@ -4,6 +4,8 @@ Sums of the same shapes in the same order on every host. A ring or NCCL gives ev
 bits, so weights that were equal stay equal.
 """
 
+from __future__ import annotations
+
 import contextlib
 import functools
 import os
@@ -12,7 +14,7 @@ import socket
 import sys
 import traceback
 import zlib
-from typing import Any, Iterator, List, NamedTuple, Sequence
+from typing import Any, Iterator, List, NamedTuple, Sequence, Tuple, Type
 
 import numpy as np
 from absl import logging
@@ -27,19 +29,23 @@ from albert.system.screen import console
 _PATIENCE = 10  # how many times --host_timeout a start waits for the others
 _GROUPS = {"CPU": 1, "GPU": 2}  # keys of the groups of devices that add up
 _CPU = "/device:CPU:0"
-# What a collective raises on the others when one is lost.
+# What a collective raises on the others when one is lost, of `tf.errors`.
 _LOST = (
-    tf.errors.UnavailableError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.InternalError,
-    tf.errors.FailedPreconditionError,
+    "UnavailableError",
+    "DeadlineExceededError",
+    "AbortedError",
+    "CancelledError",
+    "InternalError",
+    "FailedPreconditionError",
 )
 _TASK = re.compile(r"/job:worker/replica:0/task:(\d+)")
 _WATCH = "CoordinationService"  # on the first host; the others tell it that they are there
 
-_JOINED: List["Hosts"] = []  # TensorFlow joins a process once
+_JOINED: List[Hosts] = []  # TensorFlow joins a process once
+
+
+def _lost() -> Tuple[Type[Exception], ...]:
+    return tuple(getattr(tf.errors, name) for name in _LOST)
 
 
 class HostLost(TryAgain):
@@ -233,7 +239,7 @@ class Hosts:
         have: what is lost of this sum matters to nobody.
         """
         if self.count > 1:
-            with contextlib.suppress(*_LOST):
+            with contextlib.suppress(*_lost()):
                 self.total([0.0], "parting")
 
     @contextlib.contextmanager
@@ -245,7 +251,7 @@ class Hosts:
         """
         try:
             yield
-        except _LOST as error:
+        except _lost() as error:
             if self.count == 1:
                 raise
             raise self._lost(error) from error

@@ -1,5 +1,7 @@
 """ALBERT with its pre-training heads (Lan et al., 2019, https://arxiv.org/abs/1909.11942)."""
 
+from __future__ import annotations
+
 from typing import Mapping, NamedTuple, Optional
 
 from albert.compat import tf
@@ -12,7 +14,7 @@ from albert.model.layers import gather_positions, make_dropout, sizes
 from albert.model.parameters import Parameters, bind, parameter_tree
 from albert.model.precision import POLICIES, Policy
 
-Batch = Mapping[str, tf.Tensor]
+Batch = Mapping[str, "tf.Tensor"]
 
 
 class EncoderOutput(NamedTuple):

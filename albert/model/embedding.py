@@ -1,5 +1,7 @@
 """Factorised input embedding: word, segment and position."""
 
+from __future__ import annotations
+
 from typing import Optional
 
 from albert.compat import tf

@@ -1,5 +1,7 @@
 """The encoder: blocks of attention and feed-forward, normalised before or after."""
 
+from __future__ import annotations
+
 import functools
 from typing import Callable, Optional
 
@@ -19,7 +21,7 @@ from albert.model.layers import (
 )
 from albert.model.parameters import Norm, Parameters
 
-SubLayer = Callable[[tf.Tensor], tf.Tensor]
+SubLayer = Callable[["tf.Tensor"], "tf.Tensor"]
 
 _SEED_STEP = 104729  # between the dropout seeds of blocks; steps of a run are far fewer apart
 

@@ -1,5 +1,7 @@
 """The two pre-training heads: masked words and sentence order."""
 
+from __future__ import annotations
+
 from albert.compat import tf
 from albert.model.config import ModelConfig
 from albert.model.layers import ACTIVATIONS, dense, layer_norm

@@ -1,9 +1,11 @@
 """Leaf computations: linear map, layer normalisation, activations, dropout."""
 
+from __future__ import annotations
+
 import math
 from typing import Callable, List, Optional, Tuple, Union
 
-from albert.compat import fused, tf
+from albert.compat import custom_gradient, fused, tf
 from albert.model.parameters import Dense, Norm
 
 LAYER_NORM_EPSILON = 1e-12  # of the originals
@@ -59,7 +61,7 @@ def layer_norm(inputs: tf.Tensor, parameters: Norm) -> tf.Tensor:
     return tf.reshape(_normalised(flat, parameters.gamma, parameters.beta), sizes(inputs))
 
 
-@tf.custom_gradient
+@custom_gradient
 def _normalised(inputs: tf.Tensor, gamma: tf.Tensor, beta: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
     width = inputs.shape.as_list()[-1]
     mean = tf.reduce_mean(tf.cast(inputs, tf.float32), axis=-1, keepdims=True)
@@ -139,7 +141,7 @@ def _gelu_gradient(inputs: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.cast(upstream, tf.float32) * slope, inputs.dtype)
 
 
-@tf.custom_gradient
+@custom_gradient
 def gelu(inputs: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
     """Gaussian error linear unit in its tanh form, which both originals use ("gelu_new").
 
@@ -152,13 +154,13 @@ def gelu(inputs: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
 
 ACTIVATIONS = {
     "gelu": gelu,
-    "relu": tf.nn.relu,
-    "tanh": tf.tanh,
-    "linear": tf.identity,
+    "relu": lambda inputs: tf.nn.relu(inputs),
+    "tanh": lambda inputs: tf.tanh(inputs),
+    "linear": lambda inputs: inputs,
     "geglu": gelu,  # the gate is the feed-forward layer's; a head has none
 }
 
-DropoutFunction = Callable[[tf.Tensor, float], tf.Tensor]
+DropoutFunction = Callable[["tf.Tensor", float], "tf.Tensor"]
 
 
 def make_dropout(seed: Optional[tf.Tensor]) -> DropoutFunction:

@@ -1,8 +1,10 @@
 """Losses and accuracies as sums and weights; the one division is at the reporting boundary."""
 
+from __future__ import annotations
+
 from typing import Callable, Dict, Mapping, NamedTuple, Tuple
 
-from albert.compat import fused, tf
+from albert.compat import custom_gradient, fused, tf
 from albert.model.albert import PretrainingOutput
 
 # Added to the masked-LM denominator by both originals; keeps a batch without masks finite.
@@ -108,7 +110,7 @@ def cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
     return tf.reshape(_cross_entropy(flat, tf.reshape(labels, [-1])), tf.shape(labels))
 
 
-@tf.custom_gradient
+@custom_gradient
 def _cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> Tuple[tf.Tensor, Callable]:
     dtype = logits.dtype
     at_label = tf.stack([tf.range(tf.shape(labels)[0]), labels], axis=1)

@@ -4,12 +4,14 @@ After jmp. Layer normalisation statistics, attention's softmax and the losses ar
 in any precision; they are in the files that compute them.
 """
 
+from __future__ import annotations
+
 from typing import Dict, Mapping, NamedTuple
 
 from albert.compat import tf
 from albert.system.errors import UsageError
 
-Tensors = Dict[str, tf.Tensor]
+Tensors = Dict[str, "tf.Tensor"]
 
 _INITIAL_SCALE = 2.0**15
 _MAX_SCALE = 2.0**24
@@ -17,9 +19,9 @@ _GROWTH_INTERVAL = 1000
 
 
 class Policy(NamedTuple):
-    """A compute type, and whether its gradients need a loss scale to stay in range."""
+    """A compute type by name, and whether its gradients need a loss scale to stay in range."""
 
-    compute_dtype: tf.DType
+    compute_dtype: str
     needs_loss_scale: bool
 
     def cast(self, tensors: Mapping[str, tf.Tensor]) -> Tensors:
@@ -28,9 +30,9 @@ class Policy(NamedTuple):
 
 
 POLICIES = {
-    "float32": Policy(tf.float32, False),
-    "mixed_bfloat16": Policy(tf.bfloat16, False),
-    "mixed_float16": Policy(tf.float16, True),
+    "float32": Policy("float32", False),
+    "mixed_bfloat16": Policy("bfloat16", False),
+    "mixed_float16": Policy("float16", True),
 }
 
 
@@ -60,7 +62,7 @@ class LossScale(NamedTuple):
     scale: tf.Tensor
     good_steps: tf.Tensor
 
-    def after(self, applied: bool) -> "LossScale":
+    def after(self, applied: bool) -> LossScale:
         """The scale after an update (`applied`) or a skipped step."""
         if not applied:
             return LossScale(tf.maximum(self.scale / 2.0, 1.0), tf.zeros_like(self.good_steps))

@@ -9,6 +9,8 @@ of matrices. Elementwise arithmetic of a chain is one pass over the weights; nor
 own sums, which a fused pass does at a quarter of their speed on a CPU.
 """
 
+from __future__ import annotations
+
 from typing import (
     AbstractSet,
     Any,
@@ -24,9 +26,9 @@ from typing import (
 
 from albert.compat import fused, tf
 
-Tensors = Dict[str, tf.Tensor]
+Tensors = Dict[str, "tf.Tensor"]
 Slots = Callable[[Mapping[str, object]], Dict[str, str]]
-Scales = Callable[[Tensors, Tensors, tf.Tensor], Tensors]
+Scales = Callable[[Tensors, Tensors, "tf.Tensor"], Tensors]
 
 
 class GradientTransformation(NamedTuple):

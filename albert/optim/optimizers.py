@@ -1,5 +1,7 @@
 """The optimizers of the field, each one expression, and the choice among them."""
 
+from __future__ import annotations
+
 import dataclasses
 import re
 from typing import AbstractSet, Dict, FrozenSet, Iterable, Mapping, NamedTuple, Sequence, Tuple

@@ -1,5 +1,7 @@
 """Learning rate as a pure function of the number of updates done."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from typing import Callable, Optional, Union
@@ -7,7 +9,7 @@ from typing import Callable, Optional, Union
 from albert.compat import tf
 from albert.system.errors import UsageError, check_above_0, check_not_negative, check_one_of
 
-Schedule = Callable[[tf.Tensor], tf.Tensor]
+Schedule = Callable[["tf.Tensor"], "tf.Tensor"]
 
 SCHEDULES = ("linear", "cosine", "wsd", "constant")
 _WARMUP_SHARE = 0.1

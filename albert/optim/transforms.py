@@ -1,5 +1,7 @@
 """The gradient transformations that optimizers are chains of."""
 
+from __future__ import annotations
+
 import collections
 from typing import AbstractSet, DefaultDict, Dict, List, Mapping, Tuple, Union
 
@@ -7,7 +9,7 @@ from albert.compat import tf
 from albert.optim.chain import GradientTransformation, Tensors, stateless
 from albert.optim.schedules import Schedule
 
-FloatLike = Union[float, tf.Tensor]
+FloatLike = Union[float, "tf.Tensor"]
 
 FIRST_MOMENT = "/adam_m"
 SECOND_MOMENT = "/adam_v"

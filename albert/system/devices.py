@@ -1,5 +1,7 @@
 """Which devices a run uses, and how fast they multiply."""
 
+from __future__ import annotations
+
 import time
 from typing import Callable, List, Optional, Sequence
 
@@ -119,7 +121,7 @@ def choose_xla(mode: str, devices: Sequence[str], precision: str) -> bool:
     return chosen
 
 
-def matmul_peak(devices: Sequence[str], dtype: tf.DType = tf.float32) -> float:
+def matmul_peak(devices: Sequence[str], dtype: str = "float32") -> float:
     """Measured matrix-product rate of the devices together, in FLOP/s.
 
     The denominator of model FLOP utilisation (MFU). All devices multiply at the same time, because

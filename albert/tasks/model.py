@@ -1,5 +1,7 @@
 """The encoder with one linear head: weights, logits and what is minimised."""
 
+from __future__ import annotations
+
 from typing import Any, Dict, Mapping, Optional, Sequence
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Evaluation: sums over whole files, divided once; while a run trains, and of a checkpoint."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import math

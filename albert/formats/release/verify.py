@@ -1,5 +1,7 @@
 """Whether a release is whole, fits together and computes."""
 
+from __future__ import annotations
+
 import glob
 import math
 import os

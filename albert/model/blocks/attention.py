@@ -1,8 +1,10 @@
 """Scaled dot-product attention (Vaswani et al., 2017, https://arxiv.org/abs/1706.03762)."""
 
+from __future__ import annotations
+
 from typing import Callable, List, Mapping, NamedTuple, Optional, Tuple
 
-from albert.compat import fused, tf
+from albert.compat import custom_gradient, fused, tf
 from albert.model.blocks.joined import JoinedBlock
 from albert.model.blocks.nystrom import Landmarks, landmarks, nystrom_attention
 from albert.model.blocks.rotary import rotated, rotation
@@ -105,7 +107,7 @@ def _attention_weights(query: tf.Tensor, key: tf.Tensor, bias: tf.Tensor) -> tf.
     return tf.nn.softmax(logits + bias)
 
 
-@tf.custom_gradient
+@custom_gradient
 def _blockwise_attention(
     query: tf.Tensor, key: tf.Tensor, value: tf.Tensor, bias: tf.Tensor
 ) -> Tuple[tf.Tensor, Callable]:

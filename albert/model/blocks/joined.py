@@ -1,5 +1,7 @@
 """Blocks as they are computed: query, key and value as one linear map."""
 
+from __future__ import annotations
+
 import math
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
@@ -19,7 +21,7 @@ class JoinedBlock(NamedTuple):
     gate: Optional[Dense]
     convolution: Optional[Any]
 
-    def with_weights(self, weights: Sequence[tf.Tensor]) -> "JoinedBlock":
+    def with_weights(self, weights: Sequence[tf.Tensor]) -> JoinedBlock:
         """The same block of other `weights`."""
         left = iter(weights)
         flat = [None if weight is None else next(left) for weight in tf.nest.flatten(self)]

@@ -6,6 +6,8 @@ its own tokens, never over padding, and the inverse begins from each example and
 neither padding nor the other examples of a batch change what is computed.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple, Optional
 
 from albert.compat import tf

@@ -3,6 +3,8 @@
 Chen et al., 2016, https://arxiv.org/abs/1604.06174.
 """
 
+from __future__ import annotations
+
 from typing import Callable, List, Tuple
 
 from albert.compat import tf

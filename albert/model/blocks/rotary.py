@@ -4,6 +4,8 @@ Su et al., 2021, https://arxiv.org/abs/2104.09864: the logit of two tokens then 
 they are apart, and there is no table of positions to learn.
 """
 
+from __future__ import annotations
+
 from typing import Optional
 
 import numpy as np

@@ -6,6 +6,8 @@ the backward pass the sum so far comes back the same way, so that one sum and th
 block are alive.
 """
 
+from __future__ import annotations
+
 import collections
 from typing import Callable, List, Sequence, Tuple
 

@@ -7,10 +7,7 @@ from typing import Iterator
 
 from albert.compat import tf
 
-_ERRORS = {
-    tf.errors.ResourceExhaustedError: errno.ENOSPC,
-    tf.errors.PermissionDeniedError: errno.EACCES,
-}
+_ERRORS = {"ResourceExhaustedError": errno.ENOSPC, "PermissionDeniedError": errno.EACCES}
 
 
 @contextlib.contextmanager
@@ -18,6 +15,6 @@ def os_errors(path: str) -> Iterator[None]:
     """Raises an OSError about `path` where TensorFlow could not write."""
     try:
         yield
-    except tuple(_ERRORS) as error:
-        number = _ERRORS[type(error)]
+    except tuple(getattr(tf.errors, name) for name in _ERRORS) as error:
+        number = _ERRORS[type(error).__name__]
         raise OSError(number, os.strerror(number), path) from error

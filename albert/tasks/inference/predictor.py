@@ -1,5 +1,7 @@
 """The labels a fine-tuned model gives to rows."""
 
+from __future__ import annotations
+
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Facts about a model: how its outputs differ, and how its weights moved since the last look."""
 
+from __future__ import annotations
+
 from typing import Dict, Mapping, NamedTuple, Tuple
 
 import numpy as np

@@ -4,6 +4,8 @@ Whatever is written this way can be cut into towers and micro-batches: their par
 loss and the gradient of the undivided batch.
 """
 
+from __future__ import annotations
+
 from typing import Any, Callable, Dict, NamedTuple, Tuple
 
 from albert.compat import tf
@@ -20,7 +22,7 @@ from albert.model.losses import (
     total_loss,
 )
 
-Tensors = Dict[str, tf.Tensor]
+Tensors = Dict[str, "tf.Tensor"]
 Sums = Dict[str, WeightedSum]
 
 

@@ -1,5 +1,7 @@
 """One synchronous training step, over all towers of all hosts, and the evaluation step."""
 
+from __future__ import annotations
+
 import functools
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 

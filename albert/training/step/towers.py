@@ -5,6 +5,8 @@ the whole batch, so the sum over towers *is* the gradient of the undivided batch
 masked words fall. (Averaging per-tower means, as the field's code does, is not.)
 """
 
+from __future__ import annotations
+
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from albert.compat import tf
@@ -83,7 +85,7 @@ def tower_gradients(
     return {name: tf.convert_to_tensor(g) for name, g in zip(names, gradients)}, sums
 
 
-Tower = Callable[[Tensors, Batch, Optional[tf.Tensor]], Tuple[Tensors, Sums]]
+Tower = Callable[[Tensors, Batch, Optional["tf.Tensor"]], Tuple[Tensors, Sums]]
 
 
 def accumulate(
