@@ -304,6 +304,19 @@ def test_first_updates_of_other_records_and_batches_go_on_where_they_stopped(wor
     assert weights_hash(work / "parts") == weights_hash(work / "whole")
 
 
+def test_a_run_goes_on_without_a_damaged_record_where_it_may(work, capsys):
+    with open(work / "train.tfrecord", "r+b") as handle:
+        handle.seek(-60, os.SEEK_END)
+        handle.write(b"?")
+    flags = dict(steps=16, log_steps=8, output_dir=work / "out")
+    assert here(TRAIN, training_flags(work, **flags)) == 2
+    told = capsys.readouterr().err
+    assert "train.tfrecord is damaged at byte offset" in told
+    assert here(TRAIN, training_flags(work, skip_corrupt=1, **flags)) == 0
+    lines = [line for line in read_metrics(str(work / "out")) if line["kind"] == "train"]
+    assert [line["skipped_records"] for line in lines][-1] == 1
+
+
 def test_validation_does_not_depend_on_batch_size_or_towers(work, capsys):
     assert here(TRAIN, training_flags(work, steps=5)) == 0
     flags = [

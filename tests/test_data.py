@@ -1,6 +1,7 @@
 """Index, order and batches: the same for any restart, and clear about damaged files."""
 
 import gzip
+import itertools
 import os
 import threading
 
@@ -25,6 +26,7 @@ from albert.data.batches import (
 )
 from albert.data.dataset import RecordDataset, Shapes
 from albert.data.packing import row_layout
+from albert.data.skipping import within_bounds
 from albert.records import index as index_module
 from albert.records.example_proto import encode_example
 from albert.records.index import index_ends, index_head, load_index
@@ -169,17 +171,25 @@ def damaged_behind_its_index(path, change):
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
-def test_a_damaged_record_is_told_when_its_batch_comes(tmp_path):
-    path = write_record_file(tmp_path / "a.tfrecord", 12)
-    offset = int(load_index(path).bounds[7])
+def with_damaged_records(path, numbers):
+    """Twelve records of which some have a flipped bit; returns where those begin."""
+    path = write_record_file(path, 12)
+    offsets = [int(load_index(path).bounds[number]) for number in numbers]
 
     def flip(handle):
-        handle.seek(offset + 52)
-        octet = handle.read(1)[0]
-        handle.seek(offset + 52)
-        handle.write(bytes([octet ^ 2]))
+        for offset in offsets:
+            handle.seek(offset + 52)
+            octet = handle.read(1)[0]
+            handle.seek(offset + 52)
+            handle.write(bytes([octet ^ 2]))
 
     damaged_behind_its_index(path, flip)
+    return offsets
+
+
+def test_a_damaged_record_is_told_when_its_batch_comes(tmp_path):
+    path = str(tmp_path / "a.tfrecord")
+    (offset,) = with_damaged_records(path, [7])
     dataset = RecordDataset([path])
     order = order_of(dataset.size, 2, 5)
     good = next(k for k in range(6) if 7 in order.numbers([k])[0])
@@ -189,6 +199,43 @@ def test_a_damaged_record_is_told_when_its_batch_comes(tmp_path):
         RecordError, match=r"a.tfrecord is damaged at byte offset {}".format(offset)
     ):
         next(batches)
+
+
+@pytest.mark.parametrize("layout", ["none", "pack"])
+def test_a_run_goes_on_without_as_many_damaged_records_as_it_may(layout, tmp_path, caplog):
+    path, whole = str(tmp_path / "a.tfrecord"), write_record_file(tmp_path / "b.tfrecord", 12)
+    with_damaged_records(path, [3, 7])
+    order = order_of(12, 4, 5)
+    sample = RecordDataset([whole]).read(range(12), SHAPES)
+    layout = row_layout(layout, 4, 1, sample)
+    streams = []
+    for name in (whole, path):
+        found = set()
+        dataset = RecordDataset([name])
+        batches = training_batches(dataset, order, SHAPES, layout, 0, skip=True)
+        streams.append(within_bounds(batches, found, most=2))
+    examples, met = [], 0
+    for k in range(6):  # two epochs
+        numbers = set(order.numbers([k])[0])
+        batch, without = [next(stream) for stream in streams]
+        assert set(batch) == set(without)
+        lost = len(numbers & {3, 7})
+        count = [int(b["input_mask"].max(axis=1).sum()) for b in (batch, without)]
+        assert count == [4, 4 - lost]
+        weights = [b["masked_lm_weights"].sum() for b in (batch, without)]
+        of_lost = sample["masked_lm_weights"][sorted(numbers & {3, 7})].sum()
+        assert weights[1] == weights[0] - of_lost
+        examples.append(count[1])
+        met = max(met, len(found))
+    assert sum(examples) == 20 and met == 2
+    told = sorted({record.getMessage() for record in caplog.records})
+    assert [line.split(path)[0] for line in told] == [
+        "Skipped, 1 of at most 2: ",
+        "Skipped, 2 of at most 2: ",
+    ]
+    batches = training_batches(RecordDataset([path]), order, SHAPES, layout, 0, skip=True)
+    with pytest.raises(RecordError, match="is damaged .* It is one more than --skip_corrupt=1."):
+        list(itertools.islice(within_bounds(batches, set(), most=1), 6))
 
 
 def test_a_file_that_was_cut_while_it_was_read_is_told(tmp_path):

@@ -42,9 +42,17 @@ def request(size, length):
     return dict(cut, masked_lm_positions=np.minimum(batch["masked_lm_positions"], length - 1))
 
 
-@pytest.mark.parametrize("layout", ["google", "brightmart"])
-def test_plain_tensorflow_serves_it(layout, tmp_path):
-    config = small_run(tmp_path / "run", layout)
+MODERN = {"hidden_act": "geglu", "position_embedding_type": "rotary", "hidden_size": 18}
+NYSTROM = {"attention": "nystrom", "num_landmarks": 6, "conv_kernel_size": 3}
+
+
+@pytest.mark.parametrize(
+    "layout, variant",
+    [("google", {}), ("brightmart", {}), ("brightmart", MODERN), ("google", NYSTROM)],
+    ids=str,
+)
+def test_plain_tensorflow_serves_it(layout, variant, tmp_path):
+    config = small_run(tmp_path / "run", layout, **variant)
     export_run(tmp_path, "savedmodel")
     # Neither size nor length was known when it was written.
     batches = [request(5, SEQUENCE), request(2, 9)]

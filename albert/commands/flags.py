@@ -67,6 +67,7 @@ _option("mask_schedule", "Shares hidden at the first and last update, like 0.3:0
 _option("first_steps", "Updates at first that read --first_input_file, or smaller batches.")
 _option("first_input_file", "Records of the first updates, shorter ones for instance.")
 _option("first_train_batch_size", "Global batch of the first updates.")
+_option("skip_corrupt", "Damaged records that the training may go on without.")
 _option("small", "Share of the records to train on, for a quick look.")
 
 # The run.

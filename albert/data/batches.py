@@ -22,6 +22,7 @@ from absl import logging
 from albert.data.dataset import Batch, RecordDataset, Shapes
 from albert.data.order import BatchOrder
 from albert.data.packing import RowLayout
+from albert.data.skipping import SKIPPED, read_whole_ones
 from albert.records.tfrecord import NO_SENTENCE_LABEL, RecordError
 
 T = TypeVar("T")
@@ -53,14 +54,21 @@ def training_batches(
     first: int,
     share: Share = WHOLE,
     stride: int = 1,
+    skip: bool = False,
 ) -> Generator[Batch, None, None]:
-    """A share of batches `first`, `first + stride`, ... without end, as rows of `layout`."""
+    """A share of batches `first`, `first + stride`, ... without end, as rows of `layout`.
+
+    With `skip` an empty example stands for each damaged record, and `SKIPPED` in the batch says
+    what was wrong; what is not damaged is where it always is.
+    """
     part = share.of(order.batch_size)
     together = -(-_READ_AT_ONCE // (part.stop - part.start))
     while True:
         batches = first + stride * np.arange(together)
-        for batch in _read(dataset, order.numbers(batches)[:, part], batches, shapes):
-            yield layout(batch)
+        for batch in _read(dataset, order.numbers(batches)[:, part], batches, shapes, skip):
+            wrong = batch.pop(SKIPPED, None)
+            rows = layout(batch)
+            yield rows if wrong is None else dict(rows, **{SKIPPED: wrong})
         first += stride * together
 
 
@@ -88,7 +96,7 @@ def in_turn(
 
 
 def _read(
-    dataset: RecordDataset, numbers: np.ndarray, steps: np.ndarray, shapes: Shapes
+    dataset: RecordDataset, numbers: np.ndarray, steps: np.ndarray, shapes: Shapes, skip: bool
 ) -> Iterator[Batch]:
     """Reads batches together, which costs less; a damaged record is told when its turn comes."""
     size = numbers.shape[1]
@@ -96,7 +104,11 @@ def _read(
         together = dataset.read(numbers.ravel(), shapes, np.repeat(steps, size))
     except RecordError:
         for part, step in zip(numbers, steps):
-            yield dataset.read(part, shapes, int(step))
+            if not skip:
+                yield dataset.read(part, shapes, int(step))
+                continue
+            batch, wrong = read_whole_ones(dataset, part, shapes, int(step))
+            yield dict(fill_batch(batch, size), **{SKIPPED: np.array(wrong)})
         return
     for begin in range(0, numbers.size, size):
         yield {name: value[begin : begin + size] for name, value in together.items()}

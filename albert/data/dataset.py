@@ -55,6 +55,7 @@ class RecordDataset:
         files: Sequence[str],
         progress: bool = False,
         mask_schedule: Optional[MaskSchedule] = None,
+        verify: bool = True,
     ) -> None:
         """Loads or builds the index of each file.
 
@@ -62,6 +63,7 @@ class RecordDataset:
           files: The record files.
           progress: Whether to show bars.
           mask_schedule: How much is hidden at which step; None for what the records say.
+          verify: Whether an index is only built of a file without damage.
 
         Raises:
           RecordError: A file is missing, empty, cut off or damaged.
@@ -69,7 +71,7 @@ class RecordDataset:
         """
         self.files = list(files)
         self._mask_schedule = mask_schedule
-        self._indexes: List[RecordIndex] = [load_index(path, progress) for path in files]
+        self._indexes: List[RecordIndex] = [load_index(path, progress, verify) for path in files]
         self._starts = np.cumsum([0] + self.sizes)
         self._seen = [file_state(path) for path in files]
         self._open = OpenFiles()
@@ -77,7 +79,7 @@ class RecordDataset:
         self._masks = self._dynamic_masks()
 
     def __reduce__(self) -> Tuple[Any, ...]:
-        return RecordDataset, (self.files, False, self._mask_schedule)
+        return RecordDataset, (self.files, False, self._mask_schedule, False)
 
     @property
     def sizes(self) -> List[int]:

@@ -10,6 +10,7 @@ from albert.data.dataset import Batch, RecordDataset, Shapes
 from albert.data.dynamic import MaskSchedule
 from albert.data.order import KEYED, BatchOrder, Source
 from albert.data.packing import PADDINGS, RowLayout, choose_padding, row_layout
+from albert.data.skipping import read_whole_ones
 from albert.model.config import ModelConfig
 from albert.records.manifest import ModelFile, check_builds
 from albert.records.tfrecord import (
@@ -40,6 +41,7 @@ class DataOptions:
         without masks, "0.3:0.15"; None for what they were built with.
       small: Share of the records to train on.
       padding: What to do about padding; one of `packing.PADDINGS`.
+      skip_corrupt: Damaged records that a run may go on without.
       input_workers: Processes that make batches, 0 for a thread of the training; None for one for
         each GPU.
     """
@@ -51,6 +53,7 @@ class DataOptions:
     mask_schedule: Optional[str] = None
     small: float = 1.0
     padding: str = "auto"
+    skip_corrupt: int = 0
     input_workers: Optional[int] = None
 
     def __post_init__(self) -> None:
@@ -58,6 +61,7 @@ class DataOptions:
         check_above_0("max_predictions_per_seq", self.max_predictions_per_seq)
         check_one_of("padding", self.padding, PADDINGS)
         check_not_negative("input_workers", self.input_workers)
+        check_not_negative("skip_corrupt", self.skip_corrupt)
         if self.mask_schedule:
             MaskSchedule.parse(self.mask_schedule, 1)
         if not 0 < self.small <= 1:
@@ -99,6 +103,7 @@ class DataOptions:
             *lengths,
             progress,
             schedule,
+            self.skip_corrupt > 0 and flag != "eval_file",
         )
 
 
@@ -118,10 +123,11 @@ class Data:
         sources: Sequence[Source],
         tokenizer: Optional[ModelFile] = None,
         packable: bool = True,
+        skip: bool = False,
     ) -> None:
         """Puts them together; the sample is read when it is first wanted."""
         self.dataset, self.shapes, self.tokenizer = dataset, shapes, tokenizer
-        self._sources, self._packable = sources, packable
+        self._sources, self._packable, self._skip = sources, packable, skip
         self._sample: Optional[Batch] = None
 
     @property
@@ -129,7 +135,9 @@ class Data:
         """Evenly spaced records as one padded batch, all of them if they are few; read once."""
         if self._sample is None:
             numbers = np.linspace(0, self.dataset.size - 1, min(_SAMPLE, self.dataset.size))
-            self._sample = self.dataset.read(numbers.astype(np.int64), self.shapes)
+            read = (self.dataset, numbers.astype(np.int64), self.shapes)
+            # What is damaged is told when its batch comes.
+            self._sample = read_whole_ones(*read)[0] if self._skip else self.dataset.read(*read[1:])
         return self._sample
 
     def order(
@@ -164,6 +172,7 @@ def open_data(
     max_predictions: Optional[int],
     progress: bool,
     mask_schedule: Optional[MaskSchedule] = None,
+    skip: bool = False,
 ) -> Data:
     """Opens record files and fixes the lengths every record must have.
 
@@ -175,6 +184,7 @@ def open_data(
       max_predictions: P, or None for that of the first record.
       progress: Whether to show bars.
       mask_schedule: How much is hidden at which step, or None.
+      skip: Whether damaged records may be left out.
 
     Raises:
       UsageError: There are no files, they hold no records, or the model cannot take them.
@@ -188,7 +198,7 @@ def open_data(
     else:
         groups = [WeightedFiles(patterns, record_files(patterns, flag), 1.0)]
     files = [name for group in groups for name in group.files]
-    dataset = RecordDataset(files, progress, mask_schedule)
+    dataset = RecordDataset(files, progress, mask_schedule, verify=not skip)
     tokenizer = check_builds(files, dataset.sizes)
     ends = np.cumsum([len(group.files) for group in groups])
     sizes = [sum(part) for part in np.split(dataset.sizes, ends[:-1])]
@@ -211,7 +221,7 @@ def open_data(
     for name in files:
         logging.debug("  %s", name)
     dataset.read([0], shapes)  # a wrong length or vocabulary is found now, not after tracing
-    return Data(dataset, shapes, sources, tokenizer, config.attention == "softmax")
+    return Data(dataset, shapes, sources, tokenizer, config.attention == "softmax", skip)
 
 
 def check_same_tokenizer(data: Data, others: Data, flag: str) -> None:

@@ -21,6 +21,7 @@ from albert.records.tfrecord import (
     PLAIN_SUFFIX,
     RecordError,
     frame_size,
+    frames,
     read_records,
 )
 from albert.system.errors import UsageError
@@ -63,12 +64,13 @@ def index_ends(ends: np.ndarray) -> bytes:
     return ends.astype(_TYPE).tobytes()
 
 
-def load_index(path: str, progress: bool = False) -> RecordIndex:
+def load_index(path: str, progress: bool = False, verify: bool = True) -> RecordIndex:
     """Maps the index beside `path`, or makes it by one pass that verifies every checksum.
 
     Args:
       path: A record file, plain or GZIP.
       progress: Whether to show a bar while it is made.
+      verify: Whether damaged records are refused as it is made, or when they are read.
 
     Raises:
       RecordError: The file is missing, empty, cut off or damaged.
@@ -81,7 +83,7 @@ def load_index(path: str, progress: bool = False) -> RecordIndex:
     if bounds is None:
         if packed:
             _unzip(path, plain)
-        bounds = _bounds(plain, progress)
+        bounds = _bounds(plain, progress, verify)
         _keep(path, bounds)
     if len(bounds) < 2:
         raise RecordError("{} holds no records. Build it again from non-empty text.".format(path))
@@ -144,7 +146,7 @@ def _unzip(path: str, plain: str) -> None:
         ) from error
 
 
-def _bounds(path: str, progress: bool) -> np.ndarray:
+def _bounds(path: str, progress: bool, verify: bool) -> np.ndarray:
     begins: List[int] = []
     total = os.path.getsize(path)
     bar = progress_bar(
@@ -156,7 +158,8 @@ def _bounds(path: str, progress: bool) -> np.ndarray:
         leave=False,
     )
     with bar:
-        for offset, _ in read_records(path):
+        offsets = (offset for offset, _ in read_records(path)) if verify else frames(path)
+        for offset in offsets:
             bar.update(offset - bar.n)
             begins.append(offset)
     return np.array(begins + [total] if begins else [], np.int64)

@@ -143,6 +143,26 @@ def read_records(path: str) -> Iterator[Tuple[int, bytes]]:
         yield from _read_frames(stream, path)
 
 
+def frames(path: str) -> Iterator[int]:
+    """Where the records of a plain file begin; only their lengths are read and verified.
+
+    Raises:
+      RecordError: The file cannot be read, is cut off, or a length does not match its checksum.
+    """
+    with open(path, "rb") as handle:
+        offset, end = 0, os.path.getsize(path)
+        while offset < end:
+            handle.seek(offset)
+            try:
+                size = frame_size(handle.read(HEAD))
+            except ValueError as error:
+                raise _damaged(path, offset, str(error)) from error
+            if offset + size > end:
+                raise _damaged(path, offset, "the file ends inside a record")
+            yield offset
+            offset += size
+
+
 class OpenFiles:
     """Files to read from at any place, of which some stay open."""
 

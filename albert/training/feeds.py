@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from typing import Callable, Dict, Generator, List, Optional, Sequence
+from typing import Callable, Dict, Generator, List, Optional, Sequence, Set
 
 from absl import logging
 
@@ -10,6 +10,7 @@ from albert.data.batches import Share, in_turn, told_of_changes, training_batche
 from albert.data.dataset import Batch
 from albert.data.order import BatchOrder
 from albert.data.packing import RowLayout
+from albert.data.skipping import within_bounds
 from albert.data.source import Data, check_same_tokenizer
 from albert.data.workers import from_workers
 from albert.hosts.group import Hosts
@@ -40,11 +41,17 @@ class Feed:
         """Which records make up batch k."""
         return self.data.order(self.batch_size, options.random_seed, options.data.small, kind)
 
-    def batches(self, order: BatchOrder, share: Share) -> Batches:
-        """The batches of an order from a number on."""
+    def batches(self, order: BatchOrder, share: Share, skip: bool) -> Batches:
+        """The batches of an order from a number on; see `training_batches`."""
         data = self.data
         return functools.partial(
-            training_batches, data.dataset, order, data.shapes, self.layout, share=share
+            training_batches,
+            data.dataset,
+            order,
+            data.shapes,
+            self.layout,
+            share=share,
+            skip=skip,
         )
 
 
@@ -53,6 +60,7 @@ class Feeds:
 
     Attributes:
       main: What it reads after its first updates, or all the time.
+      damaged: What was wrong with records that this process has skipped.
     """
 
     def __init__(
@@ -71,6 +79,7 @@ class Feeds:
         """
         self._options, self._devices, self._hosts = options, devices, hosts
         self.main = self._open("input_file", options.train_batch_size, progress)
+        self.damaged: Set[str] = set()
         self._earlier: Optional[Feed] = None
         if options.first.first_steps:
             flag = "first_input_file" if options.first.first_input_file else "input_file"
@@ -110,7 +119,8 @@ class Feeds:
         """
         share = Share(self._hosts.index, self._hosts.count)
         orders = [feed.order(self._options, kind) for feed in self._all]
-        made = [feed.batches(order, share) for feed, order in zip(self._all, orders)]
+        most = self._options.data.skip_corrupt
+        made = [feed.batches(order, share, most > 0) for feed, order in zip(self._all, orders)]
         batches = made[-1]
         if self._earlier:
             batches = functools.partial(in_turn, made[0], batches, self._options.first.first_steps)
@@ -120,7 +130,9 @@ class Feeds:
             batches = functools.partial(from_workers, batches, workers)
         datasets = [feed.data.dataset for feed in self._all]
         epoch = max(1, sum(orders[-1].sizes) // self.main.batch_size)
-        return lambda first: told_of_changes(batches(first), datasets, epoch)
+        return lambda first: told_of_changes(
+            within_bounds(batches(first), self.damaged, most), datasets, epoch
+        )
 
     def announce(self, kind: int) -> None:
         """Says what the run reads."""

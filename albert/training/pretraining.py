@@ -144,9 +144,7 @@ def _loop(options: TrainingOptions, begun: _Begun, devices: Sequence[str]) -> Lo
     if hosts.first:
         _announce(options, feeds, kind, peak)
         shown = _shows_bars(options)
-        follower = Reports(
-            options, feeds.main.data, learner.state, evaluation, peak, shown, hosts.count
-        )
+        follower = Reports(options, feeds, learner.state, evaluation, peak, shown, hosts.count)
     directory, saving = options.saving.output_dir, options.saving
     return Loop(
         learner,

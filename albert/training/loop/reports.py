@@ -9,11 +9,11 @@ from absl import logging
 
 from albert.checkpoints.folder import LOG_FILE
 from albert.checkpoints.state import TrainState
-from albert.data.source import Data
 from albert.system.screen import console
 from albert.training.diagnosis.facts import LEFT_PLATEAU
 from albert.training.diagnosis.watch import Watch
 from albert.training.evaluation import HeldOut
+from albert.training.feeds import Feeds
 from albert.training.log.interval import Interval, pretraining_flops
 from albert.training.log.metrics import CURVES_FILE, MetricsLog, draw_curves, format_line
 from albert.training.log.summary import in_words, summary
@@ -56,7 +56,7 @@ class Reports(Follower):
     def __init__(
         self,
         options: TrainingOptions,
-        data: Data,
+        feeds: Feeds,
         state: TrainState,
         held_out: Optional[HeldOut],
         peak: float,
@@ -67,7 +67,7 @@ class Reports(Follower):
 
         Args:
           options: The run.
-          data: Its training records.
+          feeds: Its training records.
           state: Where it stands.
           held_out: Its held-out records, if it has any.
           peak: FLOP/s of the devices of this host together.
@@ -77,11 +77,12 @@ class Reports(Follower):
         self._say = logging.debug if progress else logging.info
         self._status: Dict[str, str] = {}
         self._options, self._state, self._held_out = options, state, held_out
+        self._feeds = feeds
         self._directory = options.saving.output_dir
         flops = functools.partial(pretraining_flops, options.model)
         self.interval = Interval(hosts, flops, peak)
         self._log = MetricsLog(self._directory, int(state.global_step.numpy()))
-        self._watch = Watch(options, data, state)
+        self._watch = Watch(options, feeds.main.data, state)
         self._started = time.perf_counter()
         self._stuck = False
 
@@ -91,6 +92,8 @@ class Reports(Follower):
         values = self.interval.values()
         left = self.interval.seconds_per_step() * (total - step)
         values["skipped_steps"] = int(self._state.skipped_steps.numpy()) - undone
+        if self._options.data.skip_corrupt:
+            values["skipped_records"] = len(self._feeds.damaged)
         self._say("%s", format_line(step, total, values, left))
         self._status["loss"] = "{:.3f}".format(values.get("loss", math.nan))
         values.update(self._watch.trust())
