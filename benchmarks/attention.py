@@ -42,8 +42,9 @@ def main():
     for length in map(int, a.lengths.split(",")):
         works = {}
         for kind in ("softmax", "nystrom"):
-            changes = {"attention": kind, "num_landmarks": a.landmarks}
-            changes["max_position_embeddings"] = length
+            changes = {"attention": kind, "max_position_embeddings": length}
+            if kind == "nystrom":
+                changes["num_landmarks"] = a.landmarks
             works[kind] = dict(
                 model=a.model, batch=1, length=length, predictions=length // 7, changes=changes
             )

@@ -116,7 +116,8 @@ def test_other_systems_get_no_model_that_they_would_compute_differently():
         ({"position_embedding_type": "rotary"}, "must be even. Received 7"),
         ({"position_embedding_type": "alibi"}, "one of absolute, rotary. Received 'alibi'"),
         ({"use_bias": 1}, "use_bias must be of type bool"),
-        ({"conv_kernel_size": 4}, "must be odd.*Received 4"),
+        ({"attention": "nystrom", "conv_kernel_size": 4}, "must be odd.*Received 4"),
+        ({"num_landmarks": 32}, "num_landmarks=32 is of attention=nystrom. Received attention=sof"),
         ({"attention": "nystrom", "attention_probs_dropout_prob": 0.1}, "none can be dropped"),
     ],
 )

@@ -21,6 +21,8 @@ _CHOICES = {
     "attention": ATTENTIONS,
 }
 
+_OF_NYSTROM = ("num_landmarks", "inverse_iterations", "conv_kernel_size")
+
 # Beyond these a number is a mistake, or a trap in an archive; nothing is made in its size.
 _LARGEST_SIZE = 1 << 20
 _LARGEST = {
@@ -56,6 +58,18 @@ def check_config(config: Any) -> None:
                 config.num_hidden_groups, config.num_hidden_layers
             )
         )
+    _check_attention(config)
+
+
+def _check_attention(config: Any) -> None:
+    for field in dataclasses.fields(config):
+        asked = getattr(config, field.name) != field.default
+        if field.name in _OF_NYSTROM and asked and config.attention != "nystrom":
+            raise UsageError(
+                "{}={} is of attention=nystrom. Received attention={}.".format(
+                    field.name, getattr(config, field.name), config.attention
+                )
+            )
     if config.conv_kernel_size % 2 == 0:
         raise UsageError(
             "conv_kernel_size must be odd, so that a token has as many neighbours on either side. "

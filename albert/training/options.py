@@ -175,6 +175,7 @@ class TrainingOptions:
         check_above_0("train_batch_size", self.train_batch_size)
         check_at_most("train_batch_size", self.train_batch_size, _MOST_ROWS)
         check_not_negative("z_loss", self.z_loss)
+        check_at_most("z_loss", self.z_loss, 1)
         if self.first.first_steps > self.schedule.num_train_steps:
             raise UsageError(
                 "--first_steps={} is more than --num_train_steps={}, all updates there are.".format(
