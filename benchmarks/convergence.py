@@ -24,7 +24,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, ROOT)
 
 from contest import available  # noqa: E402
-from works import albert_for_pretraining, torch_inputs  # noqa: E402
+
+from albert.training.gpu_check.peer import albert_for_pretraining, torch_inputs  # noqa: E402
 
 TRAINER_RATE = 5e-5
 SWEEP = (1e-4, 3e-4, 1e-3, 3e-3)

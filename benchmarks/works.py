@@ -5,7 +5,8 @@ import functools
 
 import numpy as np
 
-from albert.model.config import SIZE_FIELDS, ModelConfig
+from albert.model.config import ModelConfig
+from albert.training.gpu_check.peer import torch_step
 
 
 def random_batch(config, batch, length, predictions, seed=0):
@@ -173,7 +174,7 @@ def products(model="base", batch=8, length=128, predictions=20, bfloat16=False):
 def transformers(model="base", batch=8, length=128, predictions=20, **options):
     """A training step of transformers' AlbertForPreTraining on random full rows."""
     config = ModelConfig.from_json_file(model)
-    return _their_step(config, random_batch(config, batch, length, predictions), **options)
+    return torch_step(config, random_batch(config, batch, length, predictions), **options)
 
 
 def transformers_on_records(path, model="base", batch=16, longest=False, **options):
@@ -185,60 +186,8 @@ def transformers_on_records(path, model="base", batch=16, longest=False, **optio
         length = int(data["input_mask"].sum(axis=1).max())
         for name in ("input_ids", "input_mask", "segment_ids"):
             data[name] = data[name][:, :length]
-    work = _their_step(config, data, **options)
+    work = torch_step(config, data, **options)
     work.note = tokens
-    return work
-
-
-def albert_for_pretraining(ours):
-    """Transformers' model of the sizes of one of our configs."""
-    from transformers import AlbertConfig, AlbertForPreTraining
-
-    config = AlbertConfig(
-        hidden_act="gelu_new",
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        **{name: getattr(ours, name) for name in SIZE_FIELDS},
-    )
-    return AlbertForPreTraining(config)
-
-
-def torch_inputs(data, device):
-    """A batch of ours as arguments of AlbertForPreTraining."""
-    import torch
-
-    labels = np.full(data["input_ids"].shape, -100)
-    rows, columns = np.nonzero(data["masked_lm_weights"])
-    labels[rows, data["masked_lm_positions"][rows, columns]] = data["masked_lm_ids"][rows, columns]
-    order = data["sentence_order_labels"]
-    inputs = {
-        "input_ids": data["input_ids"],
-        "attention_mask": data["input_mask"],
-        "token_type_ids": data["segment_ids"],
-        "labels": labels,
-        "sentence_order_label": np.where(order < 0, -100, order),
-    }
-    return {n: torch.as_tensor(v, dtype=torch.long, device=device) for n, v in inputs.items()}
-
-
-def _their_step(config, data, bfloat16=False, compiled=False):
-    import torch
-
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    network = albert_for_pretraining(config).to(device)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
-    run = torch.compile(network) if compiled else network
-    inputs = torch_inputs(data, device)
-
-    def work():
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=bfloat16):
-            loss = run(**inputs).loss
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        float(loss.detach())
-
     return work
 
 

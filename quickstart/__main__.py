@@ -117,7 +117,7 @@ def _train(folder: str, steps: int) -> None:
         "albert",
         "pretrain",
         "--flagfile=" + _RECIPE,
-        "--model=nano",
+        "--model=nano-modern",
         run,
         *towers,
         "--input_file=" + inside("train.tfrecord"),

@@ -36,7 +36,7 @@ def test_a_rehearsal_runs_every_part(tmp_path, capsys):
 def report(difference=0.0, state="learning", went_on_to=9, rehearsal=False):
     equality = Equality("google", "two towers", difference, 1e-4)
     learning = Learning(5, went_on_to, 5.0, 0.1, 6.0, state, 1.0)
-    return Report(rehearsal, ["/device:GPU:0"], [equality], [], {}, learning)
+    return Report(rehearsal, ["/device:GPU:0"], [equality], [], [], {}, learning)
 
 
 def test_what_is_not_as_it_should_be():

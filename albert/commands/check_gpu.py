@@ -70,6 +70,7 @@ def main(positional: List[str]) -> int:
     from albert.training.gpu_check.equality import check_equality
     from albert.training.gpu_check.feeding import batches_of, tokens_per_second
     from albert.training.gpu_check.learning import check_learning
+    from albert.training.gpu_check.peer import measure_peers
     from albert.training.gpu_check.report import Report, write_report
     from albert.training.gpu_check.speed import LARGEST, measure_steps
     from albert.training.setup import preset
@@ -99,7 +100,9 @@ def main(positional: List[str]) -> int:
     logging.info("Comparing steps computed in different ways")
     equalities = check_equality(devices, layouts)
     logging.info("Timing steps")
-    speeds = measure_steps(models, lengths, devices, 4 if f.rehearse else LARGEST)
+    largest = 4 if f.rehearse else LARGEST
+    peers = measure_peers(models, lengths, largest)  # first: what we take of a card we keep
+    speeds = measure_steps(models, lengths, devices, largest)
     tokens, learning = {}, None
     if data:
         logging.info("Measuring the input")
@@ -115,7 +118,7 @@ def main(positional: List[str]) -> int:
         learning = check_learning(
             [*(_REHEARSAL if f.rehearse else _TRAINING), *given], run, f.minutes
         )
-    report = Report(f.rehearse, devices, equalities, speeds, tokens, learning)
+    report = Report(f.rehearse, devices, equalities, speeds, peers, tokens, learning)
     print(write_report(f.output_dir, report), end="")
     return 0 if report.passed else 1
 

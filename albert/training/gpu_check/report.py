@@ -11,6 +11,7 @@ from albert.system.files.atomic import atomic_write
 from albert.system.machine import cpu_name, usable_cores
 from albert.training.gpu_check.equality import Equality
 from albert.training.gpu_check.learning import Learning
+from albert.training.gpu_check.peer import Peer
 from albert.training.gpu_check.speed import Speed
 
 NAME = "gpu_check"  # of both files
@@ -24,6 +25,7 @@ class Report(NamedTuple):
       towers: Devices that trained.
       equalities: How steps compare.
       speeds: How fast they are.
+      peers: How fast transformers is on one device.
       tokens: Million real tokens a second that the input gives, by number of workers.
       learning: What became of a training on the user's records.
     """
@@ -32,6 +34,7 @@ class Report(NamedTuple):
     towers: Sequence[str]
     equalities: List[Equality]
     speeds: List[Speed]
+    peers: List[Peer]
     tokens: Dict[int, float]
     learning: Optional[Learning]
 
@@ -64,6 +67,7 @@ def write_report(folder: str, report: Report) -> str:
         passed=report.passed,
         equalities=[dict(one._asdict(), passed=one.passed) for one in report.equalities],
         speeds=[one._asdict() for one in report.speeds],
+        peers=[one._asdict() for one in report.peers],
         learning=report.learning._asdict() if report.learning else None,
     )
     text = "\n".join(_lines(found, report)) + "\n"
@@ -120,9 +124,29 @@ def _lines(found: Dict[str, Any], report: Report) -> List[str]:
         ],
     )
     lines += ["", "MFU is beside this machine's own matrix products in the same precision."]
-    lines += _input_lines(report) + _learning_lines(report.learning)
+    lines += _peer_lines(report) + _input_lines(report) + _learning_lines(report.learning)
     lines += ["", "Everything is as it should be." if report.passed else "**Something is wrong.**"]
     return lines
+
+
+def _peer_lines(report: Report) -> List[str]:
+    if not report.peers:
+        return ["", "torch and transformers are not both here, so nothing stands beside it."]
+    ours = {one[:3]: one.sequences / len(report.towers) for one in report.speeds}
+    rows = [
+        [
+            peer.model,
+            str(peer.length),
+            peer.precision,
+            str(peer.batch),
+            "{:.1f}".format(peer.sequences),
+            "{:.2f}".format(ours[peer[:3]] / peer.sequences) if peer[:3] in ours else "-",
+        ]
+        for peer in report.peers
+    ]
+    header = ["model", "length", "precision", "batch", "sequences/s", "ours for each device"]
+    title = "## transformers on one of these devices (AdamW, SDPA, compiled on a GPU)"
+    return ["", title, "", *_table(header, rows)]
 
 
 def _input_lines(report: Report) -> List[str]:
