@@ -83,7 +83,8 @@ class Feeds:
         self._earlier: Optional[Feed] = None
         if options.first.first_steps:
             flag = "first_input_file" if options.first.first_input_file else "input_file"
-            self._earlier = self._open(flag, list(options.training_batches.values())[-1], progress)
+            size = options.first.first_train_batch_size or options.train_batch_size
+            self._earlier = self._open(flag, size, progress)
             check_same_tokenizer(self.main.data, self._earlier.data, flag)
 
     def _open(self, flag: str, batch_size: int, progress: bool) -> Feed:
