@@ -7,7 +7,7 @@ from typing import Iterator, List, NamedTuple, Tuple
 from absl import logging
 
 from albert.system.errors import UsageError
-from albert.system.files.compression import DAMAGED, open_binary
+from albert.system.files.compression import DAMAGED, open_text
 
 BLOCK_BYTES = 2 << 20
 # A document longer than this is cut at a line end, so that memory stays flat.
@@ -35,13 +35,51 @@ class TextBlock(NamedTuple):
     progress: int
 
 
+# What is known by its name to be no plain text, without a suffix of compression.
+STRUCTURED = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
+    ".srt": "srt",
+    ".vtt": "srt",
+    ".ttml": "ttml",
+    ".dfxp": "ttml",
+}
+_COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
+
+
+def structure_of(path: str) -> str:
+    """The format that a file's name promises, "txt" where it promises none.
+
+    >>> structure_of("news.jsonl.gz")
+    'jsonl'
+    """
+    name = path.lower()
+    for suffix in _COMPRESSIONS:
+        if name.endswith(suffix):
+            name = name[: -len(suffix)]
+    return STRUCTURED.get(os.path.splitext(name)[1], "txt")
+
+
 def read_blocks(paths: List[str], block_bytes: int = BLOCK_BYTES) -> Iterator[TextBlock]:
     """Cuts files into runs of whole documents, always at the same places.
 
     Raises:
-      UsageError: A file cannot be read to its end.
+      UsageError: A file cannot be read to its end, or holds no plain text.
     """
     number = 0
+    for path in paths:
+        kind = structure_of(path)
+        if kind != "txt":
+            raise UsageError(
+                "{} is {}, not plain text. Make text of it first: python -m preprocess clean "
+                "--input_file={} --output_file=clean.txt".format(path, kind.upper(), path)
+            )
     for file_index, path in enumerate(paths):
         with open(path, "rb") as plain:
             size = os.fstat(plain.fileno()).st_size
@@ -63,7 +101,7 @@ def cut(path: str, block_bytes: int, at_lines: bool = False) -> Iterator[Tuple[i
       UsageError: The file cannot be read to its end.
     """
     offset, kept, warned = 0, b"", False
-    with open_binary(path) as stream:
+    with open_text(path) as stream:
         while True:
             fresh = _read(stream, block_bytes, path)
             kept += fresh

@@ -2,22 +2,29 @@
 
 import bz2
 import contextlib
+import csv
 import gzip
 import hashlib
+import io
+import itertools
 import json
 import lzma
 import os
 import subprocess
 import sys
+import tarfile
 import time
+import zipfile
 
 import preprocess_corpus as corpus
 import pytest
 
 from albert.system.errors import UsageError
+from albert.system.files.compression import what_is
 from preprocess.clean import clean, decoding, dedup, extract, sentences, split, text
 from preprocess.clean.clean import CleanOptions
 from preprocess.engines import Execution
+from preprocess.inputs import read_blocks
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 try:
@@ -49,6 +56,8 @@ PARTS = ["Kucing itu comel sekali.", "Ia tidur di atas kerusi."]
 FILES = {
     "a.txt": ESSAY.encode(),
     "b.json": json.dumps([{"id": "x y", "body": {"text": ESSAY}}]).encode(),
+    "f.csv": 'id,body\n1,"{}"\n'.format(ESSAY).encode(),
+    "g.tsv": "{}\t1\n".format(ESSAY).encode(),  # no header
     "c.jsonl": (json.dumps({"body": ESSAY}) + "\n").encode(),
     "d.html": (
         b"<!DOCTYPE html><html><head><title>t</title><script>var a;</script></head><body>"
@@ -81,6 +90,68 @@ def test_compressed_files_are_known_by_their_bytes(tmp_path, opener):
     (tmp_path / "a.json.x").write_bytes(opener(FILES["a.txt"]))
     run(tmp_path, "a.json.x")
     assert output(tmp_path) == [PARTS]
+
+
+def archive(kind):
+    """The bytes of an archive that holds the essay."""
+    stream = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(stream, "w") as archived:
+            archived.writestr("a.txt", ESSAY)
+    else:
+        with tarfile.open(fileobj=stream, mode="w:gz" if kind == "tar.gz" else "w") as archived:
+            member = tarfile.TarInfo("a.txt")
+            member.size = len(ESSAY)
+            archived.addfile(member, io.BytesIO(ESSAY.encode()))
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    "name, data, told",
+    [
+        ("a.zip", archive("zip"), "a zip archive or an office document"),
+        ("a.tar", archive("tar"), "a tar archive"),
+        ("a.tar.gz", archive("tar.gz"), "a tar archive"),
+        ("a.txt", b"PAR1" + bytes(99), "a Parquet table"),
+        ("a.txt", bytes(range(256)) * 9, "binary"),
+        ("a.txt", b"\x7fELF\x02\x01\x01" + bytes(200) + b"text" * 50, "binary"),
+        ("a.pdf", b"%PDF-1.7 ...", "a PDF"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_no_text_is_refused_by_name(tmp_path, name, data, told):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(UsageError, match="{}: It is {}".format(name, told)):
+        run(tmp_path, name)
+    with pytest.raises(UsageError, match="{} is {}".format(name, told)):
+        list(read_blocks([str(tmp_path / name)]))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_text_in_any_encoding_is_text(encoding):
+    for text_ in (ESSAY * 9, "\u732b\u306f\u53ef\u611b\u3044\u3002" * 40):
+        marked = encoding in ("utf-8", "utf-16", "utf-32") or text_.startswith("K")
+        assert what_is(text_.encode(encoding)) == "" or not marked
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.html.gz"])
+def test_plain_text_is_not_what_its_name_denies(tmp_path, name):
+    (tmp_path / name).write_bytes(ESSAY.encode())
+    with pytest.raises(UsageError, match="not plain text. Make text of it first: .* clean --input"):
+        list(read_blocks([str(tmp_path / name)]))
+
+
+def test_tables_have_a_header_or_none_and_any_usual_separator(tmp_path):
+    for number, (mark, header) in enumerate(itertools.product(",;\t|", (True, False))):
+        rows = ([["id", "body", "title"]] if header else []) + [["1", ESSAY, "Kucing"]]
+        with open(str(tmp_path / "{}.csv".format(number)), "w", newline="") as handle:
+            csv.writer(handle, delimiter=mark).writerows(rows)
+        run(tmp_path, "{}.csv".format(number))
+        assert output(tmp_path) == [PARTS]
+    run(tmp_path, "0.csv", layout=extract.Layout(json_field="title"))
+    assert output(tmp_path) == [["Kucing"]]
+    with pytest.raises(UsageError, match="No text at --json_field=titel; fields with text: body"):
+        run(tmp_path, "0.csv", layout=extract.Layout(json_field="titel"))
 
 
 def test_zstandard_or_an_honest_report(tmp_path):
@@ -319,7 +390,7 @@ def test_the_command_reports_and_leaves_nothing_behind(tmp_path):
         cwd=ROOT,
     )
     assert result.returncode == 0, result.stderr
-    assert "1  train documents" in result.stdout and "5  exact duplicates" in result.stdout
+    assert "1  train documents" in result.stdout and "7  exact duplicates" in result.stdout
     assert sorted(os.listdir(str(tmp_path / "out"))) == [
         "clean.txt",
         "clean.txt.manifest.json",

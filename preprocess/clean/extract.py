@@ -1,28 +1,17 @@
 """Files of several formats to documents: lists of paragraphs."""
 
+import csv
+import io
 import json
-import os
 import re
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Tuple
 
 from albert.system.errors import UsageError
+from preprocess import inputs
 
-FORMATS = ("auto", "txt", "json", "jsonl", "html", "srt", "ttml")
+FORMATS = ("auto", "txt", "csv", "json", "jsonl", "html", "srt", "ttml")
 DOCUMENT_UNITS = ("blank_line", "line", "file")
 
-_COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
-_EXTENSIONS = {
-    ".json": "json",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".html": "html",
-    ".htm": "html",
-    ".xhtml": "html",
-    ".srt": "srt",
-    ".vtt": "srt",
-    ".ttml": "ttml",
-    ".dfxp": "ttml",
-}
 _CUE_TIME = re.compile(r"\d{1,2}:\d\d(?::\d\d)?[,.]\d+\s*-->")
 _CUE_NUMBER = re.compile(r"\d+\s*$")
 # None holds another: what is not closed ends where the next begins.
@@ -42,8 +31,8 @@ class Layout(NamedTuple):
     Attributes:
       format: One of `FORMATS`.
       documents: For plain text: what ends a document, one of `DOCUMENT_UNITS`.
-      json_field: Path of the text in each JSON value, keys joined by dots; lists are entered. ""
-        takes the field that holds most text.
+      json_field: Path of the text in each JSON value, keys joined by dots; lists are entered. Of a
+        table, its column. "" takes the field that holds most text.
       html_select: "tag", ".class" or "tag.class" of the elements that are documents; "" takes
         the whole page for one.
     """
@@ -56,18 +45,14 @@ class Layout(NamedTuple):
 
 def guess_format(path: str, head: str) -> str:
     """The format of a file, by its name and else by its beginning."""
-    name = path.lower()
-    for suffix in _COMPRESSIONS:
-        if name.endswith(suffix):
-            name = name[: -len(suffix)]
     begin = head.lstrip("\ufeff \t\r\n")
     if re.match(r"<\?xml", begin) and re.search(r"<(?:\w+:)?tt\b", begin[:2000]):
         return "ttml"
     if _CUE_TIME.search(head[:400]):
         return "srt"
-    extension = os.path.splitext(name)[1]
-    if extension in _EXTENSIONS:
-        return _EXTENSIONS[extension]
+    promised = inputs.structure_of(path)
+    if promised != "txt":
+        return promised
     if re.match(r"<!doctype html|<html", begin, re.IGNORECASE):
         return "html"
     return "txt"
@@ -86,6 +71,7 @@ def documents(text: str, kind: str, layout: Layout) -> Iterator[Document]:
     """
     readers = {
         "txt": _plain,
+        "csv": _table,
         "json": _json,
         "jsonl": _json_lines,
         "html": _html,
@@ -110,6 +96,23 @@ def _plain(text: str, layout: Layout) -> Iterator[Document]:
             elif paragraphs:
                 yield paragraphs
                 paragraphs = []
+
+
+def _table(text: str, layout: Layout) -> Iterator[Document]:
+    """Tables with a comma, semicolon, tab or bar between cells, with or without a header."""
+    first = text.split("\n", 1)[0]
+    delimiter = max(",;\t|", key=first.count)
+    csv.field_size_limit(1 << 30)  # a cell may hold a whole document
+    try:
+        stream = io.StringIO(text, newline="")
+        rows = [row for row in csv.reader(stream, delimiter=delimiter) if any(row)]
+    except csv.Error as error:
+        raise UsageError("It is no table of comma-separated values ({}).".format(error)) from error
+    if not rows:
+        return iter(())
+    named = layout.json_field or not _text_sizes([rows[0]])
+    header = rows.pop(0) if named else [str(number) for number in range(1, len(rows[0]) + 1)]
+    return _json_values([dict(zip(header, row)) for row in rows], layout)
 
 
 def _json(text: str, layout: Layout) -> Iterator[Document]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from albert.system.errors import UsageError
 from albert.system.files.atomic import published
-from albert.system.files.compression import DAMAGED, open_binary
+from albert.system.files.compression import DAMAGED, open_text
 from albert.system.files.names import shard_names
 from preprocess import inputs
 from preprocess.clean import decoding, dedup, extract, sentences, split, text
@@ -131,12 +131,12 @@ def _units_of_file(path: str, layout: extract.Layout) -> Iterator[Unit]:
                 field = layout.json_field or extract.guess_field(decoding.decode(data).text)
             yield Unit(0, path, kind, data, field, max(0, min(size - offset, len(data))), "")
     except _UNREADABLE as error:
-        yield Unit(0, path, kind, None, "", 0, str(error))
+        yield Unit(0, path, kind, None, "", 0, _without_name(error, path))
 
 
 def _examine(path: str, layout: extract.Layout) -> Tuple[str, bool]:
     """The format of a file, and whether it can be cut into runs of documents."""
-    with open_binary(path) as stream:
+    with open_text(path) as stream:
         head = stream.read(_HEAD_BYTES)
     kind = layout.format
     if kind == "auto":
@@ -162,7 +162,7 @@ def _outcome(unit: Unit, options: CleanOptions) -> Outcome:
     try:
         data = unit.data
         if data is None:
-            with open_binary(unit.path) as stream:
+            with open_text(unit.path) as stream:
                 data = stream.read()
         decoded = decoding.decode(data)
         if not decoded.text.strip():
@@ -176,9 +176,15 @@ def _outcome(unit: Unit, options: CleanOptions) -> Outcome:
             for paragraphs in extract.documents(decoded.text, unit.kind, layout)
         ]
     except _UNREADABLE as error:
-        return Outcome(bare, [], 0, "", 0, str(error))
+        return Outcome(bare, [], 0, "", 0, _without_name(error, unit.path))
     kept = [document for document in found if document is not None]
     return Outcome(bare, kept, len(found) - len(kept), decoded.encoding, decoded.replaced, "")
+
+
+def _without_name(error: Exception, path: str) -> str:
+    """What is wrong with a file, for a message that begins with its name."""
+    told = str(error)
+    return "It" + told[len(path) :] if told.startswith(path + " is ") else told
 
 
 def _clean_document(

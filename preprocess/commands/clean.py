@@ -33,7 +33,12 @@ def define_flags() -> None:
     flags.DEFINE_enum(
         "documents", "blank_line", extract.DOCUMENT_UNITS, "What a document is in plain text."
     )
-    flags.DEFINE_string("json_field", "", "Path of the text, e.g. article.body; default: guessed.")
+    flags.DEFINE_string(
+        "json_field",
+        "",
+        "Text's path in JSON, as article.body, or column; default: guessed.",
+    )
+    flags.DEFINE_alias("text_field", "json_field")
     flags.DEFINE_string("html_select", "", "tag, .class or tag.class of documents in HTML.")
     flags.DEFINE_bool("fix_mojibake", True, "Repair wrongly decoded text.")
     flags.DEFINE_bool("remove_urls", True, "Drop web and mail addresses.")

@@ -1,6 +1,7 @@
 """Compressed files: opened by their first bytes, and what reading a damaged one raises."""
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
@@ -12,11 +13,33 @@ from albert.system.errors import UsageError
 # What reading a damaged, cut-off or foreign file raises, however it is compressed.
 DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
 
+_HEAD = 4 << 10  # bytes that tell what a file is
+_BINARY = "binary, not text. Convert it to text first"
+_TABLE = "a {} table, not text. Write its text as JSON lines or CSV first"
+# Where something stands in files that hold no text, and what they are.
+_NO_TEXT = (
+    (
+        0,
+        b"PK\x03\x04",
+        "a zip archive or an office document, not text. Unpack it first",
+    ),
+    (257, b"ustar", "a tar archive, not text. Unpack it first: tar -xf"),
+    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive, not text. Unpack it first"),
+    (0, b"Rar!", "a RAR archive, not text. Unpack it first"),
+    (0, b"PAR1", _TABLE.format("Parquet")),
+    (0, b"ARROW1", _TABLE.format("Arrow")),
+    (0, b"SQLite format 3\x00", _TABLE.format("SQLite")),
+    (0, b"%PDF-", "a PDF, not text. Extract its text first: pdftotext"),
+    (0, b"\xd0\xcf\x11\xe0", "an office document, not text. Save it as text first"),
+)
+_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
+_SPACES = b"\t\n\r\f\x1b"
+
 _ZSTANDARD = b"\x28\xb5\x2f\xfd"
 _PIECE = 4 << 10  # one of Zstandard unpacks at once, at worst to 32,000 times its size
 
 
-def open_binary(path: str) -> io.BufferedIOBase:
+def open_binary(path: str) -> Any:
     """Opens a file that may be compressed (.gz, .bz2, .xz, .zst), by its first bytes.
 
     Reading a file that is not whole raises one of `DAMAGED`.
@@ -38,6 +61,43 @@ def open_binary(path: str) -> io.BufferedIOBase:
         return open(path, "rb")
     except OSError as error:
         raise UsageError("Cannot read {} ({}).".format(path, error.strerror)) from error
+
+
+def open_text(path: str) -> Any:
+    """Opens a file that holds text in some encoding, compressed or not, as bytes.
+
+    Raises:
+      UsageError: As `open_binary`, or what the file holds is no text: names what it is.
+    """
+    stream = open_binary(path)
+    try:
+        head = stream.peek(_HEAD)[:_HEAD]
+    except DAMAGED:
+        return open_binary(path)  # whoever reads it is told
+    what = what_is(head)
+    if what:
+        stream.close()
+        raise UsageError("{} is {}.".format(path, what))
+    return stream
+
+
+def what_is(head: bytes) -> str:
+    """What a file is that begins like this, and what to do with it; "" where it may be text.
+
+    >>> what_is(b"%PDF-1.7")
+    'a PDF, not text. Extract its text first: pdftotext'
+    """
+    for place, magic, what in _NO_TEXT:
+        if head[place : place + len(magic)] == magic:
+            return what
+    if head[:4] in _MARKS or head[:2] in _MARKS:
+        return ""
+    zeros, odd = head.count(0), head[1::2].count(0)
+    if zeros * 5 > len(head):  # UTF-16 has them in one byte of each pair
+        mixed = max(odd, zeros - odd) * 10 < zeros * 8
+        return _BINARY if mixed else ""
+    controls = sum(byte < 32 and byte not in _SPACES for byte in head)
+    return _BINARY if controls * 10 > len(head) else ""
 
 
 def _open_zstandard(path: str) -> io.BufferedReader:
