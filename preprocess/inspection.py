@@ -230,6 +230,10 @@ class Inspection:
     def _wrong_predictions(self) -> List[str]:
         s, count = self.statistics(), self.counts["predicted"]
         out: List[str] = []
+        if not count and self.counts["wanted"]:
+            return [
+                "No piece is to be predicted, where {:,} are due.".format(self.counts["wanted"])
+            ]
         if not count or self.expected.permuted:
             return out
         if not 0.8 <= s["predictions of those due"] <= 1.0:

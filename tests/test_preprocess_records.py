@@ -14,6 +14,7 @@ import time
 import numpy as np
 import preprocess_corpus as corpus
 import pytest
+import sentencepiece
 
 from albert.compat import tf
 from albert.records import tfrecord
@@ -571,6 +572,41 @@ def test_word_starts_in_any_script():
         assert vocabulary.starts_word(piece), piece
     for piece in ("kan", "\u0434\u0430", "\u0915\u093e", "1999", "a", "\u00e9t\u00e9", "'s"):
         assert not vocabulary.starts_word(piece), piece
+
+
+def test_characters_that_are_only_bytes_are_words_in_scripts_without_spaces(tmp_path):
+    random = np.random.RandomState(0)
+    lines = ["".join(chr(0x9000 + c) for c in random.randint(0, 800, 12)) for _ in range(60)]
+    (tmp_path / "a.txt").write_text("\n".join(lines[:30]) + "\n\n" + "\n".join(lines[30:]))
+    (tmp_path / "common.txt").write_text("\u7684\u3002\n" * 2000)
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "common.txt"),
+        model_prefix=str(tmp_path / "sp"),
+        vocab_size=264,
+        byte_fallback=True,
+        model_type="bpe",
+        pad_id=0,
+        unk_id=1,
+        bos_id=-1,
+        eos_id=-1,
+        control_symbols=["[CLS]", "[SEP]", "[MASK]"],
+        minloglevel=2,
+    )
+    path = build_path(
+        str(tmp_path / "a.txt"), tmp_path / "a.tfrecord", spm_model_file=str(tmp_path / "sp.model")
+    )
+    made = read_manifest(path)
+    assert made.tokens > 3 * 60 * 12
+    assert 0.12 < made.masked_tokens / made.tokens < 0.16
+
+
+def test_words_too_long_to_be_masked_end_the_build(tmp_path):
+    (tmp_path / "a.txt").write_text(("ab" * 60 + "\n") * 20)
+    with pytest.raises(UsageError, match="only 0 could be masked: .* --do_whole_word_mask=False"):
+        build(str(tmp_path / "a.txt"), tmp_path / "a.tfrecord")
+    assert not (tmp_path / "a.tfrecord").exists()
+    path = build_path(str(tmp_path / "a.txt"), tmp_path / "a.tfrecord", do_whole_word_mask=False)
+    assert read_manifest(path).masked_tokens > 0
 
 
 def test_text_files_are_found_in_folders_below_and_each_once(tmp_path):

@@ -106,7 +106,12 @@ def _load(path: str, unused_stamp: Optional[Tuple[int, int, int]]) -> Vocabulary
     cls, sep, mask = _special_pieces(ids, path)
     pad = next((ids[name] for name in ("<pad>", "[PAD]") if name in ids), 0)
     ordinary = [i for i in range(size) if _is_ordinary(processor, i, pieces[i])]
-    starts = np.array([starts_word(piece) for piece in pieces])
+    starts = np.array(
+        [
+            _byte_starts_word(pieces[i]) if processor.IsByte(i) else starts_word(pieces[i])
+            for i in range(size)
+        ]
+    )
     starts[[cls, sep, mask, processor.unk_id()]] = True
     return Vocabulary(
         processor,
@@ -179,6 +184,15 @@ def starts_word(piece: str) -> bool:
     if all(unicodedata.category(character)[0] in "PS" for character in piece):
         return True
     return unicodedata.name(piece[0], "").startswith(_UNSPACED_SCRIPTS) if piece else True
+
+
+def _byte_starts_word(piece: str) -> bool:
+    """Whether a byte of byte fallback, "<0xE4>", begins a character of a script without spaces.
+
+    They take three bytes or more in UTF-8 (as some that have spaces do, where a rare character
+    then stands alone).
+    """
+    return int(piece[3:-1], 16) >= 0xE0
 
 
 def is_glued(piece: str) -> bool:

@@ -24,6 +24,7 @@ from preprocess.records.instances import examples
 LOGGED_EXAMPLES = 20
 # Share of the plain size that gzip leaves; measured 0.095 on Malay text at length 512.
 _GZIP_SHARE = 0.1
+_LEAST_MASKED = 0.5  # of the pieces that are to be predicted
 
 
 def describe(
@@ -149,6 +150,23 @@ def log_summary(manifest: Manifest) -> None:
         manifest.top_piece,
         100 * manifest.top_piece_share,
     )
+
+
+def check_masked(options: RecordOptions, counts: examples.Counts) -> None:
+    """Refuses records in which far fewer pieces are masked than was asked for.
+
+    Raises:
+      UsageError: Less than half of them are, and no cap forbade the others.
+    """
+    due = options.masked_lm_prob * counts.tokens
+    if options.masking == "static" and counts.masked + counts.capped < _LEAST_MASKED * due:
+        raise UsageError(
+            "--masked_lm_prob={:g} of {:,} pieces are {:,}, and only {:,} could be masked: words "
+            "are longer than that share of an example. Pass --do_whole_word_mask=False, a higher "
+            "--max_seq_length, or a tokenizer with more pieces.".format(
+                options.masked_lm_prob, counts.tokens, int(due), counts.masked
+            )
+        )
 
 
 def check_not_empty(documents: int, count: int, options: RecordOptions) -> None:

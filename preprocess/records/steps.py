@@ -171,6 +171,7 @@ def finish(
     counts = examples.Counts.zero(len(words.pieces))
     for number in range(state["parts"]):
         counts = counts.plus(jobs.part_counts(work, number))
+    report.check_masked(context.options, counts)
     if os.path.exists(base):
         os.remove(base)
     rename_all(work, context.options.output_files)
