@@ -165,10 +165,10 @@ def test_records_of_builds_that_do_not_go_together(tmp_path, change, told):
 
 def test_held_out_records_of_another_tokenizer_are_refused():
     one, other = (Data(None, None, [], manifest(sha256=digit * 64).model) for digit in "12")
-    check_same_tokenizer(one, one)
-    check_same_tokenizer(one, Data(None, None, []))
+    check_same_tokenizer(one, one, "eval_file")
+    check_same_tokenizer(one, Data(None, None, []), "eval_file")
     with pytest.raises(UsageError, match=r"different SentencePiece models, sp.model \(sha256 1111"):
-        check_same_tokenizer(one, other)
+        check_same_tokenizer(one, other, "eval_file")
 
 
 def test_unigram_entropy():
