@@ -43,17 +43,16 @@ _GOOGLE_KEYS = _DEAD_GOOGLE_KEYS + _GOOGLE_FIELDS
 _BRIGHTMART_KEYS = _DEAD_BRIGHTMART_KEYS + _BRIGHTMART_FIELDS
 
 
-# What no published ALBERT has, with the value of those; left out of a file that has nothing else.
-_VARIANTS = {
-    "position_embedding_type": "absolute",
-    "use_bias": True,
-    "residual_scale": 1.0,
-    "attention": "softmax",
-    "num_landmarks": 64,
-    "inverse_iterations": 6,
-    "conv_kernel_size": 65,
-}
-_VARIANT_ACTIVATIONS = ("geglu",)
+# Fields that no published ALBERT has; left out of a file where they are as by default.
+_VARIANTS = (
+    "position_embedding_type",
+    "use_bias",
+    "residual_scale",
+    "attention",
+    "num_landmarks",
+    "inverse_iterations",
+    "conv_kernel_size",
+)
 
 # Fields that decide how new weights are made and trained, not what they compute.
 _TRAINING_FIELDS = (
@@ -190,11 +189,16 @@ class ModelConfig:
     @property
     def variants(self) -> List[str]:
         """What no published ALBERT has, "field=value" each."""
-        found = ["hidden_act=geglu"] if self.hidden_act in _VARIANT_ACTIVATIONS else []
-        for name, usual in _VARIANTS.items():
-            if getattr(self, name) != usual:
-                found.append("{}={}".format(name, getattr(self, name)))
-        return found
+        names = (["hidden_act"] if self.gated else []) + self._changed_variants
+        return ["{}={}".format(name, getattr(self, name)) for name in names]
+
+    @property
+    def _changed_variants(self) -> List[str]:
+        return [
+            field.name
+            for field in dataclasses.fields(self)
+            if field.name in _VARIANTS and getattr(self, field.name) != field.default
+        ]
 
     def refuse_variants(self, system: str, known: Sequence[str] = ()) -> None:
         """Refuses what another system would compute without.
@@ -223,15 +227,16 @@ class ModelConfig:
                 return field.name
         return None
 
-    def to_json(self) -> str:
-        """The config as JSON text, only with the keys of its layout."""
+    def to_dict(self) -> Dict[str, Any]:
+        """The keys of its layout, and those of parts that it has beyond the published models."""
+        unused = set(_VARIANTS).difference(self._changed_variants)
+        unused.update(other_layout_fields(self.layout))
         values = dataclasses.asdict(self)
-        for key in other_layout_fields(self.layout):
-            del values[key]
-        for key, usual in _VARIANTS.items():
-            if values[key] == usual:
-                del values[key]
-        return json.dumps(values, indent=2) + "\n"
+        return {name: value for name, value in values.items() if name not in unused}
+
+    def to_json(self) -> str:
+        """`to_dict` as JSON text."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
 
 
 def other_layout_fields(layout: str) -> Tuple[str, ...]:

@@ -9,6 +9,8 @@ from albert.compat import custom_gradient, fused, tf
 from albert.model.parameters import Dense, Norm
 
 LAYER_NORM_EPSILON = 1e-12  # of the originals
+# What the originals add to the logit of a masked key: enough to vanish, finite in every dtype.
+MASKED_LOGIT = -10000.0
 
 
 def sizes(tensor: tf.Tensor) -> List[Union[int, tf.Tensor]]:

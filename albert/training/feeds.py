@@ -112,14 +112,13 @@ class Feeds:
         """What must be the same on every host."""
         return {"--" + feed.flag: feed.data.dataset.digest() for feed in self._all}
 
-    def batches(self, kind: int) -> Batches:
-        """This host's share of the batches of the run, from a number on.
+    def orders(self, kind: int) -> List[BatchOrder]:
+        """How the records are drawn, those of the first updates first; see `data.order`."""
+        return [feed.order(self._options, kind) for feed in self._all]
 
-        Args:
-          kind: How the run draws its records; see `data.order`.
-        """
+    def batches(self, orders: Sequence[BatchOrder]) -> Batches:
+        """This host's share of the batches of the run, from a number on."""
         share = Share(self._hosts.index, self._hosts.count)
-        orders = [feed.order(self._options, kind) for feed in self._all]
         most = self._options.data.skip_corrupt
         made = [feed.batches(order, share, most > 0) for feed, order in zip(self._all, orders)]
         batches = made[-1]
@@ -135,7 +134,7 @@ class Feeds:
             within_bounds(batches(first), self.damaged, most), datasets, epoch
         )
 
-    def announce(self, kind: int) -> None:
+    def announce(self, orders: Sequence[BatchOrder]) -> None:
         """Says what the run reads."""
         options = self._options
         first, updates = options.first.first_steps, options.schedule.num_train_steps
@@ -145,8 +144,7 @@ class Feeds:
         )
         if self._earlier:
             logging.info("Training: {:,} updates; {}".format(updates, how))
-        for feed, count in zip(self._all, counts):
-            order = feed.order(options, kind)
+        for feed, order, count in zip(self._all, orders, counts):
             what = "{:,} updates of {} examples, {:.1f} times through {} of {} pieces".format(
                 count,
                 feed.batch_size,

@@ -12,6 +12,7 @@ import albert
 from albert.checkpoints.manager import CheckpointManager
 from albert.checkpoints.tokenizer import keep_tokenizer
 from albert.compat import compute_repeatably
+from albert.data.order import BatchOrder
 from albert.data.source import Data, check_same_tokenizer, log_features
 from albert.hosts.agreement import agree, take_from_first
 from albert.hosts.group import ALONE, Hosts
@@ -138,17 +139,17 @@ def _loop(options: TrainingOptions, begun: _Begun, devices: Sequence[str]) -> Lo
     evaluation = None
     if begun.held_out:
         evaluation = HeldOut(options, begun.held_out, learner.state, devices, hosts)
-    kind = int(learner.state.batch_order.numpy())
+    orders = feeds.orders(int(learner.state.batch_order.numpy()))
     peak = matmul_peak(devices, policy(options.step.precision).compute_dtype)
     follower: Follower = Helper(evaluation)
     if hosts.first:
-        _announce(options, feeds, kind, peak)
+        _announce(options, feeds, orders, peak)
         shown = _shows_bars(options)
         follower = Reports(options, feeds, learner.state, evaluation, peak, shown, hosts.count)
     directory, saving = options.saving.output_dir, options.saving
     return Loop(
         learner,
-        feeds.batches(kind),
+        feeds.batches(orders),
         Due(
             options.schedule.num_train_steps,
             options.log_steps,
@@ -167,7 +168,9 @@ def _shows_bars(options: TrainingOptions) -> bool:
     return not options.tqdm_off and bars_are_seen()
 
 
-def _announce(options: TrainingOptions, feeds: Feeds, kind: int, peak: float) -> None:
+def _announce(
+    options: TrainingOptions, feeds: Feeds, orders: Sequence[BatchOrder], peak: float
+) -> None:
     weights = sum(int(np.prod(spec.shape)) for spec in parameter_specs(options.model).values())
     logging.info(
         "Model: %s layout, %d layers of width %d, %s weights",
@@ -176,7 +179,7 @@ def _announce(options: TrainingOptions, feeds: Feeds, kind: int, peak: float) ->
         options.model.hidden_size,
         "{:,}".format(weights),
     )
-    feeds.announce(kind)
+    feeds.announce(orders)
     # The originals' lines.
     logging.debug("***** Running training *****")
     logging.debug("  Batch size = %d", options.train_batch_size)

@@ -1,7 +1,6 @@
 """`config.json` of transformers, in both directions."""
 
 import dataclasses
-import json
 from typing import Any, Dict, Mapping
 
 from absl import logging
@@ -60,7 +59,7 @@ def to_huggingface(
       UsageError: transformers would compute something else with these sizes.
     """
     config.refuse_variants("transformers", _KNOWN_TO[config.layout])
-    values = json.loads(config.to_json())
+    values = config.to_dict()
     del values["layout"]
     google = config.layout == "google"
     if google:

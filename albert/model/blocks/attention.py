@@ -9,11 +9,9 @@ from albert.model.blocks.joined import JoinedBlock
 from albert.model.blocks.nystrom import Landmarks, landmarks, nystrom_attention
 from albert.model.blocks.rotary import rotated, rotation
 from albert.model.config import ModelConfig
-from albert.model.layers import DropoutFunction, dense, gather_positions, sizes
+from albert.model.layers import MASKED_LOGIT, DropoutFunction, dense, gather_positions, sizes
 from albert.model.parameters import Dense
 
-# What the originals add to the logit of a masked key: enough to vanish, finite in every dtype.
-MASKED_LOGIT = -10000.0
 # Queries that attend together where all of them would need too much memory.
 QUERY_BLOCK = 128
 

@@ -11,15 +11,13 @@ from __future__ import annotations
 from typing import NamedTuple, Optional
 
 from albert.compat import tf
-from albert.model.layers import gather_positions, sizes
-
-_ABSENT = -10000.0  # added to the logit of a landmark that stands for nothing
+from albert.model.layers import MASKED_LOGIT, gather_positions, sizes
 
 
 class Landmarks(NamedTuple):
     """Which means stand for the tokens of each example; the same in every block."""
 
-    shares: tf.Tensor  # [B, 1, M, S]: a token's weight in each mean
+    shares: tf.Tensor  # [B, M, S]: a token's weight in each mean
     bias: tf.Tensor  # [B, 1, 1, M], added to the logits of landmarks
     present: tf.Tensor  # [B, 1, M, 1]: 1.0 where a landmark stands for tokens
     few: tf.Tensor  # bool [B, 1, 1, 1]: whether each token is its own landmark
@@ -41,8 +39,8 @@ def landmarks(mask: tf.Tensor, most: int) -> Landmarks:
     counts = tf.reduce_sum(members, axis=2, keepdims=True)
     present = tf.cast(counts > 0.0, tf.float32)
     return Landmarks(
-        (members / tf.maximum(counts, 1.0))[:, tf.newaxis],
-        ((1.0 - present) * _ABSENT)[:, tf.newaxis, tf.newaxis, :, 0],
+        members / tf.maximum(counts, 1.0),
+        ((1.0 - present) * MASKED_LOGIT)[:, tf.newaxis, tf.newaxis, :, 0],
         present[:, tf.newaxis],
         (lengths <= most)[:, :, tf.newaxis, tf.newaxis],
     )
@@ -77,7 +75,7 @@ def nystrom_attention(
     """
     shares = tf.cast(means.shares, query.dtype)
     some_queries, some_keys, some_values = [
-        _matmul(shares, tensor) for tensor in (query, key, value)
+        _apart(tf.matmul(shares, _side_by_side(heads)), heads) for heads in (query, key, value)
     ]
     to_landmarks = _softmax(some_queries, some_keys, means.bias)  # [B, N, M, M]
     present = means.present
@@ -89,17 +87,24 @@ def nystrom_attention(
     mixed = tf.where(_like(means.few, mixed), tf.cast(some_values, tf.float32), mixed)
     convolved = _convolved(value, bias, convolution)
     if positions is not None:
-        query, convolved = [_gather_heads(tensor, positions) for tensor in (query, convolved)]
+        query, convolved = [
+            _apart(gather_positions(_side_by_side(heads), positions), heads)
+            for heads in (query, convolved)
+        ]
     attended = tf.matmul(_softmax(query, some_keys, means.bias), mixed)
     return tf.cast(attended, value.dtype) + convolved
 
 
-def _matmul(shares: tf.Tensor, heads: tf.Tensor) -> tf.Tensor:
+def _side_by_side(heads: tf.Tensor) -> tf.Tensor:
+    """[B, N, S, H] -> [B, S, N * H], so that all heads of an example are one product."""
     batch, count, length, size = sizes(heads)
-    # One product an example: its heads side by side.
-    flat = tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [batch, length, count * size])
-    means = tf.matmul(shares[:, 0], flat)
-    return tf.transpose(tf.reshape(means, [batch, -1, count, size]), [0, 2, 1, 3])
+    return tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [batch, length, count * size])
+
+
+def _apart(flat: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """[B, M, N * H] -> [B, N, M, H], as many heads as `like` has."""
+    batch, count, _, size = sizes(like)
+    return tf.transpose(tf.reshape(flat, [batch, -1, count, size]), [0, 2, 1, 3])
 
 
 def _softmax(query: tf.Tensor, key: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
@@ -127,13 +132,6 @@ def _convolved(value: tf.Tensor, bias: tf.Tensor, filters: tf.Tensor) -> tf.Tens
     filters = tf.cast(filters, tf.float32)[tf.newaxis, :, :, tf.newaxis]
     mixed = tf.nn.depthwise_conv2d(rows, filters, [1, 1, 1, 1], "SAME")
     return tf.cast(tf.transpose(mixed, [0, 3, 2, 1]), value.dtype)
-
-
-def _gather_heads(heads: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    batch, count, length, size = sizes(heads)
-    flat = tf.reshape(tf.transpose(heads, [0, 2, 1, 3]), [batch, length, count * size])
-    gathered = gather_positions(flat, positions)
-    return tf.transpose(tf.reshape(gathered, [batch, -1, count, size]), [0, 2, 1, 3])
 
 
 def _like(condition: tf.Tensor, tensor: tf.Tensor) -> tf.Tensor:

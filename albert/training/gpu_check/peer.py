@@ -5,10 +5,8 @@ Each size is a process of its own, so that neither side holds the memory of the 
 
 import importlib.util
 import json
-import statistics
 import subprocess
 import sys
-import time
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
@@ -16,10 +14,9 @@ from absl import logging
 
 from albert.model.config import SIZE_FIELDS, ModelConfig
 from albert.training.gpu_check.equality import random_batch
+from albert.training.gpu_check.speed import MASKED, median_seconds
 
 _NEEDED = ("torch", "transformers")
-_UPDATES = 5
-_MASKED = 0.15
 
 
 class Peer(NamedTuple):
@@ -142,16 +139,11 @@ def _main(model: str, length: int, precision: str, largest: int) -> None:
     on_gpu = torch.cuda.is_available()
     while size:
         try:
-            batch = random_batch(config, size, length, int(_MASKED * length), shortest=1.0)
+            batch = random_batch(config, size, length, int(MASKED * length), shortest=1.0)
             # A CPU compiles for minutes, and may have no compiler.
             step = torch_step(config, batch, precision != "float32", compiled=on_gpu)
             step()
-            times = []
-            for _ in range(_UPDATES):
-                start = time.perf_counter()
-                step()
-                times.append(time.perf_counter() - start)
-            print(json.dumps([size, size / statistics.median(times)]))
+            print(json.dumps([size, size / median_seconds(step)]))
             return
         except torch.cuda.OutOfMemoryError:
             torch.cuda.empty_cache()

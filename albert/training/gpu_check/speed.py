@@ -2,7 +2,7 @@
 
 import statistics
 import time
-from typing import List, NamedTuple, Optional, Sequence
+from typing import Callable, List, NamedTuple, Optional, Sequence
 
 from absl import logging
 
@@ -22,7 +22,7 @@ from albert.training.step.step import StepOptions
 LARGEST = 128  # examples of a tower
 _FILLED = 0.7  # share of the memory that a step may take by its estimate
 _UPDATES = 5
-_MASKED = 0.15
+MASKED = 0.15  # share of a length that is predicted
 
 
 class Speed(NamedTuple):
@@ -74,6 +74,16 @@ def measure_steps(
     return found
 
 
+def median_seconds(step: Callable[[], object]) -> float:
+    """What a step takes, of several."""
+    times = []
+    for _ in range(_UPDATES):
+        start = time.perf_counter()
+        step()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
 def _measured(
     model: str,
     length: int,
@@ -84,7 +94,7 @@ def _measured(
     largest: int,
 ) -> Optional[Speed]:
     config = ModelConfig.from_json_file(model)
-    predictions = int(_MASKED * length)
+    predictions = int(MASKED * length)
     step = StepOptions(precision, choose_xla("auto", devices, precision))
     share = largest
     while share:
@@ -110,15 +120,11 @@ def _measured(
         start = time.perf_counter()
         float(learner.step(batch).gradient_norm)
         building = time.perf_counter() - start
-        times = []
-        for _ in range(_UPDATES):
-            start = time.perf_counter()
-            float(learner.step(batch).gradient_norm)
-            times.append(time.perf_counter() - start)
+        seconds = median_seconds(lambda: float(learner.step(batch).gradient_norm))
     except tf.errors.ResourceExhaustedError:
         logging.info("%s at length %d ran out of memory with %d examples", model, length, size)
         return None
-    rate = size / statistics.median(times)
+    rate = size / seconds
     operations = training_flops(config, 1, length, predictions)
     logging.info("%s, length %d, %s: %.1f sequences/s", model, length, precision, rate)
     return Speed(
