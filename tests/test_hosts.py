@@ -283,8 +283,10 @@ def test_who_has_not_come_is_named(caplog):
     caplog.set_level("INFO", "absl")
     for thread in [meeting(place, 10.0, addresses, told, patience=6.0) for place in (0, 2)]:
         thread.join(30)
-    assert told[0] == "{}, {} did not come within 6 s.".format(addresses[1], addresses[3])
-    assert told[2] in (told[0], "{} did not come within 6 s.".format(addresses[0]))
+    late = "{} did not come within 6 s. Start the hosts together, or give them longer with "
+    late += "--host_timeout."
+    assert told[0] == late.format("{}, {}".format(addresses[1], addresses[3]))
+    assert told[2] in (told[0], late.format(addresses[0]))
     assert "Waiting for {}, {}".format(addresses[1], addresses[3]) in caplog.text
 
 

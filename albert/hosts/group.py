@@ -26,7 +26,7 @@ from albert.hosts.meeting import NotAllCame, meet
 from albert.system.errors import TryAgain, UsageError
 from albert.system.screen import console
 
-_PATIENCE = 10  # how many times --host_timeout a start waits for the others
+_START = 60.0  # seconds that a host has at least to come: a busy machine loads TensorFlow in 30
 _GROUPS = {"CPU": 1, "GPU": 2}  # keys of the groups of devices that add up
 _CPU = "/device:CPU:0"
 # What a collective raises on the others when one is lost, of `tf.errors`.
@@ -91,7 +91,8 @@ class Hosts:
         """Waits for the other hosts, saying which are missing.
 
         Args:
-          timeout: Seconds after which a host that is not heard of counts as lost.
+          timeout: Seconds after which a host that is not heard of counts as lost; one that has not
+            come yet has a minute at least.
 
         Raises:
           UsageError: A name is unknown, the port is in use, or this TensorFlow stays on one host.
@@ -99,7 +100,7 @@ class Hosts:
         """
         self._check_names()
         try:
-            meet(Cluster(self.addresses, self.index), timeout, _PATIENCE * timeout)
+            meet(Cluster(self.addresses, self.index), timeout, max(timeout, _START))
             join_hosts(self.addresses, self.index, timeout)
         except NotAllCame as error:
             raise HostLost(str(error)) from error

@@ -59,7 +59,10 @@ class _Wait:
             names = ", ".join(self._addresses[place] for place in sorted(silent))
             raise NotAllCame("{} came, but is not heard of any more.".format(names))
         if now - self._start > self._patience:
-            raise NotAllCame("{} did not come within {:.0f} s.".format(missing, self._patience))
+            raise NotAllCame(
+                "{} did not come within {:.0f} s. Start the hosts together, or give them longer "
+                "with --host_timeout.".format(missing, self._patience)
+            )
         if now - self._said > _SAYING:
             self._said = now
             logging.info("Waiting for %s", missing)
