@@ -9,6 +9,7 @@ import re
 import socket
 import tarfile
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -132,6 +133,39 @@ def cut_off(site, path, after=100000):
         fetch(site.url, str(path))
     site.start(port)
     site.asked.clear()
+
+
+@pytest.mark.parametrize("headers", [{}, {"ETag": '"1"', "Accept-Ranges": "none"}])
+def test_a_part_that_no_server_continues_is_not_kept(headers, site, tmp_path):
+    site.headers, site.cut_after = headers, 100000
+    with pytest.raises(UsageError, match="to start over: the server cannot continue"):
+        fetch(site.url, str(tmp_path / "file"))
+    assert os.listdir(str(tmp_path)) == []
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_download_has_a_limit(chunked, site, tmp_path, monkeypatch):
+    site.chunked = chunked
+    monkeypatch.setattr(fetch_module, "_MOST", 200000)
+    with pytest.raises(UsageError, match="has more than 200,000 bytes"):
+        fetch(site.url, str(tmp_path / "file"))
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_a_download_that_trickles_is_given_up(site, tmp_path, monkeypatch):
+    monkeypatch.setattr(fetch_module, "_TIMEOUT", 0.3)
+    monkeypatch.setattr(site, "send", lambda request, body: trickle(request))
+    with pytest.raises(UsageError, match="given up, slower than 1 kB a second, after"):
+        fetch(site.url, str(tmp_path / "file"))
+
+
+def trickle(request):
+    """Answers ten bytes a second."""
+    request.send_header("Content-Length", "1000")
+    request.end_headers()
+    for _ in range(20):
+        request.wfile.write(b"x")
+        time.sleep(0.1)
 
 
 def test_a_file_is_fetched(site, tmp_path):

@@ -111,8 +111,38 @@ def test_models_without_an_equal_are_refused(tmp_path):
             config(), dict(tensors, **{"predictions.decoder.weight": untied}), "folder"
         )
     del tensors["albert.pooler.bias"]
-    with pytest.raises(UsageError, match="lacks 1 of the weights .* albert.pooler.bias"):
+    with pytest.raises(UsageError, match="1 weights differ, first albert.pooler.bias: only in"):
         names.from_huggingface(config(), tensors, "folder")
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda t: t * np.float32(np.nan), r"'albert.pooler.weight' \(441 of 441 numbers\)"),
+        (lambda t: t.astype(np.float64) + 1e300, "NaN or Inf"),
+        (lambda t: t.astype(np.int8), "'albert.pooler.weight' is of type int8"),
+        (lambda t: t > 0, "is of type bool"),
+        (lambda t: t[:, 1:], r"pooler.weight: \[21, 20\] in the checkpoint, \[21, 21\] in the c"),
+    ],
+)
+def test_what_the_config_contradicts_or_is_no_number_is_refused_by_name(change, message):
+    config = ModelConfig.from_dict(dict(SIZES, layout="google"))
+    tensors = names.to_huggingface(config, initial_values(config, 0))
+    tensors["albert.pooler.weight"] = change(tensors["albert.pooler.weight"])
+    with pytest.raises(UsageError, match=message):
+        names.from_huggingface(config, tensors, "folder")
+
+
+def test_the_output_bias_has_two_names():
+    config = ModelConfig.from_dict(dict(SIZES, layout="google"))
+    tensors = names.to_huggingface(config, initial_values(config, 0))
+    bias = np.arange(SIZES["vocab_size"], dtype=np.float32)
+    tensors["predictions.decoder.bias"] = bias
+    with pytest.raises(UsageError, match="two output biases"):
+        names.from_huggingface(config, tensors, "folder")
+    del tensors["predictions.bias"]
+    found = names.from_huggingface(config, tensors, "folder")
+    np.testing.assert_array_equal(found["cls/predictions/output_bias"], bias)
 
 
 def test_a_bare_encoder_and_the_erf_gelu_are_read(tmp_path, caplog):

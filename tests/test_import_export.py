@@ -320,3 +320,17 @@ def test_unclear_sources_are_refused(tmp_path, capsys):
     (tmp_path / "old" / "file").write_text("x")
     assert albert("import", folder, "--output_dir={}".format(tmp_path / "old")) == 2
     assert "is not empty" in capsys.readouterr().err
+
+
+def test_numbers_that_are_none_and_foreign_tokenizers_are_refused(tmp_path, capsys):
+    folder, golden = published(tmp_path, "google", "model.ckpt-best", "albert_config.json")
+    name = "bert/embeddings/LayerNorm/gamma"
+    tensors = dict(golden.parameters, **{name: golden.parameters[name] * np.float32(np.nan)})
+    write_tensors(str(folder / "model.ckpt-best"), tensors)
+    assert albert("import", folder, "--output_dir={}".format(tmp_path / "x")) == 2
+    assert "hold NaN or Inf, first '{}' (32 of 32".format(name) in capsys.readouterr().err
+    write_tensors(str(folder / "model.ckpt-best"), golden.parameters)
+    (folder / "sp10m.cased.v10.model").write_bytes(os.urandom(3000))
+    assert albert("import", folder, "--output_dir={}".format(tmp_path / "x")) == 2
+    assert "is not a SentencePiece model" in capsys.readouterr().err
+    assert sorted(os.listdir(str(tmp_path))) == ["albert-base"]

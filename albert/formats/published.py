@@ -15,6 +15,7 @@ from albert.checkpoints.manager import (
     write_tensors,
 )
 from albert.checkpoints.names import check_layout, find_slot, layout_of
+from albert.checkpoints.parts import check_numbers
 from albert.checkpoints.restore import differences, step_of, weights_from
 from albert.model.config import ModelConfig
 from albert.model.parameters import parameter_specs
@@ -85,6 +86,7 @@ def read_published(prefix: str, config_file: Optional[str], ln_type: Optional[st
     config = _read_config(config_file or _find_config(folder), layout_of(tensors), ln_type)
     check_layout(config, tensors, prefix)
     specs = parameter_specs(config)
+    check_numbers({name: tensors[name] for name in specs if name in tensors}, prefix)
     kept = weights_from(
         tensors,
         specs,
@@ -93,7 +95,9 @@ def read_published(prefix: str, config_file: Optional[str], ln_type: Optional[st
     )
     for name in differences(specs, tensors).unused:
         logging.warning("  unused from the checkpoint: %s", name)
-    kept.update(_slots(tensors, list(kept)))
+    slots = _slots(tensors, list(kept))
+    check_numbers(slots, prefix)
+    kept.update(slots)
     spm = sorted(glob.glob(os.path.join(glob.escape(folder), "*.model")))
     return Published(config, kept, step_of(tensors), spm[0] if spm else None)
 

@@ -12,18 +12,15 @@ from albert.checkpoints.folder import Checkpoint
 from albert.formats.huggingface import config as config_json
 from albert.formats.huggingface import names, spiece, tokenizer
 from albert.formats.huggingface.card import model_card
+from albert.formats.huggingface.weights import WEIGHTS_FILE, has_weights, read_tensors
 from albert.model.config import ModelConfig
-from albert.system.errors import UsageError
 from albert.system.files.atomic import atomic_write
 from albert.system.files.side import read_as, read_json_object
 from albert.text.tokenization import TextOptions, Tokenization, check_vocabulary
 
 MODEL_CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
-TORCH_FILE = "pytorch_model.bin"
 SPIECE_FILE = "spiece.model"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
-_MODEL_FILES = (MODEL_CONFIG_FILE, WEIGHTS_FILE, TORCH_FILE)
 _REMOTE_CODE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "remote_code")
 
 
@@ -103,10 +100,7 @@ def write_tokenizer(
 
 def is_folder(directory: str) -> bool:
     """Whether a directory is a model folder of transformers."""
-    files = [os.path.join(directory, name) for name in (WEIGHTS_FILE, TORCH_FILE)]
-    return os.path.isfile(os.path.join(directory, MODEL_CONFIG_FILE)) and any(
-        map(os.path.isfile, files)
-    )
+    return os.path.isfile(os.path.join(directory, MODEL_CONFIG_FILE)) and has_weights(directory)
 
 
 def read_folder(directory: str) -> Folder:
@@ -118,7 +112,7 @@ def read_folder(directory: str) -> Folder:
     path = os.path.join(directory, MODEL_CONFIG_FILE)
     values = read_json_object(path)
     config = config_json.from_huggingface(values, path)
-    tensors = _read_tensors(directory)
+    tensors = read_tensors(directory)
     for key in names.unused_keys(config, tensors):
         logging.warning("  unused from %s: %r", directory, key)  # %r: a stranger's name
     spm = os.path.join(directory, SPIECE_FILE)
@@ -140,34 +134,6 @@ def _text_options(path: str) -> TextOptions:
     return TextOptions(
         missing if lower is None else lower, not missing if accents is None else accents
     )
-
-
-def _read_tensors(directory: str) -> Dict[str, np.ndarray]:
-    path = os.path.join(directory, WEIGHTS_FILE)
-    if os.path.isfile(path):
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
-        try:
-            return load_file(path)
-        except (OSError, SafetensorError, TypeError, KeyError) as error:
-            raise UsageError("Cannot read {}: {!r}.".format(path, error)) from error
-    path = os.path.join(directory, TORCH_FILE)
-    try:
-        import torch
-    except ImportError as error:
-        raise UsageError(
-            "Reading {} needs `pip install torch`; a folder with {} does not.".format(
-                path, WEIGHTS_FILE
-            )
-        ) from error
-    # A pickle may run any code; weights_only unpickles nothing but tensors.
-    try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises several kinds for one broken or hostile file
-        reason = str(error).splitlines()[0]
-        raise UsageError("{} does not hold weights alone: {}".format(path, reason)) from error
-    return {name: tensor.float().numpy() for name, tensor in tensors.items()}
 
 
 def _write_json(directory: str, name: str, values: Mapping[str, Any]) -> None:

@@ -4,10 +4,13 @@ google's layout has the keys of `AlbertForPreTraining`; brightmart's those of th
 `remote_code/`.
 """
 
-from typing import Dict, List, Mapping, NamedTuple
+import dataclasses
+from typing import Dict, List, Mapping, NamedTuple, Optional
 
 import numpy as np
 
+from albert.checkpoints.parts import check_numbers, specs_there
+from albert.checkpoints.restore import weights_from
 from albert.model.config import ModelConfig
 from albert.model.parameters import (
     HEAD_BIAS,
@@ -22,6 +25,7 @@ from albert.system.errors import UsageError
 
 # Tied to other weights or made by the class itself; files of older versions hold them.
 _WORDS, _WORDS_COPY = "albert.embeddings.word_embeddings.weight", "predictions.decoder.weight"
+_OUTPUT_BIAS, _OUTPUT_BIAS_COPY = "predictions.bias", "predictions.decoder.bias"
 _MAPPING = "albert.encoder.embedding_hidden_mapping_in."
 
 
@@ -61,7 +65,7 @@ def pretraining_keys(config: ModelConfig) -> Dict[str, Key]:
     if tree.masked_lm is not None:
         _dense(keys, "predictions.dense", tree.masked_lm.transform)
         _norm(keys, "predictions.LayerNorm", tree.masked_lm.norm)
-        _table(keys, "predictions.bias", tree.masked_lm.output_bias)
+        _table(keys, _OUTPUT_BIAS, tree.masked_lm.output_bias)
     if tree.sentence_order is not None:
         _table(keys, "sop_classifier.classifier.weight", tree.sentence_order.output_weights)
         _table(keys, "sop_classifier.classifier.bias", tree.sentence_order.output_bias)
@@ -87,32 +91,38 @@ def to_huggingface(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> Di
 def from_huggingface(
     config: ModelConfig, tensors: Mapping[str, np.ndarray], source: str
 ) -> Dict[str, np.ndarray]:
-    """The weights in a transformers file by our names, float32; heads may be absent.
+    """The weights in a transformers file by our names, float32; pooler and heads may be absent.
 
     Raises:
-      UsageError: A weight of the encoder is missing, or the file holds a model that has no
-        equal here.
+      UsageError: A weight of the encoder is missing, one has another shape than the config says or
+        holds what is no number, or the file holds a model that has no equal here.
     """
     tensors = {_full_name(key): value for key, value in tensors.items()}
     _check_equal_model(config, tensors, source)
-    weights = {}
-    for name, key in pretraining_keys(config).items():
-        if key.name in tensors:
-            value = np.asarray(tensors[key.name], np.float32)
-            weights[name] = np.ascontiguousarray(value.T if key.transposed else value)
-    missing = [key.name for name, key in encoder_keys(config).items() if name not in weights]
-    if missing:
-        raise UsageError(
-            "{} lacks {} of the weights its config asks for, first {}. Give a complete ALBERT "
-            "folder.".format(source, len(missing), missing[0])
-        )
-    return weights
+    if _OUTPUT_BIAS not in tensors and _OUTPUT_BIAS_COPY in tensors:
+        tensors[_OUTPUT_BIAS] = tensors[_OUTPUT_BIAS_COPY]
+    keys = pretraining_keys(config)
+    there = [name for name, key in keys.items() if key.name in tensors]
+    specs = {
+        keys[name].name: dataclasses.replace(spec, shape=spec.shape[::-1])
+        if keys[name].transposed
+        else spec
+        for name, spec in specs_there(config, there).items()
+    }
+    check_numbers({name: tensors[name] for name in specs if name in tensors}, source)
+    fix = "Its config.json is of another model, or the folder is not whole."
+    found = weights_from(tensors, specs, source + " does not fit its config.json", fix)
+    return {
+        name: np.ascontiguousarray(found[key.name].T if key.transposed else found[key.name])
+        for name, key in keys.items()
+        if key.name in found
+    }
 
 
 def unused_keys(config: ModelConfig, tensors: Mapping[str, np.ndarray]) -> List[str]:
     """Keys of a transformers file that hold neither a weight of ours nor a copy of one."""
     known = {key.name for key in pretraining_keys(config).values()}
-    known |= {_WORDS_COPY, "predictions.decoder.bias", _MAPPING + "weight", _MAPPING + "bias"}
+    known |= {_WORDS_COPY, _OUTPUT_BIAS_COPY, _MAPPING + "weight", _MAPPING + "bias"}
     buffers = ("position_ids", "token_type_ids")
     return sorted(k for k in tensors if _full_name(k) not in known and not k.endswith(buffers))
 
@@ -123,12 +133,15 @@ def _full_name(key: str) -> str:
 
 
 def _check_equal_model(config: ModelConfig, tensors: Mapping[str, np.ndarray], source: str) -> None:
-    words = tensors.get(_WORDS, np.empty(0))
-    if _WORDS_COPY in tensors and not np.array_equal(tensors[_WORDS_COPY], words):
-        raise UsageError(
-            "{} has an output embedding of its own ({}); ALBERT here uses the word embedding for "
-            "both, so the model cannot be imported.".format(source, _WORDS_COPY)
-        )
+    for copy, own, what in (
+        (_WORDS_COPY, _WORDS, "an output embedding of its own ({}); ALBERT here uses {} for both"),
+        (_OUTPUT_BIAS_COPY, _OUTPUT_BIAS, "two output biases ({} and {}) that differ"),
+    ):
+        required = own == _WORDS or own in tensors
+        if copy in tensors and required and not _same(tensors[copy], tensors.get(own)):
+            raise UsageError(
+                "{} has {}, so the model cannot be imported.".format(source, what.format(copy, own))
+            )
     if not _needs_identity(config) or _MAPPING + "weight" not in tensors:
         return
     kernel, bias = tensors[_MAPPING + "weight"], tensors[_MAPPING + "bias"]
@@ -139,6 +152,11 @@ def _check_equal_model(config: ModelConfig, tensors: Mapping[str, np.ndarray], s
                 source, config.hidden_size
             )
         )
+
+
+def _same(one: np.ndarray, other: Optional[np.ndarray]) -> bool:
+    """Whether two tensors hold the same bytes; NaN is told elsewhere, by its name."""
+    return other is not None and one.shape == other.shape and one.tobytes() == other.tobytes()
 
 
 def _needs_identity(config: ModelConfig) -> bool:

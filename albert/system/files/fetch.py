@@ -5,9 +5,10 @@ import http.client
 import json
 import os
 import re
+import time
 import urllib.error
 import urllib.request
-from typing import Any, Dict, NamedTuple, Optional, Union
+from typing import IO, Any, Dict, NamedTuple, Optional, Union
 
 from absl import logging
 from tqdm import tqdm
@@ -17,6 +18,8 @@ from albert.system.files.atomic import atomic_write, sha256_file
 from albert.system.files.side import read_json
 
 _TIMEOUT = 60.0  # seconds without a byte
+_MOST = 8 << 30  # bytes; the largest ALBERT with its optimizer's state is 3 GB
+_LEAST_RATE = 1000  # bytes a second, over any minute
 _PIECE = 256 << 10
 _PART, _NOTE = ".part", ".part.json"
 
@@ -90,7 +93,10 @@ def fetch(url: str, path: str, sha256: Optional[str] = None, progress: bool = Fa
       UsageError: It cannot be had, or is not the one of `sha256`.
     """
     _check_digits(sha256)
-    _download(url, path, progress)
+    try:
+        _download(url, path, progress)
+    except UsageError as error:
+        raise _without_lost_part(path, error) from error
     os.replace(path + _PART, path)
     with contextlib.suppress(FileNotFoundError):
         os.remove(path + _NOTE)
@@ -110,6 +116,7 @@ def _download(url: str, path: str, progress: bool) -> None:
             logging.info("Starting over: the server cannot continue %s", url)
         length = response.headers.get("Content-Length")
         total = begun + int(length) if length and length.isdigit() else None
+        _check_size(url, total)
         bar = tqdm(
             total=total,
             initial=begun,
@@ -121,14 +128,33 @@ def _download(url: str, path: str, progress: bool) -> None:
         with open(path + _PART, "ab" if begun else "wb") as handle, bar:
             if not begun:
                 _write_note(url, path, response)  # now that the file of another version is empty
-            while True:
-                piece = _read(response, url, handle.tell(), total)
-                if not piece:
-                    break
-                handle.write(piece)
-                bar.update(len(piece))
-            if total is not None and handle.tell() != total:
-                raise _cut_off(url, handle.tell(), total)
+            _receive(response, url, handle, total, bar)
+
+
+def _receive(
+    response: _Response, url: str, handle: IO[bytes], total: Optional[int], bar: Any
+) -> None:
+    """Appends what comes to the part, no slower than the least rate and no more than the most."""
+    minute, begun = time.monotonic(), handle.tell()
+    while handle.tell() != total:
+        piece = _read(response, url, handle.tell(), total)
+        if not piece:
+            break
+        handle.write(piece)
+        bar.update(len(piece))
+        _check_size(url, handle.tell())
+        passed = time.monotonic() - minute
+        if passed >= _TIMEOUT:
+            if handle.tell() - begun < _LEAST_RATE * passed:
+                raise _cut_off(url, handle.tell(), total, "given up, slower than 1 kB a second,")
+            minute, begun = time.monotonic(), handle.tell()
+    if total is not None and handle.tell() != total:
+        raise _cut_off(url, handle.tell(), total)
+
+
+def _check_size(url: str, size: Optional[int]) -> None:
+    if size is not None and size > _MOST:
+        raise UsageError("{} has more than {:,} bytes: that is no ALBERT.".format(url, _MOST))
 
 
 def _open_rest(url: str, part: Optional[_Part]) -> _Response:
@@ -171,15 +197,28 @@ def _open(url: str, headers: Dict[str, str]) -> _Response:
 
 def _read(response: _Response, url: str, received: int, total: Optional[int]) -> bytes:
     try:
-        return response.read(_PIECE)
+        return response.read1(_PIECE)  # what is there, so that the rate can be seen
     except (OSError, http.client.HTTPException) as error:
         raise _cut_off(url, received, total) from error
 
 
-def _cut_off(url: str, received: int, total: Optional[int]) -> UsageError:
+def _cut_off(url: str, received: int, total: Optional[int], how: str = "cut off") -> UsageError:
     return UsageError(
-        "The transfer of {} was cut off after {:,} of {} bytes. Run the same command again to "
-        "continue.".format(url, received, "{:,}".format(total) if total else "unknown")
+        "The transfer of {} was {} after {:,} of {} bytes. Run the same command again to "
+        "continue.".format(url, how, received, "{:,}".format(total) if total else "unknown")
+    )
+
+
+def _without_lost_part(path: str, error: UsageError) -> UsageError:
+    """Removes what no later call can continue, and does not promise that it will."""
+    if os.path.exists(path + _PART) and os.path.getsize(path + _PART) > _MOST:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path + _NOTE)
+    if os.path.exists(path + _NOTE) or not os.path.exists(path + _PART):
+        return error
+    os.remove(path + _PART)
+    return UsageError(
+        str(error).replace("to continue", "to start over: the server cannot continue")
     )
 
 
@@ -195,8 +234,12 @@ def _received(url: str, path: str) -> Optional[_Part]:
 
 
 def _write_note(url: str, path: str, response: _Response) -> None:
-    """Writes which version of the file this is; a weak ETag does not tell that."""
-    for header in ("ETag", "Last-Modified"):
+    """Writes which version of the file this is, if the server can continue it.
+
+    A weak ETag does not tell the version.
+    """
+    whole = response.headers.get("Accept-Ranges") == "none"
+    for header in () if whole else ("ETag", "Last-Modified"):
         value = response.headers.get(header)
         if value and not value.startswith("W/"):
             with atomic_write(path + _NOTE) as handle:
