@@ -6,17 +6,22 @@ import os
 import numpy as np
 import pytest
 from conftest import SIZES
-from malay import PIECES, model
+from malay import PIECES, model, sentences
 from manifests import manifest
 from oracles import goldens
+from safetensors.numpy import save_file
 
 from albert.checkpoints.folder import Checkpoint
 from albert.formats.huggingface import config as config_json
 from albert.formats.huggingface import names, spiece, tokenizer
-from albert.formats.huggingface.folder import is_folder, read_folder, write_folder, write_model
+from albert.formats.huggingface.folder import write_folder, write_model
+from albert.formats.huggingface.reading import is_folder, read_folder
+from albert.formats.huggingface.unigram import read_unigram
+from albert.formats.huggingface.weights import read_tensors
 from albert.model.config import ModelConfig
 from albert.model.initial import initial_values
 from albert.system.errors import UsageError
+from albert.text import vocabulary
 from albert.text.tokenization import TextOptions, Tokenization
 
 IDS = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
@@ -156,6 +161,58 @@ def test_a_bare_encoder_and_the_erf_gelu_are_read(tmp_path, caplog):
     assert found.config.hidden_act == "gelu"
 
 
+def test_shards_are_read_and_their_index_is_held_to_them(tmp_path):
+    config = ModelConfig.from_dict(dict(SIZES, layout="google"))
+    weights = initial_values(config, 0)
+    write(tmp_path, config, weights)
+    tensors = read_tensors(str(tmp_path))
+    (tmp_path / "model.safetensors").unlink()
+    files = ["model-0000{}-of-00002.safetensors".format(number) for number in (1, 2)]
+    where = {key: files[number % 2] for number, key in enumerate(sorted(tensors))}
+    for file in files:
+        part = {key: tensors[key] for key in where if where[key] == file}
+        save_file(part, str(tmp_path / file))
+
+    def index(**changes):
+        content = json.dumps({"metadata": {}, "weight_map": dict(where, **changes)})
+        (tmp_path / "model.safetensors.index.json").write_text(content)
+        return read_folder(str(tmp_path))
+
+    assert {n: v.tobytes() for n, v in index().weights.items()} == {
+        n: v.tobytes() for n, v in weights.items()
+    }
+    key = "predictions.bias"
+    for name, message in (
+        ("../x.safetensors", "is no file of its folder"),
+        ("model-3.safetensors", "which is not there"),
+        (next(file for file in files if file != where[key]), "does not hold it"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            index(**{key: name})
+
+
+def test_halves_are_read_and_other_types_refused_by_name(tmp_path):
+    config = ModelConfig.from_dict(dict(SIZES, layout="google"))
+    weights = initial_values(config, 0)
+    write(tmp_path, config, weights)
+    tensors = read_tensors(str(tmp_path))
+    header, data = {}, b""
+    for key, value in tensors.items():  # NumPy has no type for it, so neither has its save_file
+        begin, data = len(data), data + (value.view("<u4") >> 16).astype("<u2").tobytes()
+        offsets = [begin, len(data)]
+        header[key] = {"dtype": "BF16", "shape": value.shape, "data_offsets": offsets}
+    text = json.dumps(header).encode()
+    content = len(text).to_bytes(8, "little") + text + data
+    (tmp_path / "model.safetensors").write_bytes(content)
+    for name, value in read_folder(str(tmp_path)).weights.items():
+        np.testing.assert_allclose(value, weights[name], rtol=1 / 128)
+    save_file(
+        {k: v.astype(np.int8) for k, v in tensors.items()}, str(tmp_path / "model.safetensors")
+    )
+    with pytest.raises(UsageError, match="is of type int8; weights are floating-point numbers"):
+        read_folder(str(tmp_path))
+
+
 def test_a_broken_weight_file_is_one_sentence(tmp_path):
     config = ModelConfig.from_dict(dict(SIZES, layout="google"))
     write(tmp_path, config, initial_values(config, 0))
@@ -221,3 +278,48 @@ def test_a_folder_tells_its_own_numbers_and_refuses_a_foreign_tokenizer(tmp_path
     small = ModelConfig.from_dict(dict(SIZES, layout="brightmart"))
     with pytest.raises(UsageError, match="has 300 pieces, but the model knows 101"):
         write_folder(str(tmp_path), checkpoint._replace(config=small), how, {})
+
+
+def test_a_tokenizer_json_becomes_the_model_it_was_made_of(tmp_path):
+    words, path = vocabulary.load(model()), tmp_path / "tokenizer.json"
+    content = tokenizer.tokenizer_json(spiece.read(model()), True, False)
+    path.write_text(json.dumps(content))
+    found = read_unigram(str(path))
+    assert found.text == TextOptions(do_lower_case=True, keep_accents=False)
+    (tmp_path / "again.model").write_bytes(found.model)
+    again = vocabulary.load(str(tmp_path / "again.model"))
+    assert again.special_ids == words.special_ids and again.pieces == words.pieces
+    lines = [vocabulary.normalize(line, True, False) for line in sentences(300, seed=3)]
+    ids = [
+        [processor.EncodeAsIds(line) for line in lines]
+        for processor in (words.processor, again.processor)
+    ]
+    resplit = [
+        [[part for i in line for part in words.resplit.get(i, [i])] for line in which]
+        for which in ids
+    ]
+    assert resplit[0] == resplit[1]
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"model": {"type": "BPE", "merges": []}}, "its model is 'BPE', not Unigram"),
+        ({"model": {"type": "WordPiece", "vocab": {"a": 0}}}, "'WordPiece', not Unigram"),
+        ({"normalizer": {"type": "BertNormalizer"}}, "its normalizer has 'BertNormalizer'"),
+        ({"normalizer": {"type": "NFKD"}}, "does decompose in an order of its own"),
+        ({"pre_tokenizer": {"type": "ByteLevel"}}, "its pre-tokenizer has 'ByteLevel'"),
+        ({"pre_tokenizer": None}, "does not mark words"),
+        ({"added_tokens": [{"id": 300, "content": "x", "special": False}]}, "'x' was added to its"),
+        (
+            {"added_tokens": [{"id": 0, "content": "<pad>", "special": False}]},
+            "cut out of raw text",
+        ),
+        ({"model": []}, "it is none"),
+    ],
+)
+def test_a_tokenizer_json_of_another_kind_is_refused_with_the_reason(change, reason, tmp_path):
+    content = tokenizer.tokenizer_json(spiece.read(model()), False, True)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(dict(content, **change)))
+    with pytest.raises(UsageError, match="is not made a SentencePiece model: .*" + reason):
+        read_unigram(str(tmp_path / "tokenizer.json"))

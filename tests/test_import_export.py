@@ -27,7 +27,12 @@ from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.records.manifest import ModelFile, write_manifest
 from albert.system.files.atomic import sha256_file
-from albert.text.tokenization import TextOptions
+from albert.tasks.export_fine_tuned import write_huggingface
+from albert.tasks.folder import FineTuned, open_fine_tuned
+from albert.tasks.inference.load import load
+from albert.tasks.model import initial_weights
+from albert.tasks.task import Task
+from albert.text.tokenization import TextOptions, Tokenization
 
 LAYOUTS = ("google", "brightmart")
 
@@ -328,9 +333,94 @@ def test_numbers_that_are_none_and_foreign_tokenizers_are_refused(tmp_path, caps
     tensors = dict(golden.parameters, **{name: golden.parameters[name] * np.float32(np.nan)})
     write_tensors(str(folder / "model.ckpt-best"), tensors)
     assert albert("import", folder, "--output_dir={}".format(tmp_path / "x")) == 2
-    assert "hold NaN or Inf, first '{}' (32 of 32".format(name) in capsys.readouterr().err
+    assert "hold NaN or Inf, first '{}' (16 of 16".format(name) in capsys.readouterr().err
     write_tensors(str(folder / "model.ckpt-best"), golden.parameters)
     (folder / "sp10m.cased.v10.model").write_bytes(os.urandom(3000))
     assert albert("import", folder, "--output_dir={}".format(tmp_path / "x")) == 2
     assert "is not a SentencePiece model" in capsys.readouterr().err
     assert sorted(os.listdir(str(tmp_path))) == ["albert-base"]
+
+
+def test_names_of_other_programs_are_understood(tmp_path, caplog, capsys):
+    folder, golden = published(tmp_path, "google", "model.ckpt-best", "albert_config.json")
+    tensors = {"beta1_power": np.float32(0.5), "global_step": np.int64(9)}
+    for name, value in golden.parameters.items():
+        if not name.startswith("cls/"):
+            tensors["module/{}:0".format(name)] = value
+            tensors["module/{}/Adam:0".format(name)] = value + 1
+            tensors["module/{}/Adam_1:0".format(name)] = value + 2
+            tensors["module/{}/ExponentialMovingAverage".format(name)] = value + 3
+            tensors["module/{}/replica_1".format(name)] = value
+    write_tensors(str(folder / "model.ckpt-best"), tensors)
+    found = imported(tmp_path, folder)
+    for name, value in golden.parameters.items():
+        if not name.startswith("cls/"):
+            assert found[name].tobytes() == value.tobytes()
+            np.testing.assert_array_equal(found[name + "/adam_v"], value + 2)
+    assert set(golden.parameters) <= set(found) and found["global_step"] == 9
+    assert "continues it" in capsys.readouterr().out
+    encoder = sum(not name.startswith("cls/") for name in golden.parameters)
+    said = [record.getMessage() for record in caplog.records]
+    for line in (
+        "{}: its names begin with 'module/', which is left out",
+        "{{}}: copies of {} replicated variables are left out".format(encoder),
+        "{{}}: {} moving averages beside the weights are left out".format(encoder),
+    ):
+        assert line.format(folder / "model.ckpt-best") in said
+    new = "Not in the source, so new and untrained here: masked-word head, sentence-order head"
+    assert new in said and len(said) == 4 + 1  # and where it was written
+
+
+def test_no_config_is_blamed_for_missing_names(tmp_path, capsys):
+    folder, golden = published(tmp_path, "google", "model.ckpt-best", "albert_config.json")
+    tensors = dict(golden.parameters)
+    del tensors["bert/embeddings/LayerNorm/beta"]
+    write_tensors(str(folder / "model.ckpt-best"), tensors)
+    command = ["import", folder, "--output_dir={}".format(tmp_path / "x")]
+    assert albert(*command) == 2
+    message = capsys.readouterr().err
+    assert "is not whole: 1 weights differ" in message and "--albert_config_file" not in message
+    write_tensors(str(folder / "model.ckpt-best"), {"layer/kernel": np.zeros(3, np.float32)})
+    assert albert(*command) == 2
+    assert "variables, but for example 'layer/kernel'" in capsys.readouterr().err
+
+
+def fine_tuned(folder, kind, layout="google", **more):
+    """A folder of transformers, of a model for a task."""
+    config = ModelConfig.from_dict(dict(SIZES, layout=layout, vocab_size=PIECES))
+    task = Task(kind, ("satu", "dua", "tiga"), 30, False, True)
+    weights = initial_weights(config, task, {}, seed=4)
+    folder.mkdir()
+    write_huggingface(str(folder), FineTuned("", config, task, weights, 5, Tokenization(model())))
+    values = dict(json.loads((folder / "config.json").read_text()), **more)
+    (folder / "config.json").write_text(json.dumps(values))
+    return task, weights
+
+
+@pytest.mark.parametrize("kind", ["classification", "tagging"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_fine_tuned_folders_come_back_as_they_were(layout, kind, tmp_path, capsys):
+    task, weights = fine_tuned(tmp_path / "hf", kind, layout)
+    (tmp_path / "hf" / "spiece.model").unlink()  # as transformers saves it
+    assert albert("import", tmp_path / "hf", "--output_dir={}".format(tmp_path / "back")) == 0
+    assert "Use it: python -m albert predict" in capsys.readouterr().out
+    found = open_fine_tuned(str(tmp_path / "back"))
+    assert found.task == task
+    for name, value in weights.items():
+        assert found.weights[name].tobytes() == value.tobytes(), name
+    (answer,) = load(str(tmp_path / "back"), use_gpu=False).predict(["saya makan"])
+    assert set(answer) >= {"text"}
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"problem_type": "multi_label_classification"}, "only those that choose one label"),
+        ({"id2label": {"0": "x"}}, "two or more labels"),
+        ({"id2label": {"0": "x", "1": "y"}}, r"classifier.weight: \[3, 21\] in the checkpoint"),
+    ],
+)
+def test_tasks_without_an_equal_are_refused(change, message, tmp_path, capsys):
+    fine_tuned(tmp_path / "hf", "classification", **change)
+    assert albert("import", tmp_path / "hf", "--output_dir={}".format(tmp_path / "back")) == 2
+    assert re.search(message, capsys.readouterr().err)

@@ -14,12 +14,8 @@ from albert.checkpoints.folder import Checkpoint
 from albert.compat import tf
 from albert.formats.huggingface import config as config_json
 from albert.formats.huggingface import names, spiece
-from albert.formats.huggingface.folder import (
-    read_folder,
-    write_folder,
-    write_model,
-    write_tokenizer,
-)
+from albert.formats.huggingface.folder import write_folder, write_model, write_tokenizer
+from albert.formats.huggingface.reading import read_folder
 from albert.model.albert import pretraining_output
 from albert.model.config import ModelConfig
 from albert.model.initial import initial_values

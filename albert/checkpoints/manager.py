@@ -13,6 +13,7 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Set
 import numpy as np
 from absl import logging
 
+from albert.checkpoints.names import plain_names
 from albert.checkpoints.sums import damage, write_sums
 from albert.compat import tf
 from albert.system.errors import UsageError, check_above_0, check_not_negative
@@ -85,7 +86,7 @@ def write_tensors(prefix: str, tensors: Mapping[str, tf.Tensor], sums: bool = Fa
 
 
 def read_tensors(prefix: str) -> Dict[str, np.ndarray]:
-    """All tensors of a checkpoint by name.
+    """All tensors of a checkpoint by their plain names; see `plain_names`.
 
     Raises:
       UsageError: There is no complete checkpoint at `prefix`, or it is not what was written.
@@ -99,17 +100,20 @@ def read_tensors(prefix: str) -> Dict[str, np.ndarray]:
         )
     with _explained(prefix):
         reader = tf.train.load_checkpoint(prefix)
-        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+        plain = plain_names(reader.get_variable_to_shape_map())
+        for note in plain.notes:
+            logging.info("%s: %s", prefix, note)
+        return {name: reader.get_tensor(own) for name, own in plain.found.items()}
 
 
 def tensor_names(prefix: str) -> Set[str]:
-    """The names in a checkpoint, without reading what they name.
+    """The plain names in a checkpoint, without reading what they name.
 
     Raises:
       UsageError: As `read_tensors`.
     """
     with _explained(prefix):
-        return set(tf.train.load_checkpoint(prefix).get_variable_to_shape_map())
+        return set(plain_names(tf.train.load_checkpoint(prefix).get_variable_to_shape_map()).found)
 
 
 @contextlib.contextmanager

@@ -1,16 +1,17 @@
 """Which name in a checkpoint holds which tensor: the slot names of every ALBERT system."""
 
-from typing import Iterable, Mapping, Optional
+import re
+from typing import Dict, Iterable, List, Mapping, NamedTuple, Optional
 
 from albert.model.config import ModelConfig
 from albert.optim.transforms import AVERAGE, FIRST_MOMENT, MOMENTUM, SECOND_MOMENT
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, quoted
 
 # Optimizer slots: ours, of which the moments' names are Google's, and what they are called by the
-# multi-GPU Malay system and by albert_zh's LAMB.
+# multi-GPU Malay system, by albert_zh's LAMB and by TensorFlow's Adam.
 _SLOT_NAMES = {
-    FIRST_MOMENT: ("/AdamWeightDecayOptimizer", "/lamb_m"),
-    SECOND_MOMENT: ("/AdamWeightDecayOptimizer_1", "/lamb_v"),
+    FIRST_MOMENT: ("/AdamWeightDecayOptimizer", "/lamb_m", "/Adam"),
+    SECOND_MOMENT: ("/AdamWeightDecayOptimizer_1", "/lamb_v", "/Adam_1"),
     MOMENTUM: (),
     AVERAGE: (),
 }
@@ -19,6 +20,51 @@ _MARKS = {
     "google": "bert/encoder/transformer/group_0/inner_group_0/",
     "brightmart": "bert/embeddings/word_embeddings_2",
 }
+
+
+# By this one every ALBERT is known, whatever its names begin with.
+_WORDS = "bert/embeddings/word_embeddings"
+_REPLICA = re.compile(r"(^|/)(replica|tower)_[1-9]\d*(/|$)")
+_POWERS = re.compile(r"(^|/)beta[12]_power(_\d+)?$")  # of TensorFlow's Adam: the step tells them
+
+
+class PlainNames(NamedTuple):
+    """What a checkpoint's names say without what the program that wrote it put around them.
+
+    Attributes:
+      found: Its own names, by plain name.
+      notes: A sentence for each kind of name that was changed or left out.
+    """
+
+    found: Dict[str, str]
+    notes: List[str]
+
+
+def plain_names(names: Iterable[str]) -> PlainNames:
+    """The variables of a checkpoint under the names that the original systems gave them.
+
+    Outputs (`:0`), a scope around the whole model (`module/`) and the copies of further replicas
+    are left out; moving averages without the weights beside them are taken as the weights.
+
+    >>> plain_names(["module/bert/embeddings/word_embeddings:0", "beta1_power"]).found
+    {'bert/embeddings/word_embeddings': 'module/bert/embeddings/word_embeddings:0'}
+    """
+    found = {re.sub(r":\d+$", "", name): name for name in sorted(names)}
+    scopes = sorted(n[: -len(_WORDS)] for n in found if n.endswith(_WORDS))
+    scope = scopes[0] if scopes else ""
+    copies = tuple(other for other in scopes if other != scope and not scope.startswith(other))
+    replicas = {n for n in found if _REPLICA.search(n) or copies and n.startswith(copies)}
+    begin = {n: len(scope) if n.startswith(scope) else 0 for n in found if n not in replicas}
+    found = {n[begin[n] :]: found[n] for n in begin}
+    alone = [n for n in found if n.endswith(AVERAGE) and n[: -len(AVERAGE)] not in found]
+    found.update({n[: -len(AVERAGE)]: found.pop(n) for n in alone})
+    notes = (
+        (scope, "its names begin with {!r}, which is left out".format(scope)),
+        (replicas, "copies of {} replicated variables are left out".format(len(replicas))),
+        (alone, "{} moving averages are taken as the weights".format(len(alone))),
+    )
+    kept = {name: own for name, own in found.items() if not _POWERS.search(name)}
+    return PlainNames(kept, [text for is_so, text in notes if is_so])
 
 
 def is_slot(name: str) -> bool:
@@ -59,7 +105,9 @@ def check_layout(config: ModelConfig, tensors: Mapping[str, object], path: str) 
     found = layout_of(tensors)
     if found is None:
         raise UsageError(
-            "{} is not an ALBERT checkpoint: it has neither layout's variables.".format(path)
+            "{} is not an ALBERT checkpoint: it has neither layout's variables{}.".format(
+                path, ", but for example " + quoted(min(tensors)) if tensors else ""
+            )
         )
     if found != config.layout:
         raise UsageError(

@@ -4,7 +4,6 @@ import os
 import sys
 from typing import List, Sequence
 
-import numpy as np
 from absl import flags, logging
 
 from albert.system import command_line
@@ -17,9 +16,10 @@ USAGE = """Reads a model made elsewhere and writes it as a checkpoint to go on f
   python3 multigpu_pretraining.py --init_checkpoint=imported/model.ckpt-0 \\
     --albert_config_file=imported/albert_config.json ...
 
-The source is a folder of transformers (.safetensors, or .bin, read as weights only), or a folder or
-checkpoint of Google, brightmart or the Malay project; or an archive (.tar.gz) of one of these, or
-its http(s) address. Run it again to continue a download that was cut off.
+The source is a folder of transformers (.safetensors, or .bin, read as weights only; also of a model
+that labels texts or words), or a folder or checkpoint of Google, brightmart or the Malay project;
+or an archive (.tar.gz) of one of these, or its http(s) address. Run it again to continue a download
+that was cut off.
 """
 
 
@@ -60,49 +60,19 @@ def main(positional: List[str]) -> int:
 
 
 def _import(source: str) -> None:
-    from albert.checkpoints.manager import PREFIX
-    from albert.checkpoints.state import GLOBAL_STEP
-    from albert.checkpoints.tokenizer import copy_tokenizer
-    from albert.formats.huggingface.folder import is_folder, read_folder
-    from albert.formats.published import (
-        find_published,
-        read_published,
-        write_published,
-    )
-    from albert.optim.transforms import FIRST_MOMENT
-    from albert.system.files.atomic import atomic_directory
-    from albert.text.tokenization import read_text_options, write_text_options
+    from albert.formats.importing import read_source, write_imported
 
     f = flags.FLAGS
-    prefix = find_published(source)
-    if prefix:
-        found = read_published(prefix, f.albert_config_file, f.ln_type)
-        config, tensors, step, spm = found
-        text = read_text_options(os.path.dirname(prefix))
-    elif is_folder(source):
-        if f.albert_config_file or f.ln_type:
-            raise UsageError(
-                "{} is a folder of transformers, whose config.json says all; leave out "
-                "--albert_config_file and --ln_type.".format(source)
-            )
-        config, tensors, spm, text = read_folder(source)
-        step = 0
-    else:
-        raise UsageError(
-            "{} is neither a checkpoint (PREFIX.index), nor a folder with one, nor a folder of "
-            "transformers (config.json and model.safetensors).".format(source)
-        )
-    name = PREFIX + str(step)
-    counted = dict(tensors, **{GLOBAL_STEP: np.int64(step)})
-    with atomic_directory(f.output_dir, "--output_dir") as folder:
-        write_published(folder, config, counted, name)
-        write_text_options(folder, text)
-        if spm:
-            copy_tokenizer(spm, folder, "tokenizer")
-    if not spm:
+    found = read_source(source, f.albert_config_file, f.ln_type).completed()
+    write_imported(f.output_dir, found)
+    if not found.spm_model_file and not found.spm_model:
         logging.warning("The source has no SentencePiece model; records need its own tokenizer.")
-    slots = any(key.endswith(FIRST_MOMENT) for key in tensors)
-    _say_how_to_go_on(os.path.join(f.output_dir, name), slots, text)
+    if found.task:
+        logging.info("Wrote %s", f.output_dir)
+        print("Use it: python -m albert predict --output_dir={}".format(f.output_dir))
+    else:
+        prefix = os.path.join(f.output_dir, found.name)
+        _say_how_to_go_on(prefix, found.has_slots, found.text)
 
 
 def _say_how_to_go_on(prefix: str, slots: bool, text: TextOptions) -> None:

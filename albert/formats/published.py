@@ -15,11 +15,11 @@ from albert.checkpoints.manager import (
     write_tensors,
 )
 from albert.checkpoints.names import check_layout, find_slot, layout_of
-from albert.checkpoints.parts import check_numbers
+from albert.checkpoints.parts import check_numbers, specs_there
 from albert.checkpoints.restore import differences, step_of, weights_from
 from albert.model.config import ModelConfig
 from albert.model.parameters import parameter_specs
-from albert.optim.transforms import FIRST_MOMENT, SECOND_MOMENT
+from albert.optim.transforms import AVERAGE, FIRST_MOMENT, SECOND_MOMENT
 from albert.system.errors import UsageError
 from albert.system.files.side import read_json_object
 
@@ -34,7 +34,8 @@ class Published(NamedTuple):
 
     Attributes:
       config: The model.
-      tensors: Weights, float32, and, if each weight has them, the optimizer's slots by our names.
+      tensors: Weights, float32, and, if each weight has them, the optimizer's slots, by our names;
+        pooler and heads may be absent.
       step: The checkpoint's global step; 0 if it has none.
       spm_model_file: The tokenizer, if there is one.
     """
@@ -85,16 +86,23 @@ def read_published(prefix: str, config_file: Optional[str], ln_type: Optional[st
     tensors = read_tensors(prefix)
     config = _read_config(config_file or _find_config(folder), layout_of(tensors), ln_type)
     check_layout(config, tensors, prefix)
-    specs = parameter_specs(config)
-    check_numbers({name: tensors[name] for name in specs if name in tensors}, prefix)
+    specs = specs_there(config, tensors)
+    found = differences(parameter_specs(config), tensors)
+    another = found.mismatched or any(name.startswith("bert/encoder/") for name in found.unused)
     kept = weights_from(
         tensors,
         specs,
-        prefix + " does not fit its config",
-        "Pass the right one with --albert_config_file.",
+        prefix + (" does not fit its config" if another else " is not whole"),
+        "Pass the right one with --albert_config_file." if another else "Copy it again.",
     )
-    for name in differences(specs, tensors).unused:
-        logging.warning("  unused from the checkpoint: %s", name)
+    check_numbers({name: tensors[name] for name in specs}, prefix)
+    if found.unused:
+        logging.warning(
+            "%s: %d tensors have no use here, first %r", prefix, len(found.unused), found.unused[0]
+        )
+    averages = sum(name.endswith(AVERAGE) for name in tensors)
+    if averages:
+        logging.info("%s: %d moving averages beside the weights are left out", prefix, averages)
     slots = _slots(tensors, list(kept))
     check_numbers(slots, prefix)
     kept.update(slots)
@@ -115,11 +123,13 @@ def write_published(
 
 
 def _slots(tensors: Dict[str, np.ndarray], weights: List[str]) -> Dict[str, np.ndarray]:
-    slots = {}
+    slots: Dict[str, np.ndarray] = {}
     for name in weights:
         for moment in (FIRST_MOMENT, SECOND_MOMENT):
             found = find_slot(name + moment, tensors)
             if found is None:
+                if slots:
+                    logging.warning("Slots are not there for every weight; they are left out")
                 return {}  # half of them would be of no use
             slots[name + moment] = tensors[found].astype(np.float32)
     return slots

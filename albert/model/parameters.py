@@ -7,7 +7,7 @@ each other only in this file and at three marked places of the computation.
 
 import dataclasses
 import functools
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from albert.model.config import ModelConfig
 
@@ -138,8 +138,16 @@ def parameter_specs(config: ModelConfig) -> Dict[str, ParameterSpec]:
     return specs_of(parameter_tree(config))
 
 
-def specs_of(tree: Union[Parameters, Block]) -> Dict[str, ParameterSpec]:
-    """Every weight of a tree once, by name, in the order of the computation."""
+def head_specs(config: ModelConfig, labels: int) -> Dict[str, ParameterSpec]:
+    """The two weights of a fine-tuned model's head, by name."""
+    return {
+        HEAD_WEIGHTS: ParameterSpec(HEAD_WEIGHTS, (labels, config.hidden_size), "normal"),
+        HEAD_BIAS: ParameterSpec(HEAD_BIAS, (labels,), "zeros"),
+    }
+
+
+def specs_of(tree: Any) -> Dict[str, ParameterSpec]:
+    """Every weight of a tree, or a part of one, once, by name, in the order of the computation."""
     specs: Dict[str, ParameterSpec] = {}
     _map_leaves(lambda spec: specs.setdefault(spec.name, spec), tree)
     return specs

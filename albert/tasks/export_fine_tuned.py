@@ -7,7 +7,12 @@ from albert.checkpoints.results import read_results
 from albert.compat import tf
 from albert.formats.huggingface import config as config_json
 from albert.formats.huggingface import names, spiece
-from albert.formats.huggingface.folder import SPIECE_FILE, write_model, write_tokenizer
+from albert.formats.huggingface.folder import (
+    SPIECE_FILE,
+    TASK_CLASSES,
+    write_model,
+    write_tokenizer,
+)
 from albert.formats.saved_model import IDS, Signature, Tensors, write_saved_model
 from albert.system.files.atomic import atomic_write
 from albert.tasks.folder import FineTuned
@@ -15,8 +20,6 @@ from albert.tasks.model import task_logits
 from albert.tasks.scores import REPORT_FILE
 from albert.tasks.task import TASK_FILE
 
-# What transformers calls the tasks: the end of a class's name, and the pipeline.
-_CLASSES = {"classification": "SequenceClassification", "tagging": "TokenClassification"}
 _PIPELINES = {"classification": "text-classification", "tagging": "token-classification"}
 _CARD = """---
 library_name: transformers
@@ -50,7 +53,7 @@ def write_huggingface(directory: str, model: FineTuned) -> None:
     """
     config, task = model.config, model.task
     pieces = spiece.read(model.tokenization.model_file)
-    values = config_json.to_huggingface(config, pieces.special_ids, _CLASSES[task.kind])
+    values = config_json.to_huggingface(config, pieces.special_ids, TASK_CLASSES[task.kind])
     values["id2label"] = {str(number): label for number, label in enumerate(task.labels)}
     values["label2id"] = {label: number for number, label in enumerate(task.labels)}
     values["classifier_dropout_prob"] = config.hidden_dropout_prob
@@ -68,7 +71,7 @@ def _card(model: FineTuned, results: Mapping[str, float], folder: str) -> str:
         kind=model.task.kind,
         step=model.step,
         labels=", ".join(model.task.labels),
-        task_class=_CLASSES[model.task.kind],
+        task_class=TASK_CLASSES[model.task.kind],
         folder=folder,
         remote=", trust_remote_code=True" if remote else "",
     )
@@ -94,4 +97,7 @@ def write_served(directory: str, model: FineTuned) -> None:
         TASK_FILE: os.path.join(model.directory, TASK_FILE),
         REPORT_FILE: os.path.join(model.directory, REPORT_FILE),
     }
+    extra = {
+        name: path for name, path in extra.items() if os.path.isfile(path)
+    }  # imported: no report
     write_saved_model(directory, model.weights, {name: Signature(predict, IDS)}, extra)

@@ -19,6 +19,7 @@ from albert.model.parameters import (
     Parameters,
     ParameterSpec,
     encoder_tree,
+    head_specs,
     specs_of,
 )
 from albert.model.precision import POLICIES, Policy
@@ -30,11 +31,7 @@ _SEED_STEP = 15485863  # between the dropout seeds of the encoder and of the hea
 
 def task_specs(config: ModelConfig, task: Task) -> Dict[str, ParameterSpec]:
     """Every weight of the model of a task: the encoder's it uses, and the head's."""
-    shape = (len(task.labels), config.hidden_size)
-    specs = specs_of(_tree(config, task))
-    specs[HEAD_WEIGHTS] = ParameterSpec(HEAD_WEIGHTS, shape, "normal")
-    specs[HEAD_BIAS] = ParameterSpec(HEAD_BIAS, shape[:1], "zeros")
-    return specs
+    return dict(specs_of(_tree(config, task)), **head_specs(config, len(task.labels)))
 
 
 def initial_weights(

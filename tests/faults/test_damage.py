@@ -26,7 +26,8 @@ from albert.checkpoints.manager import CheckpointManager, latest_checkpoint, rea
 from albert.checkpoints.results import format_results, read_results
 from albert.compat import tf
 from albert.data.source import open_data
-from albert.formats.huggingface.folder import read_folder, write_folder
+from albert.formats.huggingface.folder import write_folder
+from albert.formats.huggingface.reading import read_folder
 from albert.formats.release.unpack import unpack
 from albert.model.config import ModelConfig
 from albert.model.initial import initial_values

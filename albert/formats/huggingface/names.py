@@ -5,7 +5,7 @@ google's layout has the keys of `AlbertForPreTraining`; brightmart's those of th
 """
 
 import dataclasses
-from typing import Dict, List, Mapping, NamedTuple, Optional
+from typing import Dict, List, Mapping, NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from albert.model.parameters import (
     Dense,
     Norm,
     ParameterSpec,
+    head_specs,
     parameter_tree,
 )
 from albert.system.errors import UsageError
@@ -72,14 +73,19 @@ def pretraining_keys(config: ModelConfig) -> Dict[str, Key]:
     return keys
 
 
+def _keys(config: ModelConfig, fine_tuned: Union[bool, int]) -> Dict[str, Key]:
+    keys = pretraining_keys(config)
+    if fine_tuned:
+        keys[HEAD_WEIGHTS] = Key("classifier.weight", False)
+        keys[HEAD_BIAS] = Key("classifier.bias", False)
+    return keys
+
+
 def to_huggingface(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
     """Our weights under transformers' keys, of a pre-trained or a fine-tuned model."""
-    keys = pretraining_keys(config)
-    keys[HEAD_WEIGHTS] = Key("classifier.weight", False)
-    keys[HEAD_BIAS] = Key("classifier.bias", False)
     tensors = {
         key.name: np.ascontiguousarray(weights[name].T if key.transposed else weights[name])
-        for name, key in keys.items()
+        for name, key in _keys(config, HEAD_WEIGHTS in weights).items()
         if name in weights
     }
     if _needs_identity(config):
@@ -89,9 +95,15 @@ def to_huggingface(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> Di
 
 
 def from_huggingface(
-    config: ModelConfig, tensors: Mapping[str, np.ndarray], source: str
+    config: ModelConfig, tensors: Mapping[str, np.ndarray], source: str, labels: int = 0
 ) -> Dict[str, np.ndarray]:
     """The weights in a transformers file by our names, float32; pooler and heads may be absent.
+
+    Args:
+      config: The model.
+      tensors: By key.
+      source: What a message calls it.
+      labels: Of a fine-tuned model, whose head must be there; 0 of a pre-trained one.
 
     Raises:
       UsageError: A weight of the encoder is missing, one has another shape than the config says or
@@ -101,17 +113,18 @@ def from_huggingface(
     _check_equal_model(config, tensors, source)
     if _OUTPUT_BIAS not in tensors and _OUTPUT_BIAS_COPY in tensors:
         tensors[_OUTPUT_BIAS] = tensors[_OUTPUT_BIAS_COPY]
-    keys = pretraining_keys(config)
-    there = [name for name, key in keys.items() if key.name in tensors]
+    keys = _keys(config, labels)
+    ours = specs_there(config, [name for name, key in keys.items() if key.name in tensors])
+    ours.update(head_specs(config, labels) if labels else {})
     specs = {
         keys[name].name: dataclasses.replace(spec, shape=spec.shape[::-1])
         if keys[name].transposed
         else spec
-        for name, spec in specs_there(config, there).items()
+        for name, spec in ours.items()
     }
-    check_numbers({name: tensors[name] for name in specs if name in tensors}, source)
     fix = "Its config.json is of another model, or the folder is not whole."
     found = weights_from(tensors, specs, source + " does not fit its config.json", fix)
+    check_numbers({name: tensors[name] for name in specs}, source)
     return {
         name: np.ascontiguousarray(found[key.name].T if key.transposed else found[key.name])
         for name, key in keys.items()
@@ -119,9 +132,11 @@ def from_huggingface(
     }
 
 
-def unused_keys(config: ModelConfig, tensors: Mapping[str, np.ndarray]) -> List[str]:
+def unused_keys(
+    config: ModelConfig, tensors: Mapping[str, np.ndarray], labels: int = 0
+) -> List[str]:
     """Keys of a transformers file that hold neither a weight of ours nor a copy of one."""
-    known = {key.name for key in pretraining_keys(config).values()}
+    known = {key.name for key in _keys(config, labels).values()}
     known |= {_WORDS_COPY, _OUTPUT_BIAS_COPY, _MAPPING + "weight", _MAPPING + "bias"}
     buffers = ("position_ids", "token_type_ids")
     return sorted(k for k in tensors if _full_name(k) not in known and not k.endswith(buffers))

@@ -7,7 +7,7 @@ from albert.system.errors import UsageError
 from albert.text import vocabulary
 
 # Types of pieces in the file format.
-_UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 2, 3, 4, 5, 6
+NORMAL, UNKNOWN, CONTROL, _USER_DEFINED, _UNUSED, _BYTE = 1, 2, 3, 4, 5, 6
 _NEVER = 100.0  # lower than the rarest piece by so much: never on the best path
 _MATCHED_FIRST = 0.1
 
@@ -38,7 +38,7 @@ def read(path: str) -> SentencePiece:
     model = _parse(path)
     _check_supported(model, path)
     types = [piece.type for piece in model.pieces]
-    control = [i for i, kind in enumerate(types) if kind in (_CONTROL, _UNKNOWN)]
+    control = [i for i, kind in enumerate(types) if kind in (CONTROL, UNKNOWN)]
     return SentencePiece(
         _scored_pieces(model),
         vocabulary.load(path).special_ids,
@@ -86,7 +86,7 @@ def _check_supported(model: Any, path: str) -> None:
 
 
 def _scored_pieces(model: Any) -> List[Tuple[str, float]]:
-    ordinary = [piece.score for piece in model.pieces if piece.type == 1]
+    ordinary = [piece.score for piece in model.pieces if piece.type == NORMAL]
     lowest, highest = min(ordinary), max(ordinary)
     scored = []
     for piece in model.pieces:

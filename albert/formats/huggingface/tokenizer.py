@@ -16,6 +16,7 @@ pieces and 16 with 32,000:
     lose its marks.
 """
 
+import functools
 import sys
 import unicodedata
 from typing import Any, Callable, Dict, List
@@ -77,11 +78,23 @@ def tokenizer_config(
     }
 
 
+@functools.lru_cache(maxsize=None)
+def white_space() -> str:
+    """The pattern of what the records turn into one space."""
+    return "[{}]+".format(_class(str.isspace))
+
+
+@functools.lru_cache(maxsize=None)
+def combining_marks() -> str:
+    """The pattern of what is lost where accents are not kept."""
+    return "[{}]".format(_class(unicodedata.combining))
+
+
 def _normalizers(charsmap: str, lower_case: bool, keep_accents: bool) -> List[Dict[str, Any]]:
     # The records' own steps first, then SentencePiece's.
-    steps = [_replace("[{}]+".format(_class(str.isspace)), " ")]
+    steps = [_replace(white_space(), " ")]
     if not keep_accents:
-        steps += [{"type": "NFKD"}, _replace("[{}]".format(_class(unicodedata.combining)), "")]
+        steps += [{"type": "NFKD"}, _replace(combining_marks(), "")]
     if lower_case:
         steps.append({"type": "Lowercase"})
     if charsmap:

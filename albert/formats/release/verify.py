@@ -12,6 +12,7 @@ import numpy as np
 from albert.checkpoints.folder import BEST_DIRECTORY
 from albert.checkpoints.manager import PREFIX, saved_steps
 from albert.checkpoints.names import is_slot
+from albert.checkpoints.parts import absent_parts, new_parts
 from albert.checkpoints.sums import damage, has_sums
 from albert.compat import tf
 from albert.formats.published import find_published, read_published
@@ -51,12 +52,15 @@ def verify(folder: str) -> Iterator[str]:
     found = read_published(prefix, None, None)
     config = found.config
     weights = {name: value for name, value in found.tensors.items() if not is_slot(name)}
-    yield "{}: {} weights of {:,} numbers, all that the config ({} layout) asks for.".format(
+    absent = absent_parts(config, weights)
+    yield "{}: {} weights of {:,} numbers, all that the config ({} layout) asks for{}.".format(
         os.path.basename(prefix),
         len(weights),
         sum(value.size for value in weights.values()),
         config.layout,
+        " but for " + ", ".join(absent) if absent else "",
     )
+    weights.update(new_parts(config, weights))
     pieces = config.vocab_size
     for path in sorted(glob.glob(os.path.join(glob.escape(folder), "*.model"))):
         pieces = count_pieces(path)
