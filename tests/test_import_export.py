@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import glob
 import json
 import os
 import re
@@ -14,25 +15,31 @@ from conftest import SIZES
 from malay import PIECES, model
 from manifests import manifest
 from oracles import goldens
+from safetensors.numpy import load_file, save_file
 
 from albert.__main__ import run
-from albert.checkpoints.manager import latest_checkpoint, read_tensors, write_tensors
+from albert.checkpoints.folder import config_of_run
+from albert.checkpoints.manager import latest_checkpoint, read_tensors, tensor_names, write_tensors
 from albert.checkpoints.restore import initialise_from, resume
 from albert.checkpoints.state import create_state
 from albert.checkpoints.tokenizer import find_tokenization
 from albert.compat import tf
+from albert.formats.importing import ours
 from albert.model.config import ModelConfig
 from albert.model.initial import initial_values
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.records.manifest import ModelFile, write_manifest
+from albert.system.errors import UsageError
 from albert.system.files.atomic import sha256_file
 from albert.tasks.export_fine_tuned import write_huggingface
+from albert.tasks.finetuning.training import BeginningOptions
 from albert.tasks.folder import FineTuned, open_fine_tuned
 from albert.tasks.inference.load import load
 from albert.tasks.model import initial_weights
 from albert.tasks.task import Task
 from albert.text.tokenization import TextOptions, Tokenization
+from albert.training.setup import beginning_of
 
 LAYOUTS = ("google", "brightmart")
 
@@ -424,3 +431,53 @@ def test_tasks_without_an_equal_are_refused(change, message, tmp_path, capsys):
     fine_tuned(tmp_path / "hf", "classification", **change)
     assert albert("import", tmp_path / "hf", "--output_dir={}".format(tmp_path / "back")) == 2
     assert re.search(message, capsys.readouterr().err)
+
+
+def test_what_import_reads_stands_for_a_checkpoint_everywhere(tmp_path, capsys, caplog):
+    config = small_run(tmp_path / "run", "google")
+    out = export_run(tmp_path, "hf")
+    kept = ours(str(out), str(tmp_path / "elsewhere" / "run"))
+    assert os.path.dirname(kept) == str(tmp_path)  # the nearest folder there is
+    start = BeginningOptions(str(out)).open(str(tmp_path / "tuned"))
+    assert (start.config, start.tokenization.model_file) == (config, kept + "/tokenizer.model")
+    said = [record.getMessage() for record in caplog.records]
+    assert "Imported {} as {}".format(out, kept) in said
+    assert "{} was imported before: {}".format(out, kept) in said
+    assert albert("predict", "--task=embed", "--output_dir={}".format(out), "saya makan") == 0
+    assert len(json.loads(capsys.readouterr().out)["embedding"]) == config.hidden_size
+    archive = tmp_path / "my.tar.gz"
+    packed = ["--output_dir={}".format(tmp_path / "run"), "--archive={}".format(archive)]
+    assert albert("pack", *packed) == 0
+    beginning = beginning_of(str(archive), str(tmp_path / "run2"))
+    assert tensor_names(beginning) == tensor_names(str(tmp_path / "run" / "model.ckpt-7"))
+    model = config_of_run(None, beginning)
+    assert model == config
+    os.utime(str(out / "config.json"))
+    again = ours(str(out))
+    assert again != kept and sorted(os.listdir(again)) == sorted(os.listdir(kept))
+    assert not glob.glob(str(tmp_path / "*.tmp"))
+    with pytest.raises(UsageError, match="is an address; fetch it first"):
+        ours("https://example.org/albert.tar.gz")
+
+
+def test_a_model_without_heads_embeds_and_fills_no_masks(tmp_path, capsys):
+    small_run(tmp_path / "run", "google")
+    out = export_run(tmp_path, "hf")
+    tensors = load_file(str(out / "model.safetensors"))
+    encoder = {k: v for k, v in tensors.items() if "pooler" not in k and k.startswith("albert.")}
+    save_file(encoder, str(out / "model.safetensors"))
+    bare = load(str(out), use_gpu=False)
+    assert len(bare.embed(["saya"])) == 1
+    for ask in (
+        lambda: bare.fill_mask(["saya [MASK]"]),
+        lambda: bare.embed(["saya"], "pooled"),
+        lambda: bare.sentence_order([("saya", "makan")]),
+    ):
+        with pytest.raises(UsageError, match="This model came without a"):
+            ask()
+    start = BeginningOptions(str(out)).open(str(tmp_path / "tuned"))
+    assert "bert/pooler/dense/kernel" not in start.weights  # made new where a task needs it
+    found = imported(tmp_path, out)
+    new = "new and untrained here: pooler, masked-word head, sentence-order head"
+    assert new in capsys.readouterr().err
+    assert "bert/pooler/dense/kernel" in found and "cls/predictions/output_bias" in found

@@ -9,10 +9,11 @@ from absl import logging
 
 from albert.checkpoints.manager import latest_checkpoint
 from albert.checkpoints.names import check_layout
+from albert.checkpoints.parts import specs_there
 from albert.checkpoints.restore import read_judged, step_of, weights_from
 from albert.checkpoints.results import read_results
 from albert.model.config import ModelConfig
-from albert.model.parameters import encoder_tree, parameter_specs, specs_of
+from albert.model.parameters import parameter_specs
 from albert.system.errors import UsageError
 from albert.system.files.atomic import atomic_write
 
@@ -67,12 +68,15 @@ def find_checkpoint(name: Optional[str], directory: Optional[str]) -> str:
     """The prefix of the checkpoint a command means.
 
     Args:
-      name: A prefix, also by its name inside `directory`; None for the latest there.
+      name: A prefix, also by its name inside `directory`, or another folder, for the latest there;
+        None for the latest of the directory.
       directory: The run's.
 
     Raises:
       UsageError: There is none.
     """
+    if name and os.path.isdir(name):
+        name, directory = None, name
     if name:
         inside = os.path.join(directory or "", name)
         for place in (name, inside):
@@ -141,7 +145,8 @@ def open_checkpoint(
     directory: Optional[str],
     name: Optional[str] = None,
     config_file: Optional[str] = None,
-    heads: bool = True,
+    whole: bool = True,
+    exact: bool = True,
 ) -> Checkpoint:
     """Reads a checkpoint of a run and checks that the config is its own.
 
@@ -150,7 +155,8 @@ def open_checkpoint(
       name: Of the checkpoint, a prefix or relative to the directory; None for the best one, or the
         latest where none was kept as the best.
       config_file: None for the `albert_config.json` of the directory.
-      heads: Whether the pre-training heads must be there too, or are left out.
+      whole: Whether pooler and pre-training heads must be there, too.
+      exact: Whether there may be no other weights.
 
     Raises:
       UsageError: Something is missing, or config and weights differ; names the first difference.
@@ -168,10 +174,10 @@ def open_checkpoint(
     check_layout(config, tensors, prefix)
     weights = weights_from(
         tensors,
-        parameter_specs(config) if heads else specs_of(encoder_tree(config)),
+        parameter_specs(config) if whole else specs_there(config, tensors),
         "Config {} does not fit checkpoint {}".format(config_file, prefix),
         "Use the config it was trained with.",
-        exact=heads,
+        exact=exact,
     )
     step = step_of(tensors)
     logging.debug("Checkpoint = %s, step %d", prefix, step)

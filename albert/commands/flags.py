@@ -51,7 +51,7 @@ _option = functools.partial(define_option, FIELDS)
 flags.DEFINE_string("albert_config_file", None, "Model config, JSON; also by bare name.")
 flags.DEFINE_alias("bert_config_file", "albert_config_file")
 flags.DEFINE_string("model", None, "Preset of albert_config/; its vocab_size is the records'.")
-_option("init_checkpoint", "Start from the weights of this checkpoint.")
+_option("init_checkpoint", "Start from the weights of this checkpoint, or of what `import` reads.")
 _option("init_from_group0", "Copy group 0 of the checkpoint to new groups.")
 
 # The records.

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 from absl import flags
 
@@ -51,6 +51,7 @@ def main(positional: List[str]) -> int:
             '--output_dir=pretraining_output "Saya makan [MASK] ."'
         )
     lines = _lines(positional)
+    flags.FLAGS["output_dir"].value = _ours(f.output_dir)
     predict = _predictor()
     for chunk in _chunks(lines):
         for answer in predict(chunk):
@@ -79,6 +80,12 @@ def _predictor() -> Callable[[List[str]], List[Dict[str, Any]]]:
     if task == "embed":
         return lambda chunk: model.embed(chunk, f.pooling)
     return model.predict
+
+
+def _ours(folder: Optional[str]) -> Optional[str]:
+    from albert.formats.importing import ours
+
+    return ours(folder) if folder else None
 
 
 def _task() -> str:

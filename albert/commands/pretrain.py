@@ -8,15 +8,17 @@ import dataclasses
 import datetime
 import os
 import sys
-from typing import Sequence
+from typing import Optional, Sequence
 
 from absl import logging
 
-from albert.checkpoints.folder import open_checkpoint
+from albert.checkpoints.folder import config_of_run, open_checkpoint
+from albert.checkpoints.manager import latest_checkpoint
 from albert.commands import flags as albert_flags
 from albert.commands.validate import validate_as_told
 from albert.formats.saved_model import write_pretraining_model
 from albert.hosts.group import left_at_once
+from albert.model.config import ModelConfig
 from albert.system.command_line import help_printed
 from albert.system.errors import UsageError, exit_on_usage_error
 from albert.system.files.atomic import atomic_directory, check_holds_nothing
@@ -25,17 +27,28 @@ from albert.training.evaluation import ValidationOptions, validate
 from albert.training.memory.find_batch_size import find_batch_size
 from albert.training.options import TrainingOptions, training_options
 from albert.training.pretraining import train
-from albert.training.setup import model_to_train
+from albert.training.setup import beginning_of, model_to_train
 
 FLAGS = albert_flags.FLAGS
 
 
 def _options() -> TrainingOptions:
     values = albert_flags.flag_values()
-    values["output_dir"] = None if FLAGS.no_save else FLAGS.output_dir
-    options = training_options(albert_flags.model_config(), values)
+    directory = None if FLAGS.no_save else FLAGS.output_dir
+    beginning = beginning_of(FLAGS.init_checkpoint, directory)
+    values.update(output_dir=directory, init_checkpoint=beginning)
+    options = training_options(_config(beginning, directory), values)
     model = model_to_train(options.model, options.start, options.saving.output_dir)
     return dataclasses.replace(options, model=model)
+
+
+def _config(beginning: Optional[str], directory: Optional[str]) -> ModelConfig:
+    """The model that the flags name, else that of what the run begins with."""
+    named = albert_flags.model_config_if_named()
+    if named or not beginning:
+        return named or albert_flags.model_config()
+    begun = latest_checkpoint(directory) if directory else None
+    return config_of_run(directory, begun or beginning)
 
 
 def _check_what_follows() -> None:

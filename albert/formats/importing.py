@@ -142,11 +142,11 @@ def ours(source: str, beside: Optional[str] = None) -> str:
         return kept
     with _as_folder(source, kept) as folder:
         found = read_source(folder)
-    try:
-        write_imported(kept, found, "the import")
-    except (UsageError, OSError):
-        if not os.path.isdir(kept):  # else another process has just made it
-            raise
+        try:
+            write_imported(kept, found, "the import")
+        except (UsageError, OSError):
+            if not os.path.isdir(kept):  # else another process has just made it
+                raise
     logging.info("Imported %s as %s", source, kept)
     return kept
 

@@ -9,6 +9,7 @@ from albert.checkpoints.folder import Checkpoint, folder_of, open_checkpoint, re
 from albert.checkpoints.tokenizer import copy_tokenizer, find_tokenization
 from albert.formats import FORMATS
 from albert.formats.huggingface.folder import SPIECE_FILE, write_folder
+from albert.formats.importing import ours
 from albert.formats.published import write_published
 from albert.formats.saved_model import write_pretraining_model
 from albert.system.errors import UsageError, check_one_of
@@ -61,7 +62,7 @@ def export(
     check_one_of("format", format, FORMATS)
     target = os.fspath(export_dir)
     check_holds_nothing(target, "--export_dir")
-    directory = None if folder is None else folder_of(folder)
+    directory = None if folder is None else ours(folder_of(folder))
     if directory is not None and read_task(directory):
         refuse_options_of_runs(
             directory,

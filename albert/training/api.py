@@ -18,7 +18,7 @@ from albert.training.loop.reports import PLATEAU_EXIT_CODE
 from albert.training.loop.signals import Interrupted
 from albert.training.options import FIELDS, training_options
 from albert.training.pretraining import train
-from albert.training.setup import model_to_train, preset
+from albert.training.setup import beginning_of, model_to_train, preset
 
 
 class Run:
@@ -94,12 +94,18 @@ def pretrain(
         input_file=_joined(input_file),
         eval_file=None if eval_file is None else _joined(eval_file),
         output_dir=output_dir,
+        init_checkpoint=beginning_of(options.get("init_checkpoint"), output_dir),
     )
     made = training_options(_config(model, values["input_file"]), values)
     made = dataclasses.replace(made, model=model_to_train(made.model, made.start, output_dir))
     devices = choose_devices(use_gpu, towers, (), made.tower_batches, made.xla)
     flags = {name: field.default for name, field in FIELDS.items()}
-    flags.update(values, use_gpu=use_gpu, num_gpu_cores=towers)
+    flags.update(
+        values,
+        init_checkpoint=options.get("init_checkpoint"),
+        use_gpu=use_gpu,
+        num_gpu_cores=towers,
+    )
     flags["albert_config_file"] = os.path.join(output_dir, CONFIG_FILE)
     code = train(made, devices, flag_lines(flags))
     if code not in (0, PLATEAU_EXIT_CODE):

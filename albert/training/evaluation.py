@@ -20,6 +20,7 @@ from albert.checkpoints.state import TrainState
 from albert.compat import tf
 from albert.data.batches import Share, evaluation_batches, prefetch
 from albert.data.source import Data, DataOptions, log_features
+from albert.formats.importing import ours
 from albert.hosts.agreement import agree, take_from_first
 from albert.hosts.group import ALONE, Hosts
 from albert.model.albert import Batch
@@ -211,9 +212,11 @@ class _Saved(NamedTuple):
 def _read(options: ValidationOptions, model: Optional[ModelConfig], hosts: Hosts) -> _Saved:
     if not hosts.first:
         return _Saved()
-    prefix = find_checkpoint(options.checkpoint, options.output_dir)
-    directory = options.output_dir or os.path.dirname(prefix) or "."
-    config = config_of_run(options.output_dir, prefix, model)
+    run = options.output_dir and ours(options.output_dir)
+    name = options.checkpoint and ours(options.checkpoint, options.output_dir)
+    prefix = find_checkpoint(name, run)
+    directory = run or os.path.dirname(prefix) or "."
+    config = config_of_run(run, prefix, model)
     if not options.no_save:
         ensure_writable_directory(directory, "--output_dir")
     loaded = load_model(config, prefix)

@@ -8,13 +8,20 @@ from typing import Iterator, List, Optional, Sequence
 
 from absl import logging
 
-from albert.checkpoints.folder import CONFIG_FILE, FLAGS_FILE, LOG_FILE, TASK_FILE
+from albert.checkpoints.folder import (
+    CONFIG_FILE,
+    FLAGS_FILE,
+    LOG_FILE,
+    TASK_FILE,
+    find_checkpoint,
+)
 from albert.checkpoints.manager import latest_checkpoint
 from albert.checkpoints.restore import (
     initialise_from,
     resume,
     without_absent_final_norm,
 )
+from albert.formats.importing import ours
 from albert.hosts.agreement import take_from_first
 from albert.hosts.group import ALONE, Hosts
 from albert.model.config import ModelConfig
@@ -50,6 +57,21 @@ def preset(name: str, records: Optional[str]) -> ModelConfig:
     if size != config.vocab_size:
         logging.info("vocab_size = %d as in the records, instead of the preset's", size)
     return dataclasses.replace(config, vocab_size=size)
+
+
+def beginning_of(name: Optional[str], directory: Optional[str]) -> Optional[str]:
+    """The checkpoint that `--init_checkpoint` means; what is not ours is imported.
+
+    Args:
+      name: A checkpoint, a folder with one, or what `import` reads; None for no beginning.
+      directory: The run's, or None; one that has begun no longer needs what it began from.
+
+    Raises:
+      UsageError: It is no checkpoint.
+    """
+    if not name or directory and latest_checkpoint(directory):
+        return name
+    return find_checkpoint(ours(name, directory), None)
 
 
 def model_to_train(

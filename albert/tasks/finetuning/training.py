@@ -6,6 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from albert.checkpoints.folder import open_checkpoint
 from albert.checkpoints.tokenizer import find_tokenization
+from albert.formats.importing import ours
 from albert.hosts.cluster import check_alone
 from albert.model.config import ModelConfig
 from albert.system.devices import choose_devices
@@ -94,7 +95,8 @@ class BeginningOptions:
     """Which model and tokenizer a fine-tuning begins with.
 
     Attributes:
-      init_checkpoint: A run's folder, or a checkpoint in one; None to start from nothing.
+      init_checkpoint: A run's folder, a checkpoint in one, or what `import` reads; None to start
+        from nothing.
       albert_config_file: None for that of the run.
       spm_model_file: None for that of the run's records.
       do_lower_case: None for what the run's records say, else False.
@@ -107,16 +109,20 @@ class BeginningOptions:
     do_lower_case: Optional[bool] = None
     keep_accents: Optional[bool] = None
 
-    def open(self) -> Start:
+    def open(self, output_dir: str) -> Start:
         """Reads model and tokenizer.
+
+        Args:
+          output_dir: Where the fine-tuning writes; what must be imported first is kept beside it.
 
         Raises:
           UsageError: One is missing or does not fit.
         """
         if self.init_checkpoint:
-            folder = self.init_checkpoint if os.path.isdir(self.init_checkpoint) else None
-            name = None if folder else self.init_checkpoint
-            found = open_checkpoint(folder, name, self.albert_config_file, heads=False)
+            begin = ours(self.init_checkpoint, output_dir)
+            folder, name = (begin, None) if os.path.isdir(begin) else (None, begin)
+            how = {"whole": False, "exact": False}
+            found = open_checkpoint(folder, name, self.albert_config_file, **how)
             run = folder or os.path.dirname(found.prefix)
             return Start(found.config, found.weights, self._tokenization(run))
         if not (self.albert_config_file and self.spm_model_file):
@@ -177,7 +183,7 @@ def run_finetuning(
     )
     micro_batches = len(devices) * options.step.accumulation
     check_batch_size(size, micro_batches, "train_batch_size")
-    examples, start = what.examples(options.random_seed), beginning.open()
+    examples, start = what.examples(options.random_seed), beginning.open(output_dir)
     how = start.tokenization
     length = min(what.max_seq_length, start.config.max_position_embeddings)
     labels = tuple(labels_of(examples.train))

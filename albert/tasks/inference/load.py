@@ -4,6 +4,7 @@ from typing import Any, Optional, Union
 
 from albert.checkpoints.folder import folder_of, open_checkpoint
 from albert.checkpoints.tokenizer import find_tokenization
+from albert.formats.importing import ours
 from albert.system.devices import choose_device
 from albert.system.errors import check_at_least
 from albert.tasks.folder import open_fine_tuned, refuse_options_of_runs
@@ -30,7 +31,8 @@ def load(
 
     Args:
       folder: Of a run or of a fine-tuned model: its path, or what `pretrain` or `finetune`
-        returned. None with a `checkpoint` for the folder that is in.
+        returned; or a folder or archive that `import` reads. None with a `checkpoint` for the
+        folder that is in.
       checkpoint: Which one of a run; the best if None, or the latest where none was kept as the
         best.
       albert_config_file: Config of the model; the run's own if None.
@@ -65,7 +67,7 @@ def load(
     check_at_least("batch_size", batch_size, 1)
     wanted = _MAX_LENGTH if max_seq_length is None else max_seq_length
     check_at_least("max_seq_length", wanted, 8)
-    directory = None if folder is None else folder_of(folder)
+    directory = None if folder is None else ours(folder_of(folder))
     device = choose_device(use_gpu)
     if directory is not None and read_task(directory):
         refuse_options_of_runs(
@@ -78,7 +80,7 @@ def load(
             max_seq_length=max_seq_length,
         )
         return TaskModel(open_fine_tuned(directory), device, batch_size)
-    found = open_checkpoint(directory, checkpoint, albert_config_file)
+    found = open_checkpoint(directory, checkpoint, albert_config_file, whole=False)
     how = find_tokenization(found.directory, spm_model_file, do_lower_case, keep_accents)
     length = min(wanted, found.config.max_position_embeddings)
     return PretrainedModel(found.config, found.weights, how, device, batch_size, length)

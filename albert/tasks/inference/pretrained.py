@@ -4,6 +4,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
+from albert.checkpoints.parts import absent_parts, new_parts
 from albert.compat import compiled, tf
 from albert.formats.saved_model import pretraining_signatures
 from albert.model.config import ModelConfig
@@ -35,6 +36,8 @@ class PretrainedModel:
         """Puts the weights on the device; texts beyond `max_length` pieces lose their end."""
         self._encoder = TextEncoder(tokenization, config)
         self._batch_size, self._max_length = batch_size, max_length
+        self._absent = absent_parts(config, weights)
+        weights = dict(new_parts(config, weights), **weights)  # what is absent is not asked
         with tf.device(device):
             self._weights = {name: tf.constant(value) for name, value in weights.items()}
         self._functions = {
@@ -56,6 +59,7 @@ class PretrainedModel:
         Raises:
           UsageError: A text has no mask among the pieces that are kept.
         """
+        self._check_there("masked-word head")
         check_at_least("top_k", top_k, 1)
         texts, encoder = checked_texts(texts), self._encoder
         rows = [encoder.single(encoder.masked_pieces(text), self._max_length) for text in texts]
@@ -104,6 +108,8 @@ class PretrainedModel:
         Raises:
           UsageError: Something is no such pair.
         """
+        self._check_there("pooler")
+        self._check_there("sentence-order head")
         pairs = [_checked_pair(pair) for pair in pairs]
         rows = []
         for pair in pairs:
@@ -132,6 +138,7 @@ class PretrainedModel:
         texts, encoder = checked_texts(texts), self._encoder
         rows = [encoder.single(encoder.pieces(text), self._max_length) for text in texts]
         if pooling == "pooled":
+            self._check_there("pooler")
             vectors = self._run("encode", "pooled_output", rows)
         else:
             hidden = self._run("encode", "sequence_output", rows)
@@ -140,6 +147,13 @@ class PretrainedModel:
             {"text": text, "embedding": [round(float(value), 6) for value in vector]}
             for text, vector in zip(texts, vectors)
         ]
+
+    def _check_there(self, part: str) -> None:
+        if part in self._absent:
+            raise UsageError(
+                "This model came without a {}, so it cannot do that: `embed` by the mean, and "
+                "fine-tuning, need none.".format(part)
+            )
 
     def _run(
         self,
