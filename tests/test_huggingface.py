@@ -161,6 +161,21 @@ def test_a_bare_encoder_and_the_erf_gelu_are_read(tmp_path, caplog):
     assert found.config.hidden_act == "gelu"
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "pointer of Git LFS"),
+        (b"", "no file that torch.save wrote|Cannot read .*header too small"),
+        (b"<html>404</html>", "no file that torch.save wrote|Cannot read .*header too large"),
+    ],
+)
+def test_what_stands_for_weights_is_named(content, message, name, tmp_path):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=message):
+        read_tensors(str(tmp_path))
+
+
 def test_shards_are_read_and_their_index_is_held_to_them(tmp_path):
     config = ModelConfig.from_dict(dict(SIZES, layout="google"))
     weights = initial_values(config, 0)

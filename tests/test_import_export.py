@@ -475,6 +475,9 @@ def test_a_model_without_heads_embeds_and_fills_no_masks(tmp_path, capsys):
     ):
         with pytest.raises(UsageError, match="This model came without a"):
             ask()
+    command = ["export", "--output_dir={}".format(out), "--export_dir={}".format(tmp_path / "x")]
+    assert albert(*command) == 2
+    assert "has no pooler and no masked-word head and no sent" in capsys.readouterr().err
     start = BeginningOptions(str(out)).open(str(tmp_path / "tuned"))
     assert "bert/pooler/dense/kernel" not in start.weights  # made new where a task needs it
     found = imported(tmp_path, out)

@@ -9,6 +9,7 @@ from conftest import SIZES, encoded, random_batch
 from malay import PIECES, sentences
 from malay import model as malay_model
 from preprocess_corpus import folder
+from sentencepiece import sentencepiece_model_pb2
 
 from albert.checkpoints.folder import Checkpoint
 from albert.compat import tf
@@ -16,6 +17,9 @@ from albert.formats.huggingface import config as config_json
 from albert.formats.huggingface import names, spiece
 from albert.formats.huggingface.folder import write_folder, write_model, write_tokenizer
 from albert.formats.huggingface.reading import read_folder
+from albert.formats.huggingface.unigram import read_unigram
+from albert.formats.huggingface.weights import read_tensors
+from albert.formats.importing import read_source
 from albert.model.albert import pretraining_output
 from albert.model.config import ModelConfig
 from albert.model.initial import initial_values
@@ -210,6 +214,72 @@ def test_what_transformers_saves_is_read_back(tmp_path):
             assert found.weights[name].tobytes() == value.tobytes(), name
 
 
+@pytest.mark.parametrize("layout", ["google", "brightmart"])
+def test_what_was_trained_on_in_transformers_comes_back(layout, tmp_path):
+    config = ModelConfig.from_dict(dict(SIZES, layout=layout, vocab_size=PIECES))
+    checkpoint = Checkpoint("", "model.ckpt-7", config, random_weights(config), 7, {})
+    write_folder(str(tmp_path), checkpoint, Tokenization(malay_model()), {})
+    tokenizer = transformers.AutoTokenizer.from_pretrained(str(tmp_path))
+    loaded = transformers.AutoModelForMaskedLM.from_pretrained(
+        str(tmp_path), trust_remote_code=True
+    )
+    batch = everywhere(random_batch(5))
+    inputs = torch_inputs(batch)
+    loaded(**inputs, labels=inputs["input_ids"]).loss.backward()
+    torch.optim.SGD(loaded.parameters(), lr=0.1).step()
+    back = str(tmp_path / "back")
+    loaded.save_pretrained(back, max_shard_size="20KB")
+    tokenizer.save_pretrained(back)
+    assert "spiece.model" not in os.listdir(back) and len(os.listdir(back)) > 5
+    found = read_source(back)
+    assert found.config == config
+    found = found.completed()
+    with torch.no_grad():
+        theirs = loaded.eval()(**inputs).logits.numpy()
+    tensors = {name: tf.constant(value) for name, value in found.tensors.items()}
+    ours = pretraining_output(config, tensors, {k: tf.constant(v) for k, v in batch.items()})
+    difference = (ours.masked_lm_logits.numpy() - theirs)[batch["input_mask"] > 0]
+    assert np.abs(difference).max() < 1e-4
+    (tmp_path / "again.model").write_bytes(found.spm_model)
+    again = vocabulary.load(str(tmp_path / "again.model"))
+    lines = sentences(200, seed=4)
+    assert our_ids(lines, again, False, True) == [
+        tokenizer(line, add_special_tokens=False)["input_ids"] for line in lines
+    ]
+
+
+def test_albert_tokenizers_give_the_same_ids_without_their_spiece_model(tmp_path):
+    from tokenizers import Tokenizer
+
+    proto = sentencepiece_model_pb2.ModelProto()
+    with open(malay_model(), "rb") as handle:
+        proto.ParseFromString(handle.read())
+    for piece in proto.pieces:
+        if piece.type == 4:  # user-defined ones are cut out of raw text by transformers
+            piece.type, piece.score = 1, -9.0
+    (tmp_path / "spiece.model").write_bytes(proto.SerializeToString())
+    (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "AlbertTokenizer"}')
+    theirs = transformers.AutoTokenizer.from_pretrained(str(tmp_path), keep_accents=True)
+    theirs.save_pretrained(str(tmp_path / "back"))
+    found = read_unigram(str(tmp_path / "back" / "tokenizer.json"))
+    assert found.text == TextOptions(do_lower_case=True, keep_accents=True)
+    (tmp_path / "again.model").write_bytes(found.model)
+    processor = vocabulary.load(str(tmp_path / "again.model")).processor
+    raw = Tokenizer.from_file(str(tmp_path / "back" / "tokenizer.json"))
+    for line in sentences(500, seed=9):
+        if "''" not in line and "``" not in line:
+            text = vocabulary.normalize(line, True, True)
+            ids = raw.encode(line, add_special_tokens=False).ids
+            assert processor.EncodeAsIds(text) == ids, line
+
+
+def test_a_pickled_module_is_refused_in_a_sentence(tmp_path):
+    for content in (torch.nn.Linear(2, 2), {"model": {}, "epoch": 3}, [1]):
+        torch.save(content, str(tmp_path / "pytorch_model.bin"))
+        with pytest.raises(UsageError, match="a pickled module or other Python objects"):
+            read_tensors(str(tmp_path))
+
+
 def tuned(kind, layout):
     config = ModelConfig.from_dict(dict(SIZES, layout=layout, vocab_size=PIECES))
     task = Task(kind, ("satu", "dua", "tiga"), 30, False, True)
@@ -270,6 +340,6 @@ def test_a_bin_file_runs_no_code(tmp_path):
     values = config_json.to_huggingface(config, IDS)
     (tmp_path / "config.json").write_text(json.dumps(values))
     torch.save({"x": Hostile(str(tmp_path / "hacked"))}, str(tmp_path / "pytorch_model.bin"))
-    with pytest.raises(UsageError, match="does not hold weights alone"):
+    with pytest.raises(UsageError, match="holds more than weights by name"):
         read_folder(str(tmp_path))
     assert not (tmp_path / "hacked").exists()

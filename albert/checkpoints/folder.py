@@ -9,7 +9,7 @@ from absl import logging
 
 from albert.checkpoints.manager import latest_checkpoint
 from albert.checkpoints.names import check_layout
-from albert.checkpoints.parts import specs_there
+from albert.checkpoints.parts import check_whole, specs_there
 from albert.checkpoints.restore import read_judged, step_of, weights_from
 from albert.checkpoints.results import read_results
 from albert.model.config import ModelConfig
@@ -172,6 +172,8 @@ def open_checkpoint(
     config = ModelConfig.from_json_file(config_file)
     tensors = read_judged(prefix)
     check_layout(config, tensors, prefix)
+    if whole:
+        check_whole(config, tensors, prefix)
     weights = weights_from(
         tensors,
         parameter_specs(config) if whole else specs_there(config, tensors),

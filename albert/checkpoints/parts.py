@@ -37,6 +37,20 @@ def specs_there(config: ModelConfig, names: Iterable[str]) -> Dict[str, Paramete
     return {name: spec for name, spec in parameter_specs(config).items() if name not in left_out}
 
 
+def check_whole(config: ModelConfig, names: Iterable[str], prefix: str) -> None:
+    """Refuses a checkpoint without pooler or heads.
+
+    Raises:
+      UsageError: One is not there.
+    """
+    absent = absent_parts(config, names)
+    if absent:
+        raise UsageError(
+            "{} has no {}, so this cannot be done with it. Train it first: "
+            "--init_checkpoint={}.".format(prefix, " and no ".join(absent), prefix)
+        )
+
+
 def new_parts(config: ModelConfig, names: Iterable[str]) -> Dict[str, np.ndarray]:
     """New weights, float32, for the parts of which a checkpoint has nothing."""
     return {

@@ -11,6 +11,7 @@ from absl import logging
 
 from albert.checkpoints.manager import read_tensors, tensor_names
 from albert.checkpoints.names import check_layout, find_slot, is_slot
+from albert.checkpoints.parts import check_whole
 from albert.checkpoints.state import BATCH_ORDER, GLOBAL_STEP, SKIPPED_STEPS, TrainState
 from albert.compat import tf
 from albert.data.order import KEYED, SHUFFLED
@@ -20,6 +21,7 @@ from albert.optim.transforms import AVERAGE
 from albert.system.errors import UsageError
 
 _ANOTHER = " is of another model"
+_SHOWN = 6
 _OWN_CONFIG = "Use the config it was trained with, or another --output_dir."
 
 Specs = Mapping[str, Any]  # what has a shape, a `ParameterSpec` or a variable
@@ -185,11 +187,19 @@ def initialise_from(
     for name in loaded:
         parameters[name].assign(tensors[name])
     logging.info("Initialised %d of %d weights from %s", len(loaded), len(parameters), prefix)
-    for name in found.missing:
-        logging.warning("  missing in the checkpoint, new here: %s", name)
-    for name in found.unused:
-        logging.warning("  unused from the checkpoint: %s", name)
+    for names, what in (
+        (found.missing, "missing in the checkpoint, new here"),
+        (found.unused, "unused from the checkpoint"),
+    ):
+        if names:
+            logging.warning("  %s: %d weights, %s", what, len(names), some_of(names))
     return loaded
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first of some names, for a line."""
+    more = ", ..." if len(names) > _SHOWN else ""
+    return ", ".join(name if name.isprintable() else ascii(name) for name in names[:_SHOWN]) + more
 
 
 def _stretch_positions(specs: Specs, tensors: Dict[str, np.ndarray]) -> None:
@@ -221,4 +231,5 @@ def _weights_of_run(
     config: ModelConfig, tensors: Mapping[str, np.ndarray], prefix: str
 ) -> Dict[str, np.ndarray]:
     check_layout(config, tensors, prefix)
+    check_whole(config, tensors, prefix)
     return weights_from(tensors, parameter_specs(config), prefix + _ANOTHER, _OWN_CONFIG)

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import os
-import tempfile
 from typing import Dict, Iterator, NamedTuple, Optional
 
 import numpy as np
@@ -161,12 +160,16 @@ def _as_folder(source: str, beside: str) -> Iterator[str]:
 
 
 def _kept_at(source: str, beside: Optional[str]) -> str:
-    """Where the import of a source is kept: files that changed make another one."""
+    """Where the import of a source is kept: files that changed make another one.
+
+    Beside the run or the source; in the user's cache where that may not be written.
+    """
     source = os.path.realpath(source)
     files = [source] if os.path.isfile(source) else sorted(os.scandir(source), key=lambda f: f.name)
     states = [(os.path.basename(path), file_state(os.fspath(path))) for path in files]
     digest = hashlib.sha256(repr((source, states)).encode("utf-8", "replace")).hexdigest()
     place = nearest_directory(beside or source)
     if not os.access(place, os.W_OK):
-        place = tempfile.gettempdir()
+        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        place = os.path.join(cache, "albert")
     return os.path.join(place, "{}.imported-{:.10}".format(os.path.basename(source), digest))

@@ -16,7 +16,7 @@ from albert.checkpoints.manager import (
 )
 from albert.checkpoints.names import check_layout, find_slot, layout_of
 from albert.checkpoints.parts import check_numbers, specs_there
-from albert.checkpoints.restore import differences, step_of, weights_from
+from albert.checkpoints.restore import differences, some_of, step_of, weights_from
 from albert.model.config import ModelConfig
 from albert.model.parameters import parameter_specs
 from albert.optim.transforms import AVERAGE, FIRST_MOMENT, SECOND_MOMENT
@@ -98,7 +98,10 @@ def read_published(prefix: str, config_file: Optional[str], ln_type: Optional[st
     check_numbers({name: tensors[name] for name in specs}, prefix)
     if found.unused:
         logging.warning(
-            "%s: %d tensors have no use here, first %r", prefix, len(found.unused), found.unused[0]
+            "%s: %d tensors have no use here: %s",
+            prefix,
+            len(found.unused),
+            some_of(found.unused),
         )
     averages = sum(name.endswith(AVERAGE) for name in tensors)
     if averages:

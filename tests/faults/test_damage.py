@@ -20,6 +20,7 @@ from conftest import SIZES, write_record_file
 from malay import model as spm_model
 from malay import sentences
 from manifests import manifest
+from safetensors.numpy import save_file
 
 from albert.checkpoints.folder import Checkpoint, open_checkpoint, read_flags
 from albert.checkpoints.manager import CheckpointManager, latest_checkpoint, read_tensors
@@ -28,6 +29,8 @@ from albert.compat import tf
 from albert.data.source import open_data
 from albert.formats.huggingface.folder import write_folder
 from albert.formats.huggingface.reading import read_folder
+from albert.formats.huggingface.weights import read_tensors as read_weights
+from albert.formats.importing import read_source
 from albert.formats.release.unpack import unpack
 from albert.model.config import ModelConfig
 from albert.model.initial import initial_values
@@ -148,6 +151,22 @@ def _clean(folder, name):
     clean(CleanOptions(str(folder / name), str(folder / "out.txt"), cleaning=rules))
 
 
+def _as_the_trainer_leaves_it(folder):
+    """A fine-tuned model in shards, without its SentencePiece model."""
+    _transformers_folder(folder)
+    values = json.loads((folder / "config.json").read_text())
+    values.update(architectures=["AlbertForTokenClassification"], id2label={"0": "a", "1": "b"})
+    (folder / "config.json").write_text(json.dumps(values))
+    tensors = read_weights(str(folder))
+    tensors["classifier.weight"] = np.zeros([2, CONFIG.hidden_size], np.float32)
+    tensors["classifier.bias"] = np.zeros([2], np.float32)
+    save_file(tensors, str(folder / "model-1.safetensors"))
+    index = {"weight_map": {key: "model-1.safetensors" for key in tensors}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    for name in ("model.safetensors", "spiece.model"):
+        (folder / name).unlink()
+
+
 def _batch(folder):
     config = dataclasses.replace(CONFIG, vocab_size=SIZES["vocab_size"])
     data = open_data(str(folder / "train.tfrecord"), "eval_file", config, None, None, False)
@@ -188,6 +207,8 @@ TARGETS = {
     "config.json": (_transformers_folder, lambda f: read_folder(str(f))),
     "tokenizer_config.json": (_transformers_folder, lambda f: read_folder(str(f))),
     "model.safetensors": (_transformers_folder, lambda f: read_folder(str(f))),
+    "tokenizer.json": (_as_the_trainer_leaves_it, lambda f: read_source(str(f))),
+    "model.safetensors.index.json": (_as_the_trainer_leaves_it, lambda f: read_source(str(f))),
     "train.tfrecord.manifest.json": (_records, lambda f: read_manifest(str(f / "train.tfrecord"))),
     "train.tfrecord": (_records, _batch),
     "train.tfrecord.index.npy": (_records, _batch),

@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 import numpy as np
 from absl import logging
 
+from albert.checkpoints.restore import some_of
 from albert.formats.huggingface import config as config_json
 from albert.formats.huggingface import names
 from albert.formats.huggingface.folder import (
@@ -22,6 +23,8 @@ from albert.system.files.side import read_as, read_json_object
 from albert.tasks.task import Task
 from albert.text.tokenization import TextOptions
 from albert.text.vocabulary import count_pieces
+
+_SHORTEST = 8  # pieces, as of --max_seq_length
 
 
 class Folder(NamedTuple):
@@ -68,14 +71,17 @@ def read_folder(directory: str) -> Folder:
     weights = names.from_huggingface(config, tensors, directory, len(labels))
     unused = names.unused_keys(config, tensors, len(labels))
     if unused:
-        logging.warning("%s: %d tensors have no use here, first %r", path, len(unused), unused[0])
+        logging.warning(
+            "%s: %d tensors have no use here: %s", directory, len(unused), some_of(unused)
+        )
     settings = _TokenizerConfig()
     tokenizer_config = os.path.join(directory, TOKENIZER_CONFIG_FILE)
     if os.path.isfile(tokenizer_config):
         settings = read_as(_TokenizerConfig, tokenizer_config, "tokenizer config")
     spm, text = _tokenizer(directory, settings, required=bool(labels))
     longest = config.max_position_embeddings
-    length = int(min(settings.model_max_length or longest, longest))
+    told = settings.model_max_length or 0
+    length = int(told) if _SHORTEST <= told < longest else longest  # "no limit" is 1e30
     task = Task(kind, labels, length, *text) if labels else None
     return Folder(config, weights, spm, text, task)
 

@@ -11,6 +11,8 @@ from albert.system.files.side import read_json_object
 WEIGHTS_FILE = "model.safetensors"
 TORCH_FILE = "pytorch_model.bin"
 _INDEX = ".index.json"
+_LFS = b"version https://git-lfs"
+_TORCH = (b"PK", b"\x80")  # a zip archive; before torch 1.6 a pickle
 # As safetensors calls types; NumPy has none for BF16.
 _TYPES = {
     "F64": "<f8",
@@ -79,9 +81,28 @@ def _read_shards(path: str, read: Callable[[str], Tensors]) -> Tensors:
     return tensors
 
 
+def _head(path: str) -> bytes:
+    """The first bytes of a file that holds weights.
+
+    Raises:
+      UsageError: It cannot be read, or stands for the file that was to be fetched.
+    """
+    try:
+        with open(path, "rb") as handle:
+            head = handle.read(len(_LFS))
+    except OSError as error:
+        raise UsageError("Cannot read {} ({}).".format(path, error.strerror)) from error
+    if head == _LFS:
+        raise UsageError(
+            "{} is a pointer of Git LFS, not the weights. Fetch them: git lfs pull.".format(path)
+        )
+    return head
+
+
 def _read_safetensors(path: str) -> Tensors:
     from safetensors import SafetensorError, deserialize
 
+    _head(path)
     try:
         with open(path, "rb") as handle:
             found = deserialize(handle.read())
@@ -101,6 +122,8 @@ def _array(name: str, tensor: Any) -> np.ndarray:
 
 
 def _read_torch(path: str) -> Tensors:
+    if not _head(path).startswith(_TORCH):
+        raise UsageError("{} is no file that torch.save wrote.".format(path))
     try:
         import torch
     except ImportError as error:
