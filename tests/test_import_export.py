@@ -456,6 +456,8 @@ def test_what_import_reads_stands_for_a_checkpoint_everywhere(tmp_path, capsys, 
     again = ours(str(out))
     assert again != kept and sorted(os.listdir(again)) == sorted(os.listdir(kept))
     assert not glob.glob(str(tmp_path / "*.tmp"))
+    with pytest.raises(UsageError, match="name the folder: {}".format(out)):
+        ours(str(out / "model.safetensors"))
     with pytest.raises(UsageError, match="is an address; fetch it first"):
         ours("https://example.org/albert.tar.gz")
 

@@ -78,6 +78,7 @@ def read_source(
     Raises:
       UsageError: It is none, or its parts do not fit each other.
     """
+    _check_no_part(source)
     prefix = find_published(source)
     if prefix:
         config, tensors, step, spm = read_published(prefix, config_file, ln_type)
@@ -133,6 +134,7 @@ def ours(source: str, beside: Optional[str] = None) -> str:
             "{} is an address; fetch it first: python -m albert import {} "
             "--output_dir=imported.".format(source, source)
         )
+    _check_no_part(source)
     if not is_archive(source) and not is_folder(source):
         return source
     kept = _kept_at(source, beside)
@@ -148,6 +150,15 @@ def ours(source: str, beside: Optional[str] = None) -> str:
                 raise
     logging.info("Imported %s as %s", source, kept)
     return kept
+
+
+def _check_no_part(source: str) -> None:
+    folder = os.path.dirname(source)
+    is_part = os.path.isfile(source) and not is_archive(source) and is_folder(folder)
+    if is_part and not os.path.isfile(source + ".index"):
+        raise UsageError(
+            "{} is a part of a folder of transformers; name the folder: {}.".format(source, folder)
+        )
 
 
 @contextlib.contextmanager
