@@ -387,6 +387,10 @@ def test_no_config_is_blamed_for_missing_names(tmp_path, capsys):
     assert albert(*command) == 2
     message = capsys.readouterr().err
     assert "is not whole: 1 weights differ" in message and "--albert_config_file" not in message
+    two = {s + name: v for name, v in golden.parameters.items() for s in ("a/", "b/")}
+    write_tensors(str(folder / "model.ckpt-best"), two)
+    assert albert(*command) == 2
+    assert "variables, but for example 'a/bert/emb" in capsys.readouterr().err
     write_tensors(str(folder / "model.ckpt-best"), {"layer/kernel": np.zeros(3, np.float32)})
     assert albert(*command) == 2
     assert "variables, but for example 'layer/kernel'" in capsys.readouterr().err

@@ -20,8 +20,6 @@ _MARKS = {
     "google": "bert/encoder/transformer/group_0/inner_group_0/",
     "brightmart": "bert/embeddings/word_embeddings_2",
 }
-
-
 # By this one every ALBERT is known, whatever its names begin with.
 _WORDS = "bert/embeddings/word_embeddings"
 _REPLICA = re.compile(r"(^|/)(replica|tower)_[1-9]\d*(/|$)")
@@ -43,23 +41,22 @@ class PlainNames(NamedTuple):
 def plain_names(names: Iterable[str]) -> PlainNames:
     """The variables of a checkpoint under the names that the original systems gave them.
 
-    Outputs (`:0`), a scope around the whole model (`module/`) and the copies of further replicas
-    are left out; moving averages without the weights beside them are taken as the weights.
+    Outputs (`:0`), a scope around the one model (`module/`) and the copies of further replicas are
+    left out; moving averages without the weights beside them are taken as the weights.
 
     >>> plain_names(["module/bert/embeddings/word_embeddings:0", "beta1_power"]).found
     {'bert/embeddings/word_embeddings': 'module/bert/embeddings/word_embeddings:0'}
     """
     found = {re.sub(r":\d+$", "", name): name for name in sorted(names)}
-    scopes = sorted(n[: -len(_WORDS)] for n in found if n.endswith(_WORDS))
-    scope = scopes[0] if scopes else ""
-    copies = tuple(other for other in scopes if other != scope and not scope.startswith(other))
-    replicas = {n for n in found if _REPLICA.search(n) or copies and n.startswith(copies)}
+    replicas = {name for name in found if _REPLICA.search(name)}
+    scopes = [n[: -len(_WORDS)] for n in found if n.endswith(_WORDS) and n not in replicas]
+    scope = scopes[0] if len(scopes) == 1 else ""  # which of several models is meant, nobody knows
     begin = {n: len(scope) if n.startswith(scope) else 0 for n in found if n not in replicas}
     found = {n[begin[n] :]: found[n] for n in begin}
     alone = [n for n in found if n.endswith(AVERAGE) and n[: -len(AVERAGE)] not in found]
     found.update({n[: -len(AVERAGE)]: found.pop(n) for n in alone})
     notes = (
-        (scope, "its names begin with {!r}, which is left out".format(scope)),
+        (scope, "its names begin with {}, which is left out".format(quoted(scope))),
         (replicas, "copies of {} replicated variables are left out".format(len(replicas))),
         (alone, "{} moving averages are taken as the weights".format(len(alone))),
     )
