@@ -2,39 +2,33 @@
 
 import contextlib
 import http.client
-import json
 import os
 import re
 import time
 import urllib.error
 import urllib.request
-from typing import IO, Any, Dict, NamedTuple, Optional, Union
+from typing import IO, Any, Dict, Optional
 
 from absl import logging
 from tqdm import tqdm
 
 from albert.system.errors import UsageError
-from albert.system.files.atomic import atomic_write, sha256_file
-from albert.system.files.side import read_json
+from albert.system.files.atomic import sha256_file
+from albert.system.files.part import (
+    PART,
+    Part,
+    Response,
+    continues,
+    forget,
+    received_part,
+    without_lost_part,
+    write_note,
+)
 
 _TIMEOUT = 60.0  # seconds without a byte
 _MOST = 8 << 30  # bytes; the largest ALBERT with its optimizer's state is 3 GB
 _LEAST_RATE = 1000  # bytes a second, over any minute
 _PIECE = 256 << 10
-_PART, _NOTE = ".part", ".part.json"
-
-
-# An answer of status 416 comes as an error that reads like a response.
-_Response = Union[http.client.HTTPResponse, urllib.error.HTTPError]
-
-
-class _Part(NamedTuple):
-    """What was received of which version of a file; `header` and `value` name the version."""
-
-    url: str
-    header: str
-    value: str
-    size: int
 
 
 class _WebOnly(urllib.request.HTTPRedirectHandler):
@@ -96,10 +90,9 @@ def fetch(url: str, path: str, sha256: Optional[str] = None, progress: bool = Fa
     try:
         _download(url, path, progress)
     except UsageError as error:
-        raise _without_lost_part(path, error) from error
-    os.replace(path + _PART, path)
-    with contextlib.suppress(FileNotFoundError):
-        os.remove(path + _NOTE)
+        raise without_lost_part(path, error, _MOST) from error
+    os.replace(path + PART, path)
+    forget(path)
     try:
         found = check_sha256(path, sha256)
     except UsageError as error:
@@ -109,7 +102,7 @@ def fetch(url: str, path: str, sha256: Optional[str] = None, progress: bool = Fa
 
 
 def _download(url: str, path: str, progress: bool) -> None:
-    part = _received(url, path)
+    part = received_part(url, path)
     with contextlib.closing(_open_rest(url, part)) as response:
         begun = part.size if part and response.getcode() == 206 else 0
         if part and not begun:
@@ -125,14 +118,14 @@ def _download(url: str, path: str, progress: bool) -> None:
             desc=url.rsplit("/", 1)[-1],
             disable=not progress,
         )
-        with open(path + _PART, "ab" if begun else "wb") as handle, bar:
+        with open(path + PART, "ab" if begun else "wb") as handle, bar:
             if not begun:
-                _write_note(url, path, response)  # now that the file of another version is empty
+                write_note(url, path, response)  # now that the file of another version is empty
             _receive(response, url, handle, total, bar)
 
 
 def _receive(
-    response: _Response, url: str, handle: IO[bytes], total: Optional[int], bar: Any
+    response: Response, url: str, handle: IO[bytes], total: Optional[int], bar: Any
 ) -> None:
     """Appends what comes to the part, no slower than the least rate and no more than the most."""
     minute, begun = time.monotonic(), handle.tell()
@@ -157,26 +150,19 @@ def _check_size(url: str, size: Optional[int]) -> None:
         raise UsageError("{} has more than {:,} bytes: that is no ALBERT.".format(url, _MOST))
 
 
-def _open_rest(url: str, part: Optional[_Part]) -> _Response:
+def _open_rest(url: str, part: Optional[Part]) -> Response:
     """Asks for what is missing of a file, or for the whole if that cannot be had."""
     if part is None:
         return _open(url, {})
     headers = {"Range": "bytes={}-".format(part.size), "If-Range": part.value}
     response = _open(url, headers)
-    if response.getcode() == 200 or (response.getcode() == 206 and _continues(response, part)):
+    if response.getcode() == 200 or (response.getcode() == 206 and continues(response, part)):
         return response
     response.close()
     return _open(url, {})
 
 
-def _continues(response: _Response, part: _Part) -> bool:
-    # Some servers answer with a range of another version in spite of If-Range.
-    same = response.headers.get(part.header, part.value) == part.value
-    span = response.headers.get("Content-Range", "")
-    return same and span.startswith("bytes {}-".format(part.size))
-
-
-def _open(url: str, headers: Dict[str, str]) -> _Response:
+def _open(url: str, headers: Dict[str, str]) -> Response:
     """Opens an address; an unsatisfiable range is an answer of status 416, not an error."""
     try:
         opener = urllib.request.build_opener(_WebOnly)
@@ -195,7 +181,7 @@ def _open(url: str, headers: Dict[str, str]) -> _Response:
         ) from error
 
 
-def _read(response: _Response, url: str, received: int, total: Optional[int]) -> bytes:
+def _read(response: Response, url: str, received: int, total: Optional[int]) -> bytes:
     try:
         return response.read1(_PIECE)  # what is there, so that the rate can be seen
     except (OSError, http.client.HTTPException) as error:
@@ -207,46 +193,6 @@ def _cut_off(url: str, received: int, total: Optional[int], how: str = "cut off"
         "The transfer of {} was {} after {:,} of {} bytes. Run the same command again to "
         "continue.".format(url, how, received, "{:,}".format(total) if total else "unknown")
     )
-
-
-def _without_lost_part(path: str, error: UsageError) -> UsageError:
-    """Removes what no later call can continue, and does not promise that it will."""
-    if os.path.exists(path + _PART) and os.path.getsize(path + _PART) > _MOST:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(path + _NOTE)
-    if os.path.exists(path + _NOTE) or not os.path.exists(path + _PART):
-        return error
-    os.remove(path + _PART)
-    return UsageError(
-        str(error).replace("to continue", "to start over: the server cannot continue")
-    )
-
-
-def _received(url: str, path: str) -> Optional[_Part]:
-    """What an earlier call has left, if it can be continued."""
-    try:
-        note = read_json(path + _NOTE)
-        size = os.path.getsize(path + _PART)
-        part = _Part(note["url"], note["header"], note["value"], size)
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return part if part.url == url and size else None
-
-
-def _write_note(url: str, path: str, response: _Response) -> None:
-    """Writes which version of the file this is, if the server can continue it.
-
-    A weak ETag does not tell the version.
-    """
-    whole = response.headers.get("Accept-Ranges") == "none"
-    for header in () if whole else ("ETag", "Last-Modified"):
-        value = response.headers.get(header)
-        if value and not value.startswith("W/"):
-            with atomic_write(path + _NOTE) as handle:
-                json.dump({"url": url, "header": header, "value": value}, handle)
-            return
-    with contextlib.suppress(FileNotFoundError):
-        os.remove(path + _NOTE)
 
 
 def _check_digits(sha256: Optional[str]) -> None:
