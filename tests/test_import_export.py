@@ -39,7 +39,7 @@ from albert.tasks.inference.load import load
 from albert.tasks.model import initial_weights
 from albert.tasks.task import Task
 from albert.text.tokenization import TextOptions, Tokenization
-from albert.training.setup import beginning_of
+from albert.training.beginning import beginning_of
 
 LAYOUTS = ("google", "brightmart")
 

@@ -12,13 +12,14 @@ from albert.system.errors import UsageError
 from albert.system.keywords import check_known
 from albert.system.options import fields_of, flag_lines, options_of
 from albert.system.screen import console
+from albert.training.beginning import beginning_of, model_to_train
 from albert.training.evaluation import ValidationOptions, validate
 from albert.training.log.metrics import Metrics, curves_figure, read_metrics
 from albert.training.loop.reports import PLATEAU_EXIT_CODE
 from albert.training.loop.signals import Interrupted
 from albert.training.options import FIELDS, training_options
 from albert.training.pretraining import train
-from albert.training.setup import beginning_of, model_to_train, preset
+from albert.training.setup import preset
 
 
 class Run:

@@ -13,15 +13,12 @@ from albert.checkpoints.folder import (
     FLAGS_FILE,
     LOG_FILE,
     TASK_FILE,
-    find_checkpoint,
 )
 from albert.checkpoints.manager import latest_checkpoint
 from albert.checkpoints.restore import (
     initialise_from,
     resume,
-    without_absent_final_norm,
 )
-from albert.formats.importing import ours
 from albert.hosts.agreement import take_from_first
 from albert.hosts.group import ALONE, Hosts
 from albert.model.config import ModelConfig
@@ -33,7 +30,7 @@ from albert.system.errors import UsageError
 from albert.system.files.atomic import atomic_write, ensure_writable_directory, held
 from albert.system.screen import console
 from albert.training.loop.learner import Learner, Method, Problem
-from albert.training.options import StartOptions, TrainingOptions
+from albert.training.options import TrainingOptions
 from albert.training.step.objective import pretraining
 
 
@@ -57,38 +54,6 @@ def preset(name: str, records: Optional[str]) -> ModelConfig:
     if size != config.vocab_size:
         logging.info("vocab_size = %d as in the records, instead of the preset's", size)
     return dataclasses.replace(config, vocab_size=size)
-
-
-def beginning_of(name: Optional[str], directory: Optional[str]) -> Optional[str]:
-    """The checkpoint that `--init_checkpoint` means; what is not ours is imported.
-
-    Args:
-      name: A checkpoint, a folder with one, or what `import` reads; None for no beginning.
-      directory: The run's, or None; one that has begun no longer needs what it began from.
-
-    Raises:
-      UsageError: It is no checkpoint.
-    """
-    if not name or directory and latest_checkpoint(directory):
-        return name
-    return find_checkpoint(ours(name, directory), None)
-
-
-def model_to_train(
-    config: ModelConfig, start: StartOptions, directory: Optional[str]
-) -> ModelConfig:
-    """The model a run trains: that of the config, but for what its beginning never had.
-
-    Args:
-      config: As asked for.
-      start: What new weights begin as.
-      directory: The run's, or None.
-    """
-    if not start.init_checkpoint:
-        return config
-    # A run that has begun no longer needs what it began from.
-    begun = latest_checkpoint(directory) if directory else None
-    return without_absent_final_norm(config, begun or start.init_checkpoint)
 
 
 @contextlib.contextmanager
