@@ -423,6 +423,23 @@ def test_a_dash_in_a_flag_is_an_underscore(work, capsys):
     assert "nothing of this run will be written" in capsys.readouterr().err
 
 
+def test_spellings_in_circulation_are_read(tmp_path):
+    (tmp_path / "old.flags").write_text("--no-save\n--tokenizer-dir=tokenizer\n")
+    words = "--cpu --tqdm-off --small --input-file a --out-dir=b-c --model-path=d"
+    words = words.split() + ["--tensorboard-dir=e", "--flagfile={}".format(tmp_path / "old.flags")]
+    with flagsaver.flagsaver():
+        assert parse(["train"] + words) == []
+        found = albert_flags.flag_values()
+    expected = dict(use_gpu=False, tqdm_off=True, small=0.1, input_file="a", output_dir="b-c")
+    expected.update(init_checkpoint="d", tensorboard_dir="e", no_save=True)
+    expected.update(spm_model_file="tokenizer")
+    assert {name: found[name] for name in expected} == expected
+    assert "out_dir" not in found  # one name in flags.txt
+    with flagsaver.flagsaver():
+        parse(["train", "--small", "0.3"])
+        assert albert_flags.FLAGS.small == 0.3
+
+
 def test_no_save_writes_nothing(work, capsys, monkeypatch):
     monkeypatch.chdir(work)
     before = sorted(os.listdir(str(work)))

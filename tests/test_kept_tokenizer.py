@@ -7,8 +7,13 @@ import preprocess_corpus as corpus
 import pytest
 from manifests import manifest
 
-from albert.checkpoints.tokenizer import copy_tokenizer, find_tokenization, keep_tokenizer
-from albert.records.manifest import write_manifest
+from albert.checkpoints.tokenizer import (
+    check_tokenizer_of_run,
+    copy_tokenizer,
+    find_tokenization,
+    keep_tokenizer,
+)
+from albert.records.manifest import ModelFile, write_manifest
 from albert.system.errors import UsageError
 from albert.system.files.atomic import sha256_file
 
@@ -58,6 +63,31 @@ def test_records_of_another_tokenizer_are_refused(place):
     other = records_of(place / "records", corpus.model(), sha256="1" * 64)
     with pytest.raises(UsageError, match="has another tokenizer"):
         keep_tokenizer(str(place / "run"), other)
+
+
+def test_a_tokenizer_may_be_named_by_its_folder(place):
+    path = records_of(
+        place / "records", str(place / "text" / "gone.model"), sha256_file(corpus.model())
+    )
+    keep_tokenizer(str(place / "run"), path, str(place / "text"))
+    assert os.path.isfile(str(place / "run" / "gone.model"))
+    shutil.copy(corpus.model(), str(place / "text" / "second.model"))
+    with pytest.raises(UsageError, match="has second.model, sp.model instead of one"):
+        keep_tokenizer(str(place / "run"), path, str(place / "text"))
+    other = records_of(place / "records", corpus.model(), sha256="1" * 64)
+    with pytest.raises(UsageError, match="is not the tokenizer of the records"):
+        keep_tokenizer(str(place / "run"), other, corpus.model())
+
+
+def test_held_out_records_of_a_third_tokenizer_are_refused(place):
+    run = str(place / "run")
+    other = ModelFile("other.model", "1" * 64)
+    check_tokenizer_of_run(run, other, "input_file")  # a run that does not tell
+    keep_tokenizer(run, records_of(place / "records", corpus.model()))
+    check_tokenizer_of_run(run, ModelFile("x.model", sha256_file(corpus.model())), "input_file")
+    check_tokenizer_of_run(run, None, "input_file")
+    with pytest.raises(UsageError, match="--input_file was built with another SentencePiece model"):
+        check_tokenizer_of_run(run, other, "input_file")
 
 
 def test_a_changed_or_absent_tokenizer_is_not_taken(place):

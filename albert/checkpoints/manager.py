@@ -33,11 +33,13 @@ class SavingOptions:
       output_dir: Its folder, or None to write nothing.
       save_checkpoints_steps: Updates between checkpoints.
       keep_checkpoint_max: Rolling checkpoints kept; 0 keeps all.
+      tensorboard_dir: Where TensorBoard's events go; None for `output_dir`.
     """
 
     output_dir: Optional[str] = None
     save_checkpoints_steps: int = 1000
     keep_checkpoint_max: int = 5
+    tensorboard_dir: Optional[str] = None
 
     def __post_init__(self) -> None:
         check_above_0("save_checkpoints_steps", self.save_checkpoints_steps)

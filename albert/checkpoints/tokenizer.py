@@ -8,7 +8,7 @@ from typing import Iterator, List, NoReturn, Optional
 from absl import logging
 
 from albert.checkpoints.folder import read_flags
-from albert.records.manifest import Manifest, read_manifest
+from albert.records.manifest import Manifest, ModelFile, read_manifest
 from albert.records.tfrecord import split_weight
 from albert.system.errors import UsageError
 from albert.system.files.atomic import atomic_write, sha256_file
@@ -19,7 +19,7 @@ from albert.text.tokenization import (
     read_text_options,
     write_text_options,
 )
-from albert.text.vocabulary import count_pieces
+from albert.text.vocabulary import count_pieces, model_in
 
 
 def find_tokenization(
@@ -48,7 +48,7 @@ def find_tokenization(
     if keep_accents is not None:
         text = text._replace(keep_accents=keep_accents)
     path = (
-        spm_model_file
+        (model_in(spm_model_file) if spm_model_file else None)
         or _kept(directory)
         or _of_records(manifest, directory)
         or _no_tokenizer(directory)
@@ -72,17 +72,23 @@ def _find_manifest(directory: str) -> Optional[Manifest]:
     return None
 
 
-def keep_tokenizer(directory: str, records: str) -> None:
+def keep_tokenizer(directory: str, records: str, given: Optional[str] = None) -> None:
     """Copies the tokenizer of some records into the folder of a run, which then needs no other.
 
     Args:
       directory: The run's.
-      records: A record file; without a manifest there is nothing to copy.
+      records: A record file, whose manifest says which tokenizer it is and where it was.
+      given: The tokenizer or its folder, if the user names it.
 
     Raises:
-      UsageError: The run has another tokenizer.
+      UsageError: The run or the user has another tokenizer.
     """
     manifest = read_manifest(records)
+    given = model_in(given) if given else None
+    if given:
+        _check_given(given, manifest)
+        if manifest is None and not _models(directory):
+            copy_tokenizer(given, directory, os.path.splitext(os.path.basename(given))[0])
     if manifest is None:
         return
     wanted, name = manifest.model.sha256, os.path.basename(manifest.options.spm_model_file)
@@ -96,7 +102,8 @@ def keep_tokenizer(directory: str, records: str) -> None:
                 name, wanted, directory, os.path.basename(there[0])
             )
         )
-    places = list(_places(manifest.options.spm_model_file, directory))
+    places = [given] if given else []
+    places += _places(manifest.options.spm_model_file, directory)
     places.append(os.path.join(os.path.dirname(records), name))
     for path in places:
         if os.path.isfile(path) and sha256_file(path) == wanted:
@@ -111,6 +118,42 @@ def keep_tokenizer(directory: str, records: str) -> None:
         manifest.options.spm_model_file,
         directory,
     )
+
+
+def _check_given(path: str, manifest: Optional[Manifest]) -> None:
+    count_pieces(path)
+    if manifest and sha256_file(path) != manifest.model.sha256:
+        raise UsageError(
+            "{} is not the tokenizer of the records of --input_file ({} with SHA-256 {}). Pass "
+            "that one, or leave out --spm_model_file.".format(
+                path, manifest.model.file, manifest.model.sha256
+            )
+        )
+
+
+def check_tokenizer_of_run(directory: str, records: Optional[ModelFile], flag: str) -> None:
+    """Refuses records whose numbers mean other pieces than those of a run.
+
+    Args:
+      directory: The run's; one that does not tell its tokenizer is left alone.
+      records: The model they were built with; None where no manifest says it.
+      flag: Which names them, for messages.
+
+    Raises:
+      UsageError: The run has another tokenizer.
+    """
+    there = {sha256_file(path): os.path.basename(path) for path in _models(directory)}
+    manifest = None if there or records is None else _find_manifest(directory)
+    if manifest:
+        there = {manifest.model.sha256: manifest.model.file}
+    if records and there and records.sha256 not in there:
+        sha256, name = sorted(there.items())[0]
+        raise UsageError(
+            "--{} was built with another SentencePiece model, {} (sha256 {:.12}...), than the run "
+            "in {}, {} ({:.12}...). Build it with that one.".format(
+                flag, records.file, records.sha256, directory, name, sha256
+            )
+        )
 
 
 def copy_tokenizer(model_file: str, directory: str, name: str) -> None:

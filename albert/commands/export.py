@@ -30,6 +30,7 @@ def define_flags() -> None:
     """Defines the flags of the command."""
     flags.DEFINE_enum("format", "hf", FORMATS, "What to write.")
     flags.DEFINE_string("export_dir", None, "Where to write; a new or empty folder.")
+    command_line.define_alias("out_dir", "export_dir")
     define_checkpoint_flags()
 
 
@@ -37,8 +38,10 @@ def define_checkpoint_flags() -> None:
     """Defines the flags that name a checkpoint and what belongs to it."""
     flags.DEFINE_string("output_dir", None, "The folder of the run.")
     flags.DEFINE_string("checkpoint", None, "Which one; default: the best, else the latest.")
+    command_line.define_alias("model_path", "checkpoint")
     flags.DEFINE_string("albert_config_file", None, "Default: the run's albert_config.json.")
     flags.DEFINE_string("spm_model_file", None, "Default: that of the run's records.")
+    command_line.define_alias("tokenizer_dir", "spm_model_file")
     flags.DEFINE_bool("do_lower_case", None, "Default: as in the run's records, else False.")
     flags.DEFINE_bool("keep_accents", None, "Default: as in the run's records, else True.")
 

@@ -12,7 +12,7 @@ from albert.model.config import ModelConfig
 from albert.model.precision import POLICIES
 from albert.optim.optimizers import OPTIMIZERS, TRUST_RATIOS
 from albert.optim.schedules import SCHEDULES
-from albert.system.command_line import define_option, define_verbose, own_flags, parse
+from albert.system.command_line import define_alias, define_option, define_verbose, own_flags, parse
 from albert.system.devices import XLA_MODES, choose_devices
 from albert.system.errors import UsageError
 from albert.system.options import flag_lines
@@ -49,9 +49,10 @@ _option = functools.partial(define_option, FIELDS)
 
 # The model.
 flags.DEFINE_string("albert_config_file", None, "Model config, JSON; also by bare name.")
-flags.DEFINE_alias("bert_config_file", "albert_config_file")
+define_alias("bert_config_file", "albert_config_file")
 flags.DEFINE_string("model", None, "Preset of albert_config/; its vocab_size is the records'.")
 _option("init_checkpoint", "Start from the weights of this checkpoint, or of what `import` reads.")
+define_alias("model_path", "init_checkpoint")
 _option("init_from_group0", "Copy group 0 of the checkpoint to new groups.")
 
 # The records.
@@ -61,6 +62,8 @@ _option(
     "examples.",
 )
 _option("eval_file", "Held-out record files.")
+_option("spm_model_file", "The records' tokenizer or its folder; default: as their manifest says.")
+define_alias("tokenizer_dir", "spm_model_file")
 _option("max_seq_length", "Length of the records; default: as they are.")
 _option("max_predictions_per_seq", "Predictions of the records; default: as they are.")
 _option("mask_schedule", "Shares hidden at the first and last update, like 0.3:0.15.")
@@ -68,10 +71,12 @@ _option("first_steps", "Updates at first that read --first_input_file, or smalle
 _option("first_input_file", "Records of the first updates, shorter ones for instance.")
 _option("first_train_batch_size", "Global batch of the first updates.")
 _option("skip_corrupt", "Damaged records that the training may go on without.")
-_option("small", "Share of the records to train on, for a quick look.")
+_option("small", "Share of the records to train on, for a quick look; alone 0.1.")
 
 # The run.
 _option("output_dir", "Run directory; default runs/pretrain-DATE_TIME.")
+define_alias("out_dir", "output_dir")
+_option("tensorboard_dir", "Where TensorBoard's events go; default: the run directory.")
 flags.DEFINE_bool("do_train", True, "Train.")
 flags.DEFINE_bool("do_eval", False, "Evaluate at the end.")
 _option("train_batch_size", "Global batch: all towers together.")

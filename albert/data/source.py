@@ -39,6 +39,8 @@ class DataOptions:
       max_predictions_per_seq: P, or None for that of the records.
       mask_schedule: Shares of the pieces to hide in the first and in the last update of records
         without masks, "0.3:0.15"; None for what they were built with.
+      spm_model_file: The tokenizer of the records, or its folder; None for what their manifest
+        says.
       small: Share of the records to train on.
       padding: What to do about padding; one of `packing.PADDINGS`.
       skip_corrupt: Damaged records that a run may go on without.
@@ -51,6 +53,7 @@ class DataOptions:
     max_seq_length: Optional[int] = None
     max_predictions_per_seq: Optional[int] = None
     mask_schedule: Optional[str] = None
+    spm_model_file: Optional[str] = None
     small: float = 1.0
     padding: str = "auto"
     skip_corrupt: int = 0

@@ -10,7 +10,7 @@ import os
 import re
 import signal
 import sys
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set
 
 from absl import flags, logging
 
@@ -19,6 +19,7 @@ from albert.system.errors import UsageError, exit_on_usage_error
 from albert.system.files.shipped import with_recipes
 from albert.system.options import Field, alternatives
 from albert.system.screen import console
+from albert.system.spelling import ORIGINAL_FLAGS, respelled
 
 flags.disclaim_key_flags()  # a flag belongs to the module that asks `define_option` for it
 
@@ -44,26 +45,8 @@ def help_printed(argv: Sequence[str], usage: str) -> bool:
     return bool(wanted)
 
 
-# What commands in circulation pass to a script that does not define it: flags of Google's ALBERT,
-# of the Malay project and of brightmart's.
-_ORIGINAL_FLAGS = frozenset(
-    """
-    albert_config_file albert_hub_module_handle bert_config_file cached_dir data_dir do_eval
-    do_lower_case do_permutation do_predict do_train do_whole_word_mask dupe_factor eval_batch_size
-    export_dir favor_shorter_ngram gcp_project gzip_compress init_checkpoint init_from_group0
-    input_file input_file_mode iterations_per_loop keep_checkpoint_max learning_rate
-    masked_lm_budget masked_lm_prob master max_eval_steps max_ngram_size max_predictions_per_seq
-    max_seq_length meta_data_file_path ngram non_chinese num_gpu_cores num_tpu_cores
-    num_train_steps num_warmup_steps optimizer output_dir output_file poly_power
-    predict_batch_size random_next_sentence random_seed save_checkpoints_steps short_seq_prob
-    spm_model_file start_warmup_step task_name threshold_to_export tpu_name tpu_zone
-    train_batch_size train_step use_gpu use_tpu use_v2_feature_names vocab_file warmup_step
-    """.split()
-)
-
-
 def parse(argv: Optional[Sequence[str]] = None) -> List[str]:
-    """Parses `argv` into `flags.FLAGS`; in names of flags a dash is an underscore.
+    """Parses `argv` into `flags.FLAGS`, as `spelling.respelled` reads it.
 
     The originals parsed with `known_only=True`, so commands in circulation contain flags of another
     of their scripts (`--masked_lm_prob` in a training command). They keep working, visibly.
@@ -80,9 +63,9 @@ def parse(argv: Optional[Sequence[str]] = None) -> List[str]:
     end = argv.index("--") if "--" in argv else len(argv)
     if flags.FLAGS.is_parsed():
         flags.FLAGS.unparse_flags()
-    words = argv[:1] + [_underscored(word) for word in argv[1:end]]
     try:
-        rest = flags.FLAGS(with_recipes(words), known_only=True)[1:]
+        words = flags.FLAGS.read_flags_from_files(with_recipes(argv[1:end]))
+        rest = flags.FLAGS(argv[:1] + respelled(words, list(flags.FLAGS)), known_only=True)[1:]
     except flags.Error as error:
         raise UsageError("{}. See --help.".format(str(error).replace("ERROR:: ", ""))) from error
     console.start(flags.FLAGS.verbose)
@@ -92,14 +75,9 @@ def parse(argv: Optional[Sequence[str]] = None) -> List[str]:
     return [argument for argument in rest if not argument.startswith("-")] + argv[end + 1 :]
 
 
-def _underscored(word: str) -> str:
-    name, equals, value = word.partition("=")
-    return "--" + name[2:].replace("-", "_") + equals + value if name.startswith("--") else word
-
-
 def _check_original(argument: str) -> None:
     name = argument.lstrip("-").split("=")[0]
-    if {name, re.sub("^no_?", "", name)} & _ORIGINAL_FLAGS:
+    if {name, re.sub("^no_?", "", name)} & ORIGINAL_FLAGS:
         logging.warning("Flag --%s of the original systems does nothing in this command", name)
         return
     nearest = difflib.get_close_matches(name, list(flags.FLAGS), n=1, cutoff=0.5)
@@ -113,10 +91,19 @@ def define_verbose() -> None:
         flags.DEFINE_bool("verbose", False, "Say every detail, as the log file has it.")
 
 
+_ALIASES: Set[str] = set()
+
+
+def define_alias(name: str, original: str) -> None:
+    """Defines another name of a flag, one that commands in circulation have."""
+    flags.DEFINE_alias(name, original)
+    _ALIASES.add(name)
+
+
 def own_flags(module: str) -> List[str]:
     """Names of the flags that a module defined, without aliases and absl's own."""
     found = flags.FLAGS.flags_by_module_dict().get(module, [])
-    return sorted({flag.name for flag in found} - {"bert_config_file"})
+    return sorted({flag.name for flag in found} - _ALIASES)
 
 
 def define_option(

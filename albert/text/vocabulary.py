@@ -1,6 +1,7 @@
 """A SentencePiece model with what records and tasks need to know about it."""
 
 import functools
+import glob
 import os
 import re
 import unicodedata
@@ -67,7 +68,7 @@ def resolve_model(spm_model_file: str, vocab_file: str) -> str:
     candidates = [spm_model_file] if spm_model_file else []
     if vocab_file and not spm_model_file:
         candidates.append(os.path.splitext(vocab_file)[0] + ".model")
-    for path in candidates:
+    for path in map(model_in, candidates):
         if os.path.isfile(path):
             return path
     raise UsageError(
@@ -78,6 +79,23 @@ def resolve_model(spm_model_file: str, vocab_file: str) -> str:
             or "--spm_model_file is not set"
         )
     )
+
+
+def model_in(path: str) -> str:
+    """The SentencePiece model that a path means: the file itself, or the only one of a folder.
+
+    Raises:
+      UsageError: The folder has none, or several.
+    """
+    if not os.path.isdir(path):
+        return path
+    found = sorted(glob.glob(os.path.join(glob.escape(path), "*.model")))
+    if len(found) != 1:
+        raise UsageError(
+            "The folder {} has {} instead of one SentencePiece model (*.model). Name the "
+            "file.".format(path, ", ".join(map(os.path.basename, found)) or "nothing")
+        )
+    return found[0]
 
 
 def sentencepiece_version() -> str:

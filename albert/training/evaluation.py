@@ -17,6 +17,7 @@ from albert.checkpoints.manager import CheckpointManager
 from albert.checkpoints.restore import load_model
 from albert.checkpoints.results import log_results, read_result, write_results
 from albert.checkpoints.state import TrainState
+from albert.checkpoints.tokenizer import check_tokenizer_of_run
 from albert.compat import tf
 from albert.data.batches import Share, evaluation_batches, prefetch
 from albert.data.source import Data, DataOptions, log_features
@@ -236,7 +237,10 @@ def _results(
 
     def prepare() -> Data:
         check_batch_size(batch_size, towers, "eval_batch_size")
-        return options.data.open(flag, config, not options.tqdm_off)
+        data = options.data.open(flag, config, not options.tqdm_off)
+        if hosts.first:
+            check_tokenizer_of_run(saved.directory, data.tokenizer, flag)
+        return data
 
     def facts_of(data: Data) -> Dict[str, str]:
         return {"--" + flag: data.dataset.digest(), "the batch size": str(batch_size)}

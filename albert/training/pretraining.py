@@ -108,7 +108,8 @@ def _begin(
     if hosts.first:
         held.enter_context(claimed(options.saving.output_dir, options.model, flags_text))
         if options.saving.output_dir:
-            keep_tokenizer(options.saving.output_dir, data.dataset.files[0])
+            tokenizer = options.data.spm_model_file
+            keep_tokenizer(options.saving.output_dir, data.dataset.files[0], tokenizer)
     log_features(data.shapes, options.train_batch_size)
     rollbacks = Rollbacks(
         options.guards.max_rollbacks,

@@ -38,7 +38,7 @@ def define_flags() -> None:
         "",
         "Text's path in JSON, as article.body, or column; default: guessed.",
     )
-    flags.DEFINE_alias("text_field", "json_field")
+    command_line.define_alias("text_field", "json_field")
     flags.DEFINE_string("html_select", "", "tag, .class or tag.class of documents in HTML.")
     flags.DEFINE_bool("fix_mojibake", True, "Repair wrongly decoded text.")
     flags.DEFINE_bool("remove_urls", True, "Drop web and mail addresses.")

@@ -1,5 +1,6 @@
 """The command that trains a tokenizer and reports on it."""
 
+import os
 import sys
 from typing import List, Sequence
 
@@ -19,6 +20,7 @@ def define_flags() -> None:
     """Defines the flags of the command."""
     flags.DEFINE_string("input_file", None, "Text files: a comma list of names and globs.")
     flags.DEFINE_string("model_prefix", "tokenizer", ".model and .vocab get this name.")
+    flags.DEFINE_string("out_dir", None, "The folder of --model_prefix.")
     flags.DEFINE_string("preset", "malaya", "Options of the malaya or the guide recipe.")
     flags.DEFINE_integer("vocab_size", 0, "Pieces; 0 takes the preset's.", lower_bound=0)
     flags.DEFINE_integer("input_sentence_size", 0, "Sample; 0 takes the preset's.", lower_bound=0)
@@ -39,11 +41,12 @@ def main(positional: List[str]) -> int:
             "Give the text with --input_file, for example: python -m preprocess tokenizer "
             "--input_file=train.txt --model_prefix=tokenizer --vocab_size=32000"
         )
+    prefix = os.path.join(f.out_dir or "", f.model_prefix)
     heldout = f.heldout_file or f.input_file
     measured = expand_files(heldout, "heldout_file" if f.heldout_file else "input_file")
     model = tokenizer.train_tokenizer(
         f.input_file,
-        f.model_prefix,
+        prefix,
         f.vocab_size or None,
         f.preset,
         input_sentence_size=f.input_sentence_size or None,

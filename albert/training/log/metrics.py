@@ -41,16 +41,19 @@ _FLOORS = {"masked_lm_loss": "unigram_entropy", "masked_lm_accuracy": "top_piece
 class MetricsLog:
     """Appends metrics to the files of a run directory; without one, writes nothing."""
 
-    def __init__(self, directory: Optional[str], first_step: int) -> None:
+    def __init__(
+        self, directory: Optional[str], first_step: int, events: Optional[str] = None
+    ) -> None:
         """Opens the files.
 
         Args:
           directory: The run's; None writes nothing.
           first_step: Step the run begins or goes on at. Lines beyond it, left by a run that was
             cut off after its last checkpoint, are dropped.
+          events: Where TensorBoard's events go; None for `directory`.
         """
         self._path = os.path.join(directory, METRICS_FILE) if directory else None
-        self._events = _event_writer(directory) if directory else None
+        self._events = _event_writer(events or directory) if directory else None
         self.go_back(first_step)
 
     def go_back(self, step: int) -> None:

@@ -81,7 +81,9 @@ class Reports(Follower):
         self._directory = options.saving.output_dir
         flops = functools.partial(pretraining_flops, options.model)
         self.interval = Interval(hosts, flops, peak)
-        self._log = MetricsLog(self._directory, int(state.global_step.numpy()))
+        self._log = MetricsLog(
+            self._directory, int(state.global_step.numpy()), options.saving.tensorboard_dir
+        )
         self._watch = Watch(options, feeds.main.data, state)
         self._started = time.perf_counter()
         self._stuck = False
