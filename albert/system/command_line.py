@@ -3,6 +3,7 @@
 What all commands share: dispatch, flags, help, version, logging, one-sentence errors.
 """
 
+import contextlib
 import difflib
 import importlib
 import keyword
@@ -10,7 +11,7 @@ import os
 import re
 import signal
 import sys
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set
 
 from absl import flags, logging
 
@@ -132,6 +133,20 @@ _DEFINE: Dict[Any, Callable] = {
 }
 
 
+@contextlib.contextmanager
+def _until_read() -> Iterator[None]:
+    """Ends in silence when whoever reads the output has enough, as `head` does."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes it, too
+        sys.exit(128 + signal.SIGPIPE)
+
+
+@_until_read()
 def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequence[str]) -> None:
     """Runs one command of a program of several.
 
@@ -159,6 +174,7 @@ def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequenc
     run_module("{}.{}".format(modules, name), ["{} {}".format(program, command)] + list(argv[2:]))
 
 
+@_until_read()
 def run_module(name: str, argv: Sequence[str]) -> None:
     """Runs the command that is a module, or prints the version without importing it.
 
@@ -262,7 +278,3 @@ def run(
             sys.exit(main(positional))
     except KeyboardInterrupt:
         _exit_interrupted()
-    except BrokenPipeError:
-        # Whoever read the output has enough, as `head` does; nor must Python flush it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)

@@ -118,16 +118,19 @@ def load(path: str) -> Vocabulary:
 @functools.lru_cache(maxsize=4)
 def _load(path: str, unused_stamp: Optional[Tuple[int, int, int]]) -> Vocabulary:
     processor = _open(path)
-    size = processor.GetPieceSize()
-    pieces = [processor.IdToPiece(i) for i in range(size)]
-    ids = {piece: i for i, piece in enumerate(pieces)}
+    numbers = list(range(processor.GetPieceSize()))
+    pieces = processor.IdToPiece(numbers)
+    ids = dict(zip(pieces, numbers))
     cls, sep, mask = _special_pieces(ids, path)
     pad = next((ids[name] for name in ("<pad>", "[PAD]") if name in ids), 0)
-    ordinary = [i for i in range(size) if _is_ordinary(processor, i, pieces[i])]
+    is_byte = processor.IsByte(numbers)
+    kinds = (processor.IsControl, processor.IsUnknown, processor.IsUnused)
+    odd = np.any([is_byte, *(kind(numbers) for kind in kinds)], axis=0)
+    ordinary = [i for i in numbers if not odd[i] and not _LOOKS_SPECIAL.fullmatch(pieces[i])]
     starts = np.array(
         [
-            _byte_starts_word(pieces[i]) if processor.IsByte(i) else starts_word(pieces[i])
-            for i in range(size)
+            _byte_starts_word(piece) if byte else starts_word(piece)
+            for piece, byte in zip(pieces, is_byte)
         ]
     )
     starts[[cls, sep, mask, processor.unk_id()]] = True
@@ -178,16 +181,6 @@ def _special_pieces(ids: Dict[str, int], path: str) -> List[int]:
         "--control_symbols=[CLS],[SEP],[MASK], as `python -m preprocess tokenizer` does.".format(
             path, " or ".join(", ".join(family) for family in SPECIAL_FAMILIES)
         )
-    )
-
-
-def _is_ordinary(processor: Any, piece_id: int, piece: str) -> bool:
-    return not (
-        processor.IsControl(piece_id)
-        or processor.IsUnknown(piece_id)
-        or processor.IsUnused(piece_id)
-        or processor.IsByte(piece_id)
-        or _LOOKS_SPECIAL.fullmatch(piece)
     )
 
 

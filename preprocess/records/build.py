@@ -114,7 +114,7 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
         "options": dataclasses.asdict(options),
         "inputs": [[path, os.stat(path).st_size, os.stat(path).st_mtime_ns] for path in paths],
         "model": dataclasses.asdict(model),
-        "index": 1,  # unfinished builds of version 0.1 have none
+        "parts": 2,  # how they are cut; unfinished builds of other versions begin again
     }
     folder = base[: -len(MANIFEST_SUFFIX)] + ".work"
     with workspace.opened(folder, identity) as work:

@@ -23,6 +23,8 @@ from preprocess.records.workspace import Workspace
 
 # Pieces that one job masks; with the arrays made from them about 150 MB.
 PART_PIECES = 3 << 20
+# A small text is cut into so many, of so many pieces at least, that no core waits for another.
+_PARTS, _SMALL_PART = 8, 1 << 17
 
 
 class _Segmented(NamedTuple):
@@ -99,10 +101,11 @@ def plan_parts(cells: np.ndarray, pieces: int, part_pieces: int) -> List[jobs.Pa
     Args:
       cells: Examples in each cell of keys.
       pieces: Pieces in all examples.
-      part_pieces: Pieces that a part should hold.
+      part_pieces: Pieces that a part should hold at most.
     """
     count = int(cells.sum())
-    number = min(len(cells), max(1, -(-pieces // part_pieces)))
+    number = max(-(-pieces // part_pieces), min(_PARTS, pieces // _SMALL_PART), 1)
+    number = min(len(cells), number)
     ranks = np.concatenate([[0], np.cumsum(cells)])
     wanted = np.searchsorted(ranks, np.arange(1, number) * count // number)
     limits = [0] + sorted(set(wanted.tolist()) - {0, len(cells)}) + [len(cells)]
