@@ -150,6 +150,7 @@ def our_ids(lines, words, lower_case, keep_accents):
         lower=lower_case,
         keep_accents=keep_accents,
         seed=0,
+        longest=10**6,
     )
     return [part.tolist() for part in np.split(found.ids, found.sentence_offsets[1:-1])]
 

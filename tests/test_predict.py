@@ -38,7 +38,7 @@ def predict(tmp_path, capsys, *arguments):
 def test_ids_are_those_of_the_records(lower_case, keep_accents):
     lines = [line for line in sentences(300, seed=5) if line.strip()]
     block = TextBlock(0, 0, "x", 0, "\n".join(lines).encode("utf-8"), 0)
-    how = {"lower": lower_case, "keep_accents": keep_accents, "seed": 0}
+    how = {"lower": lower_case, "keep_accents": keep_accents, "seed": 0, "longest": 10**6}
     found = encoding.encode_block(block, load(model()), **how)
     records = np.split(found.ids, found.sentence_offsets[1:-1])
     encoder = TextEncoder(

@@ -274,6 +274,37 @@ def test_an_explicit_cap_that_bites_is_reported(text, tmp_path, caplog):
     assert options(text, "x", max_seq_length=128).predictions == 20
 
 
+@pytest.mark.parametrize("stops", [True, False])
+def test_a_document_in_one_line_keeps_its_pieces(tmp_path, caplog, stops):
+    caplog.set_level("INFO")
+    lines = [line for document in corpus.documents(40) for line in document]
+    giant = " ".join(line if stops else line.replace(".", "") for line in lines)
+    path = tmp_path / "one.txt"
+    path.write_text(giant + "\n")
+    settings = dict(dupe_factor=1, short_seq_prob=0.0, masking="dynamic")
+    manifest = build(str(path), tmp_path / "r", **settings).manifest
+    pieces = len(vocabulary.load(corpus.model()).processor.EncodeAsIds(giant))
+    kept = manifest.tokens - 3 * manifest.examples
+    assert kept > (0.7 if stops else 0.85) * pieces
+    assert abs(kept + manifest.cut_pieces - pieces) < 0.1 * pieces
+    share = "{:,} pieces ({:.1%}) are in no example".format(manifest.cut_pieces, manifest.cut_share)
+    assert share in caplog.text
+
+
+def test_long_lines_are_cut_between_words_and_short_ones_stay():
+    words = vocabulary.load(corpus.model())
+    line = " ".join(corpus.documents(5)[0]).replace(".", "")
+    text = "Satu ayat.\n\n{}\n{}".format(line, "x" * 400).encode()
+    settings = dict(lower=False, keep_accents=True, seed=1)
+    block = inputs.TextBlock(0, 0, "x", 0, text, 0)
+    whole = encoding.encode_block(block, words, longest=10**6, **settings)
+    found = encoding.encode_block(block, words, longest=20, **settings)
+    assert (whole.ids == found.ids).all() and (whole.keys == found.keys).all()
+    assert np.diff(found.sentence_offsets)[1:].max() <= 20 // 8
+    assert set(whole.sentence_offsets) <= set(found.sentence_offsets)
+    assert np.diff(found.document_offsets)[0] == 1 and len(found.keys) == 2
+
+
 def test_one_sentence_documents_do_not_leak(tmp_path):
     text = corpus.write_text(tmp_path / "t.txt", corpus.documents(80, longest=2))
     build(text, tmp_path / "a")
@@ -407,7 +438,7 @@ def test_blocks_hold_whole_documents(tmp_path):
     for block in blocks[:-1]:
         assert block.data.endswith(b"\n\n")
     words = vocabulary.load(corpus.model())
-    settings = dict(lower=False, keep_accents=True, seed=1)
+    settings = dict(lower=False, keep_accents=True, seed=1, longest=62)
     count = sum(len(encoding.encode_block(b, words, **settings).keys) for b in blocks)
     assert count == 200
 
@@ -551,9 +582,11 @@ def test_spilled_examples_come_back_by_key_range(tmp_path, vocab_size):
                 vocab_size=vocab_size,
                 documents=7,
                 dropped=part,
+                cut=part + 1,
             )
         summary = spill.summarize(paths[-1])
-        assert (summary.documents, summary.dropped, summary.cells.sum()) == (7, part, len(rows))
+        assert (summary.documents, summary.dropped, summary.cut) == (7, part, part + 1)
+        assert summary.cells.sum() == len(rows)
     both = [spill.read(paths, *cells) for cells in ((0, 1700), (1700, spill.CELLS))]
     assert 0 < len(both[0].keys) < 500
     for name, values in whole._asdict().items():

@@ -74,7 +74,7 @@ def sequential(documents, length, short, task, rng):
 
 
 def test_sentence_order_examples_come_from_one_document():
-    instances, _ = segment(corpus(), options())
+    instances, *_ = segment(corpus(), options())
     labels = []
     for first, second, label in examples(instances):
         labels.append(label)
@@ -94,7 +94,7 @@ def test_sentence_order_examples_come_from_one_document():
 def test_one_sentence_documents_are_unlabelled_in_order_tasks():
     documents = corpus(single=1.0)
     for task in ("sop", "none"):
-        instances, dropped = segment(documents, options(sentence_task=task, min_pieces=5))
+        instances, dropped, _ = segment(documents, options(sentence_task=task, min_pieces=5))
         assert set(instances.labels.tolist()) == {-1} and not instances.second.any()
         assert instances.first.min() == 5
         lengths = np.diff(documents.sentence_offsets)
@@ -104,14 +104,14 @@ def test_one_sentence_documents_are_unlabelled_in_order_tasks():
 def test_every_piece_is_used_once_per_duplicate():
     documents = corpus(sentences=4)
     long_enough = options(max_seq_length=128, short_seq_prob=0.0, min_pieces=1)
-    instances, _ = segment(documents, long_enough)
+    instances, *_ = segment(documents, long_enough)
     assert sorted(instances.ids) == sorted(np.repeat(documents.ids, 5))
 
 
 @pytest.mark.parametrize("short", [0.0, 0.1, 1.0])
 def test_lengths_agree_with_the_sequential_rule(short):
     documents = corpus(600, sentences=30)
-    ours, _ = segment(documents, options(short_seq_prob=short, dupe_factor=10, min_pieces=1))
+    ours, *_ = segment(documents, options(short_seq_prob=short, dupe_factor=10, min_pieces=1))
     rng = random.Random(1)
     theirs = []
     for _ in range(10):
@@ -129,7 +129,7 @@ def test_lengths_agree_with_the_sequential_rule(short):
 
 def test_truncation_takes_from_both_ends():
     documents = corpus(600, sentences=30)
-    instances, _ = segment(documents, options(max_seq_length=24, short_seq_prob=0.0))
+    instances, *_ = segment(documents, options(max_seq_length=24, short_seq_prob=0.0))
     pairs = [(a, b) for a, b, label in examples(instances) if label >= 0]
     assert max(len(a) + len(b) for a, b in pairs) == 21
     gaps = np.array([min(abs(b[0] - a[-1]), abs(a[0] - b[-1])) for a, b in pairs])
@@ -138,7 +138,7 @@ def test_truncation_takes_from_both_ends():
 
 def test_next_sentence_random_b_comes_from_another_document():
     documents = corpus(300)
-    instances, _ = segment(documents, options(sentence_task="nsp"))
+    instances, *_ = segment(documents, options(sentence_task="nsp"))
     assert set(instances.labels.tolist()) == {0, 1} and instances.second.min() > 0
     for first, second, label in examples(instances):
         same = first[0] // 1000 == second[0] // 1000
@@ -157,18 +157,18 @@ def test_next_sentence_draws_from_the_whole_pool():
     own, other = corpus(3), corpus(50, seed=8)
     other = other._replace(ids=other.ids + 10**6)
     pool = concatenate([own, other])
-    instances, _ = segment(own, options(sentence_task="nsp", dupe_factor=60), pool)
+    instances, *_ = segment(own, options(sentence_task="nsp", dupe_factor=60), pool)
     from_pool = [b[0] >= 10**6 for _, b, label in examples(instances) if label == 1]
     assert np.mean(from_pool) == pytest.approx(50 / 52, abs=0.06)
 
 
 def test_no_sentence_task_fills_single_segments():
-    instances, _ = segment(corpus(sentences=30), options(sentence_task="none"))
+    instances, *_ = segment(corpus(sentences=30), options(sentence_task="none"))
     assert set(instances.labels.tolist()) == {-1} and instances.first.max() == 62
 
 
 def test_a_document_is_cut_the_same_way_wherever_it_stands():
     documents = corpus(40)
-    both, _ = segment(concatenate([corpus(5, seed=4), documents]), options())
-    alone, _ = segment(documents, options())
+    both, *_ = segment(concatenate([corpus(5, seed=4), documents]), options())
+    alone, *_ = segment(documents, options())
     assert set(alone.keys.tolist()) <= set(both.keys.tolist())

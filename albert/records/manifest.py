@@ -76,6 +76,7 @@ class Manifest:
       top_piece_share: Its share.
       files: The record files.
       reserved_ids: Pieces that never replace another at random.
+      cut_pieces: Pieces of the text that are in no example, counted once a duplicate.
     """
 
     version: int
@@ -100,6 +101,14 @@ class Manifest:
     top_piece_share: float
     files: List[RecordFile]
     reserved_ids: List[int] = dataclasses.field(default_factory=list)
+    cut_pieces: int = 0
+
+    @property
+    def cut_share(self) -> float:
+        """Of all pieces of the text, special ones aside, the share that is in no example."""
+        paired = self.sentence_labels.get("0", 0) + self.sentence_labels.get("1", 0)
+        kept = self.tokens - 2 * self.examples - paired
+        return self.cut_pieces / max(self.cut_pieces + kept, 1)
 
 
 def unigram_entropy(counts: np.ndarray) -> float:

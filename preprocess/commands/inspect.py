@@ -144,6 +144,8 @@ def main(positional: List[str]) -> int:
     for name, value in inspection.statistics().items():
         shape = "{:>32}: {:,}" if isinstance(value, int) else "{:>32}: {:.4f}"
         print(shape.format(name, value))
+    if manifest:
+        print("{:>32}: {:.4f}".format("pieces of the text left out", manifest.cut_share))
     reasons += inspection.reasons() + list(_changed(paths, manifest))
     for reason in reasons:
         print("WRONG: {}".format(reason))

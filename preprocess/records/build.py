@@ -114,7 +114,7 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
         "options": dataclasses.asdict(options),
         "inputs": [[path, os.stat(path).st_size, os.stat(path).st_mtime_ns] for path in paths],
         "model": dataclasses.asdict(model),
-        "parts": 2,  # how they are cut; unfinished builds of other versions begin again
+        "index": 2,  # unfinished builds of earlier versions have another or none
     }
     folder = base[: -len(MANIFEST_SUFFIX)] + ".work"
     with workspace.opened(folder, identity) as work:

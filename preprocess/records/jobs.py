@@ -67,6 +67,7 @@ def encode(job: Tuple[Context, TextBlock]) -> TextBlock:
             lower=options.do_lower_case,
             keep_accents=options.keep_accents,
             seed=options.random_seed,
+            longest=options.max_seq_length - 2,
         )
         with published(target) as handle:
             encoding.save(documents, handle)
@@ -83,7 +84,7 @@ def segment(job: Tuple[Context, int, int]) -> int:
         pool = documents
         if context.options.sentence_task == "nsp":
             pool = _pool(workspace, documents, index, blocks, context.options.random_seed)
-        instances, dropped = segments.segment(documents, context.options, pool)
+        instances, dropped, cut = segments.segment(documents, context.options, pool)
         with published(target) as handle:
             spill.write(
                 handle,
@@ -91,6 +92,7 @@ def segment(job: Tuple[Context, int, int]) -> int:
                 vocab_size=len(vocabulary.load(context.model).pieces),
                 documents=len(documents.keys),
                 dropped=dropped,
+                cut=cut,
             )
     return index
 

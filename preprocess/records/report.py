@@ -33,6 +33,7 @@ def describe(
     model: ModelFile,
     documents: int,
     dropped: int,
+    cut: int,
     counts: examples.Counts,
     files: List[RecordFile],
 ) -> Manifest:
@@ -53,6 +54,7 @@ def describe(
         documents=documents,
         examples=counts.examples,
         dropped_short_examples=dropped,
+        cut_pieces=cut,
         tokens=counts.tokens,
         masked_tokens=counts.masked,
         examples_without_masks=counts.unmasked,
@@ -138,6 +140,13 @@ def log_summary(manifest: Manifest) -> None:
             lost,
             lost + made,
             100.0 * lost / (lost + made),
+        )
+    if manifest.cut_pieces:
+        logging.info(
+            "%s pieces (%.1f%%) are in no example: they did not fit beside the others, or their "
+            "document was too short",
+            "{:,}".format(manifest.cut_pieces),
+            100 * manifest.cut_share,
         )
     logging.info(
         "%s examples of %s documents, %s tokens, %s masked; unigram entropy %.3f nats, commonest "

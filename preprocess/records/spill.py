@@ -22,6 +22,7 @@ _HEADER = np.dtype(
         ("documents", "<u8"),
         ("pieces", "<u8"),
         ("dropped", "<u8"),
+        ("cut", "<u8"),
     ]
 )
 _ROW = np.dtype(
@@ -37,20 +38,28 @@ class Summary(NamedTuple):
       documents: Documents the examples were made from.
       pieces: Pieces in the examples.
       dropped: Examples that were too short to keep.
+      cut: Pieces that are in no example.
     """
 
     cells: np.ndarray
     documents: int
     pieces: int
     dropped: int
+    cut: int
 
 
 def write(
-    handle: IO[bytes], instances: Instances, *, vocab_size: int, documents: int, dropped: int
+    handle: IO[bytes],
+    instances: Instances,
+    *,
+    vocab_size: int,
+    documents: int,
+    dropped: int,
+    cut: int,
 ) -> None:
     """Writes examples that are sorted by key, and the counts of a `Summary`."""
     header = np.zeros((), _HEADER)
-    header["documents"], header["dropped"] = documents, dropped
+    header["documents"], header["dropped"], header["cut"] = documents, dropped, cut
     header["pieces"] = len(instances.ids)
     cells = (instances.keys >> _CELL_SHIFT).astype(np.int64)
     header["begin"] = np.searchsorted(cells, np.arange(CELLS + 1))
@@ -75,7 +84,7 @@ def summarize(path: str) -> Summary:
         header = _header(handle)
     return Summary(
         np.diff(header["begin"].astype(np.int64)),
-        *(int(header[name]) for name in ("documents", "pieces", "dropped")),
+        *(int(header[name]) for name in ("documents", "pieces", "dropped", "cut")),
     )
 
 

@@ -35,6 +35,7 @@ class _Segmented(NamedTuple):
     documents: int
     pieces: int
     dropped: int
+    cut: int
 
     @property
     def examples(self) -> int:
@@ -85,14 +86,15 @@ def _segment(context: jobs.Context, work: Workspace, run: Map, bar: bool) -> Non
 def _segmented(work: Workspace) -> _Segmented:
     blocks = list(range(work.state()["blocks"]))
     cells = np.zeros(spill.CELLS, np.int64)
-    documents = pieces = dropped = 0
+    documents = pieces = dropped = cut = 0
     for block in blocks:
         summary = spill.summarize(work.spill(block))
         cells += summary.cells
         documents += summary.documents
         pieces += summary.pieces
         dropped += summary.dropped
-    return _Segmented(blocks, cells, documents, pieces, dropped)
+        cut += summary.cut
+    return _Segmented(blocks, cells, documents, pieces, dropped, cut)
 
 
 def plan_parts(cells: np.ndarray, pieces: int, part_pieces: int) -> List[jobs.Part]:
@@ -180,7 +182,7 @@ def finish(
     rename_all(work, context.options.output_files)
     entries = [RecordFile(**entry) for entry in state["files"]]
     result = report.describe(
-        context.options, words, model, found.documents, found.dropped, counts, entries
+        context.options, words, model, found.documents, found.dropped, found.cut, counts, entries
     )
     write_manifest(base, result)
     return result

@@ -7,7 +7,12 @@ import numpy as np
 
 from albert.records import counter_rng
 from albert.text.vocabulary import Vocabulary, normalize
+from preprocess.clean.sentences import splitter
 from preprocess.inputs import TextBlock, decode_utf8
+
+# What is too long even as a sentence is cut at words into parts of this share of an example:
+# small, since the sentence that fills an example is cut where it ends.
+_PART = 8
 
 
 class Documents(NamedTuple):
@@ -27,11 +32,18 @@ class Documents(NamedTuple):
 
 
 def encode_block(
-    block: TextBlock, vocabulary: Vocabulary, *, lower: bool, keep_accents: bool, seed: int
+    block: TextBlock,
+    vocabulary: Vocabulary,
+    *,
+    lower: bool,
+    keep_accents: bool,
+    seed: int,
+    longest: int,
 ) -> Documents:
     """Tokenises one block.
 
-    A document's key depends on the seed and its place in the input, on nothing else.
+    A document's key depends on the seed and its place in the input, on nothing else. A line of
+    more than `longest` pieces becomes its sentences, and a sentence that is still longer its parts.
 
     Raises:
       UsageError: The block is not UTF-8.
@@ -39,11 +51,15 @@ def encode_block(
     lines = [normalize(line, lower, keep_accents) for line in decode_utf8(block).split("\n")]
     present = np.array([bool(line) for line in lines])
     document_of_line = np.cumsum(~present)[present]
-    pieces = vocabulary.processor.EncodeAsIds([line for line in lines if line])
-    lengths = np.array([len(sentence) for sentence in pieces], np.int64)
-    ids = np.fromiter(chain.from_iterable(pieces), np.int32, int(lengths.sum()))
-    if vocabulary.resplit:
-        ids, lengths = _resplit(ids, lengths, vocabulary.resplit)
+    lines = [line for line in lines if line]
+    ids, lengths = _encode(lines, vocabulary)
+    if (lengths > longest).any():
+        split = splitter("rules")
+        sentences = [split(line) if n > longest else [line] for line, n in zip(lines, lengths)]
+        document_of_line = np.repeat(document_of_line, [len(some) for some in sentences])
+        ids, lengths = _encode(list(chain.from_iterable(sentences)), vocabulary)
+        counts, lengths = _parts(ids, lengths, vocabulary.word_starts, longest)
+        document_of_line = np.repeat(document_of_line, counts)
     document_of_line, lengths = document_of_line[lengths > 0], lengths[lengths > 0]
     _, first = np.unique(document_of_line, return_index=True)
     base = counter_rng.combine(seed, block.file_index, block.offset)
@@ -53,6 +69,36 @@ def encode_block(
         np.concatenate([first, [len(lengths)]]).astype(np.int64),
         counter_rng.combine(base, np.arange(len(first))),
     )
+
+
+def _encode(lines: List[str], vocabulary: Vocabulary) -> Tuple[np.ndarray, np.ndarray]:
+    pieces = vocabulary.processor.EncodeAsIds(lines)
+    lengths = np.array([len(sentence) for sentence in pieces], np.int64)
+    ids = np.fromiter(chain.from_iterable(pieces), np.int32, int(lengths.sum()))
+    return _resplit(ids, lengths, vocabulary.resplit) if vocabulary.resplit else (ids, lengths)
+
+
+def _parts(
+    ids: np.ndarray, lengths: np.ndarray, word_starts: np.ndarray, longest: int
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Into how many parts each sentence is cut, and how long the parts are."""
+    most = max(1, longest // _PART)
+    counts = np.ones(len(lengths), np.int64)
+    parts: List[int] = []
+    for row, (end, length) in enumerate(zip(np.cumsum(lengths).tolist(), lengths.tolist())):
+        if length <= longest:
+            parts.append(length)
+            continue
+        starts = np.append(0, np.flatnonzero(word_starts[ids[end - length : end]]))
+        at, before = 0, len(parts)
+        while length - at > most:
+            last = int(starts[int(np.searchsorted(starts, at + most, "right")) - 1])
+            size = last - at if last > at else most  # a word longer than a part is cut too
+            parts.append(size)
+            at += size
+        parts.append(length - at)
+        counts[row] = len(parts) - before
+    return counts, np.array(parts, np.int64)
 
 
 def _resplit(

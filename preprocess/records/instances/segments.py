@@ -54,7 +54,7 @@ class _Chunks(NamedTuple):
 
 def segment(
     documents: Documents, options: RecordOptions, pool: Optional[Documents] = None
-) -> Tuple[Instances, int]:
+) -> Tuple[Instances, int, int]:
     """Cuts documents into examples, sorted by key.
 
     Args:
@@ -64,10 +64,12 @@ def segment(
         `documents` themselves and hold at least two documents.
 
     Returns:
-      The examples, and how many of a single segment were dropped as too short.
+      The examples, how many of a single segment were dropped as too short, and how many pieces
+      are in no example: those that did not fit beside the others, and those of dropped ones.
     """
     pool = documents if pool is None else pool
-    chunks = _truncate(_collect(documents, options, pool), options.max_seq_length)
+    whole = _collect(documents, options, pool)
+    chunks = _truncate(whole, options.max_seq_length)
     first, second = chunks.a_end - chunks.a_begin, chunks.b_end - chunks.b_begin
     keep = np.flatnonzero((second > 0) | (first >= options.min_pieces))
     keep = keep[np.argsort(chunks.keys[keep], kind="stable")]
@@ -80,7 +82,8 @@ def segment(
         lengths[swapped] = lengths[swapped][:, ::-1]
     ids = take_ranges(pool.ids, begins.ravel(), lengths.ravel())
     instances = Instances(chunks.keys[keep], lengths[:, 0], lengths[:, 1], labels, ids)
-    return instances, len(first) - len(keep)
+    collected = np.sum(whole.a_end - whole.a_begin) + np.sum(whole.b_end - whole.b_begin)
+    return instances, len(first) - len(keep), int(collected) - len(ids)
 
 
 def take_ranges(values: np.ndarray, begins: np.ndarray, lengths: np.ndarray) -> np.ndarray:
