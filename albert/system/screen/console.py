@@ -92,7 +92,8 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     for row in rows[1:]:
         drawn.add_row(*row)
     output = io.StringIO()
-    Console(file=output, width=200, force_jupyter=False).print(drawn)
+    # Nothing is cut off, and names from outside are no markup.
+    Console(file=output, width=2000, force_jupyter=False, markup=False, emoji=False).print(drawn)
     return "\n".join(line.rstrip() for line in output.getvalue().splitlines() if line.strip())
 
 
