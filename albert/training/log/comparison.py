@@ -149,7 +149,7 @@ def overlay(runs: Sequence[Run]) -> Any:
     for column, (name, title) in enumerate(PRETRAINING_PANELS):
         axes = figure.add_subplot(grid[0, column])
         for number, run in enumerate(runs):
-            look = {
+            look: Dict[str, Any] = {
                 "color": "C{}".format(number % 10),
                 "linestyle": _LINES[number // 10 % len(_LINES)],
             }
