@@ -1,9 +1,13 @@
 """Each rule of the diagnosis on facts made by hand."""
 
+import argparse
+
 import numpy as np
 import pytest
 from manifests import manifest
 
+from albert.commands import diagnose as command
+from albert.training.diagnosis import folder
 from albert.training.diagnosis.data import measure
 from albert.training.diagnosis.diagnose import diagnose
 from albert.training.diagnosis.facts import Facts, Settings, state_of
@@ -251,3 +255,11 @@ def test_a_head_without_labels_is_no_fault():
     moved = Movement({"a": 0.1, "b": 0.1, "cls/seq_relationship/output_weights": 0.0}, {"a": 1e-3})
     assert names(movement=moved) == ["frozen_weights"]
     assert names(movement=moved, data=DATA._replace(labelled=0.0)) == []
+
+
+def test_a_run_without_a_measured_step_is_not_called_healthy(monkeypatch, capsys):
+    monkeypatch.setattr(folder, "read_facts", lambda path: Facts(SETTINGS, DATA, [], None, None))
+    monkeypatch.setattr(command.flags, "FLAGS", argparse.Namespace(json=False))
+    assert command.main(["a run"]) == 0
+    printed = capsys.readouterr().out
+    assert "No step has a measured loss yet" in printed and "Nothing wrong" not in printed

@@ -52,7 +52,9 @@ def main(positional: List[str]) -> int:
     )
     for finding in findings:
         print("{}: {}".format(finding.name, finding.sentence))
-    if not findings:
+    if not last:
+        print("No step has a measured loss yet: whether it learns cannot be told.")
+    elif not findings:
         print("Nothing wrong was found.")
     return int(bool(findings))
 

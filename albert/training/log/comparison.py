@@ -140,7 +140,7 @@ def _score(line: Mapping[str, Any], name: str) -> str:
 def overlay(runs: Sequence[Run]) -> Any:
     """The learning curves of all runs as a matplotlib figure; a run has one colour in all panels.
 
-    Thin lines are training, marks are held out.
+    Pale lines are training, marks are held out.
     """
     names_height = 0.25 * len(runs)
     figure = new_figure(14.0, 4.5 + names_height)
