@@ -10,7 +10,8 @@ import numpy as np
 from albert.system.errors import UsageError
 from albert.system.files.side import read_json_object
 from albert.system.screen.pictures import new_figure, save_figure
-from albert.tasks.rows.examples import read_sentences, read_texts
+from albert.tasks.rows.sentences import read_sentences
+from albert.tasks.rows.tables import read_texts
 from albert.tasks.scores import REPORT_FILE
 from benchmarks.baselines import most_frequent_tag, tfidf_logistic_regression
 

@@ -17,7 +17,7 @@ from albert.records.options import RecordOptions
 from albert.records.tfrecord import RecordError, read_records
 from albert.system.errors import UsageError
 from albert.system.files.compression import DAMAGED, open_binary
-from albert.tasks.rows.examples import read_texts
+from albert.tasks.rows.tables import read_texts
 from preprocess import tokenizer
 from preprocess.clean import clean
 from preprocess.clean.clean import CleanOptions

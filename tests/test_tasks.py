@@ -28,10 +28,10 @@ from albert.tasks.rows.examples import (
     Text,
     held_out,
     labels_of,
-    read_sentences,
-    read_texts,
 )
 from albert.tasks.rows.features import features_of, make_batch
+from albert.tasks.rows.sentences import read_sentences
+from albert.tasks.rows.tables import read_texts
 from albert.tasks.task import Task
 from albert.text.encoder import TextEncoder
 from albert.text.tokenization import Tokenization
@@ -136,8 +136,61 @@ def test_conllu_leaves_out_ranges_and_empty_nodes(tmp_path):
     with pytest.raises(UsageError, match="line 1 is not CoNLL-U"):
         read_sentences(str(path))
     path.write_text("1\tdi\t_\t_\t_\n", encoding="utf-8")
-    with pytest.raises(UsageError, match="no tag in column upos"):
+    with pytest.raises(UsageError, match="line 1 has no tag"):
         read_sentences(str(path))
+
+
+def test_columns_are_named_or_numbered(tmp_path):
+    path = tmp_path / "x.tsv"
+    path.write_text("b\tsaya\n\na\tdia\n", encoding="utf-8")
+    assert read_texts(str(path), "2", "1") == [Text("saya", "b"), Text("dia", "a")]
+    with pytest.raises(UsageError, match="no column '3' .row 1.; it has: 1, 2"):
+        read_texts(str(path), "3", "1")
+    path.write_text("id\ttweet\tsentiment\n7\tsaya\tb\n", encoding="utf-8")
+    assert read_texts(str(path), "tweet", "sentiment") == [Text("saya", "b")]
+    path.write_text("kata " * 100 + "\tb\n" * 2, encoding="utf-8")
+    with pytest.raises(UsageError, match="--text_column=1 --label_column=2") as refused:
+        read_texts(str(path))
+    assert str(refused.value).count("kata") == 19
+
+
+@pytest.mark.parametrize(
+    "name,content,how",
+    [
+        ("x.txt", "# 1 of 2\ndi O\nKL B-LOC\n\n\n# B-X\n", ()),
+        ("x.conll", "-DOCSTART-\t-X-\tO\n\ndi\tP\tO\nKL\tN\tB-LOC\n\n#\tS\tB-X", ("3",)),
+        ("x.tsv", "di\tO\tP\nKL\tB-LOC\tN\n\n#\tB-X\tS\n", ("2",)),
+        (
+            "x.jsonl",
+            '{"tokens": ["di", "KL"], "ner": ["O", "B-LOC"]}\n{"tokens": ["#"], "ner": ["B-X"]}',
+            ("", "tokens", "ner"),
+        ),
+    ],
+)
+def test_tagged_words_of_every_kind_give_the_same_sentences(tmp_path, name, content, how):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    assert read_sentences(str(tmp_path / name), *how) == [
+        Sentence(("di", "KL"), ("O", "B-LOC")),
+        Sentence(("#",), ("B-X",)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "name,content,message",
+    [
+        ("x.txt", "di O\nKL\n", "line 2 has 1 columns where .* column 2 of 2"),
+        ("x.txt", "panjang" * 90, "line 1 has 1 columns"),
+        ("x.txt", "di\tO\n\tO\n", "line 2 has no word"),
+        ("x.jsonl", '{"words": ["a"]}', "no 'tags'; it has: words"),
+        ("x.jsonl", '{"words": ["a"], "tags": ["A", "B"]}', "one as long of their tags"),
+        ("x.conllu", "di O\n", "not CoNLL-U.*must not end in .conllu"),
+    ],
+)
+def test_bad_tagged_words_are_told(tmp_path, name, content, message):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    with pytest.raises(UsageError, match=message) as refused:
+        read_sentences(str(tmp_path / name))
+    assert len(str(refused.value)) < 400 + len(str(tmp_path))
 
 
 def test_a_share_is_held_out_once():

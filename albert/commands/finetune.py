@@ -7,7 +7,6 @@ from absl import flags
 
 from albert.system import command_line
 from albert.system.errors import UsageError
-from albert.tasks.rows.examples import CONLLU_COLUMNS
 from albert.tasks.task import KINDS
 
 USAGE = """Fine-tunes a pre-trained model on labelled texts or tagged words.
@@ -15,8 +14,10 @@ USAGE = """Fine-tunes a pre-trained model on labelled texts or tagged words.
   python -m albert finetune --task=classification --init_checkpoint=pretraining_output \\
     --train_file=train.tsv --eval_file=valid.tsv --test_file=test.tsv --output_dir=emotion
 
-  classification   .tsv or .csv with a header, or .jsonl: columns text and label
-  tagging          CoNLL-U: words in column 2, tags in column 4 (UPOS)
+  classification   .tsv, .csv or .jsonl: columns text and label, or those you name; without a
+                   header by number: --text_column=1 --label_column=2
+  tagging          CoNLL-U (tags in UPOS); columns with the word first and its tag last; or .jsonl
+                   with lists of words and tags
 
 The folder then holds the best epoch's weights, report.json and confusion_matrix.png, and is what
 `python -m albert predict` and `export` take. Without --init_checkpoint the model starts from
@@ -35,9 +36,9 @@ def define_flags() -> None:
     d.DEFINE_string("train_file", None, "Labelled examples to train on.")
     d.DEFINE_string("eval_file", None, "To choose the epoch; default: a tenth of the others.")
     d.DEFINE_string("test_file", None, "For the report; default: the evaluation examples.")
-    d.DEFINE_string("text_column", "text", "Column of the texts.")
-    d.DEFINE_string("label_column", "label", "Column of the labels.")
-    d.DEFINE_enum("tag_column", "upos", tuple(CONLLU_COLUMNS), "Column of the tags.")
+    d.DEFINE_string("text_column", None, "Name or number of the texts' column; default: text.")
+    d.DEFINE_string("label_column", None, "That of the labels; default: label.")
+    d.DEFINE_string("tag_column", None, "upos, xpos, last or a number; default: upos or last.")
     d.DEFINE_string("init_checkpoint", None, "A run's folder, or a checkpoint in one.")
     command_line.define_alias("model_path", "init_checkpoint")
     d.DEFINE_string("albert_config_file", None, "Default: that of the run.")

@@ -37,7 +37,8 @@ from albert.model.initial import initial_values
 from albert.records.index import load_index
 from albert.records.manifest import RecordFile, read_manifest, write_manifest
 from albert.system.errors import UsageError
-from albert.tasks.rows.examples import read_sentences, read_texts
+from albert.tasks.rows.sentences import read_sentences
+from albert.tasks.rows.tables import read_texts
 from albert.tasks.task import Task, read_task, write_task
 from albert.text.tokenization import TextOptions, Tokenization, read_text_options
 from albert.text.vocabulary import load

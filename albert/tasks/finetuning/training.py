@@ -18,15 +18,10 @@ from albert.tasks.finetuning.finetune import FIELDS, FinetuneOptions, Rows, fine
 from albert.tasks.finetuning.search import Start, claimed, run_trials
 from albert.tasks.inference.fine_tuned import TaskModel
 from albert.tasks.inference.load import load
-from albert.tasks.rows.examples import (
-    CONLLU_COLUMNS,
-    Example,
-    held_out,
-    labels_of,
-    read_sentences,
-    read_texts,
-)
+from albert.tasks.rows.examples import Example, held_out, labels_of
 from albert.tasks.rows.features import features_of
+from albert.tasks.rows.sentences import check_tag_column, read_sentences
+from albert.tasks.rows.tables import read_texts
 from albert.tasks.task import KINDS, Task
 from albert.text.encoder import TextEncoder
 from albert.training.step.towers import check_batch_size
@@ -51,9 +46,9 @@ class TaskOptions:
       train_file: Labelled examples to train on.
       eval_file: To choose the epoch by; None for a tenth of the others.
       test_file: For the report; None for the evaluation examples.
-      text_column: Column of the texts.
-      label_column: Column of the labels.
-      tag_column: Column of the tags, a key of `examples.CONLLU_COLUMNS`.
+      text_column: Column of the texts, a name or a number; None for "text", or "words" in JSON.
+      label_column: Column of the labels; None for "label", or "tags" in JSON.
+      tag_column: Column of the tags, as `sentences.read_sentences` takes it; None for the usual.
       max_seq_length: Most pieces of a text.
     """
 
@@ -61,14 +56,14 @@ class TaskOptions:
     train_file: str
     eval_file: Optional[str] = None
     test_file: Optional[str] = None
-    text_column: str = "text"
-    label_column: str = "label"
-    tag_column: str = "upos"
+    text_column: Optional[str] = None
+    label_column: Optional[str] = None
+    tag_column: Optional[str] = None
     max_seq_length: int = 128
 
     def __post_init__(self) -> None:
         check_one_of("task", self.task, KINDS)
-        check_one_of("tag_column", self.tag_column, tuple(CONLLU_COLUMNS))
+        check_tag_column(self.tag_column or "")
         check_between("max_seq_length", self.max_seq_length, 8, 1 << 20)
 
     def examples(self, seed: int) -> Examples:
@@ -86,8 +81,9 @@ class TaskOptions:
 
     def _read(self, path: str) -> List[Any]:
         if self.task == "tagging":
-            return read_sentences(path, self.tag_column)
-        return read_texts(path, self.text_column, self.label_column)
+            named = (self.text_column or "words", self.label_column or "tags")
+            return read_sentences(path, self.tag_column or "", *named)
+        return read_texts(path, self.text_column or "text", self.label_column or "label")
 
 
 @dataclasses.dataclass(frozen=True)
