@@ -1,6 +1,7 @@
 """Each rule of the diagnosis on facts made by hand."""
 
 import argparse
+import json
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from albert.training.diagnosis import folder
 from albert.training.diagnosis.data import measure
 from albert.training.diagnosis.diagnose import diagnose
 from albert.training.diagnosis.facts import Facts, Settings, state_of
+from albert.training.diagnosis.folder import learned_nothing
 from albert.training.diagnosis.probe import Movement, OutputFacts, movement
+from albert.training.diagnosis.watch import SETTINGS_FILE
 
 SETTINGS = Settings(
     optimizer="adamw",
@@ -208,6 +211,18 @@ def test_permuted_records_have_another_design():
 )
 def test_states(loss, step, state):
     assert state_of(Facts(SETTINGS, DATA, lines(loss, step), None, None)) == state
+
+
+@pytest.mark.parametrize("loss,nothing", [(7.0, True), (9.0, True), (5.0, False)])
+def test_a_folder_tells_whether_its_run_learned(tmp_path, caplog, loss, nothing):
+    assert not learned_nothing(str(tmp_path))
+    settings = tmp_path / SETTINGS_FILE
+    kept = {"input_file": "x", "settings": SETTINGS._asdict(), "data": DATA._asdict()}
+    settings.write_text(json.dumps(kept))
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(lines(loss)[0]) + "\n")
+    assert learned_nothing(str(tmp_path)) == nothing
+    settings.write_text("{")
+    assert not learned_nothing(str(tmp_path)) and "Not known whether" in caplog.text
 
 
 def test_a_loss_that_rose_has_diverged_and_held_out_loss_is_what_counts():

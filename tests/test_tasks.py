@@ -18,6 +18,7 @@ from albert.model.config import ModelConfig
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.system.errors import UsageError
+from albert.tasks.finetuning import training
 from albert.tasks.finetuning.finetune import class_weights
 from albert.tasks.folder import begin_folder, open_fine_tuned
 from albert.tasks.inference.predictor import Predictor
@@ -508,6 +509,18 @@ def test_mistakes_get_a_sentence(arguments, message, capsys, tmp_path, monkeypat
     assert albert("finetune", "--use_gpu=False", *arguments) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_one_label_is_refused_and_a_run_that_learned_nothing_is_named(
+    tmp_path, monkeypatch, capsys, caplog
+):
+    small_run(tmp_path / "run", "google")
+    monkeypatch.setattr(training, "learned_nothing", lambda run: True)
+    monkeypatch.setattr("test_tasks.texts", lambda count, seed: [Text("saya", "good")] * count)
+    assert finetune(tmp_path, "classification") == 2
+    assert "have the one label 'good'" in capsys.readouterr().err
+    assert "no better than their frequencies" in caplog.text
+    assert not (tmp_path / "tuned").exists()
 
 
 def test_weights_of_other_labels_are_refused(tmp_path):

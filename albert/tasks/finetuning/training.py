@@ -4,6 +4,8 @@ import dataclasses
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
+from absl import logging
+
 from albert.checkpoints.folder import open_checkpoint
 from albert.checkpoints.tokenizer import find_tokenization
 from albert.formats.importing import ours
@@ -20,10 +22,12 @@ from albert.tasks.inference.fine_tuned import TaskModel
 from albert.tasks.inference.load import load
 from albert.tasks.rows.examples import Example, held_out, labels_of
 from albert.tasks.rows.features import features_of
+from albert.tasks.rows.lines import quoted
 from albert.tasks.rows.sentences import check_tag_column, read_sentences
 from albert.tasks.rows.tables import read_texts
 from albert.tasks.task import KINDS, Task
 from albert.text.encoder import TextEncoder
+from albert.training.diagnosis.folder import learned_nothing
 from albert.training.step.towers import check_batch_size
 
 _HELD_OUT_SHARE = 0.1
@@ -120,6 +124,14 @@ class BeginningOptions:
             how = {"whole": False, "exact": False}
             found = open_checkpoint(folder, name, self.albert_config_file, **how)
             run = folder or os.path.dirname(found.prefix)
+            if learned_nothing(run):
+                logging.warning(
+                    "The run in %s predicts words no better than their frequencies do, so its "
+                    "weights may be worth no more than new ones: python -m albert diagnose %s "
+                    "says why.",
+                    run,
+                    run,
+                )
             return Start(found.config, found.weights, self._tokenization(run))
         if not (self.albert_config_file and self.spm_model_file):
             raise UsageError(
@@ -183,6 +195,13 @@ def run_finetuning(
     how = start.tokenization
     length = min(what.max_seq_length, start.config.max_position_embeddings)
     labels = tuple(labels_of(examples.train))
+    if len(labels) < 2:
+        raise UsageError(
+            "All training examples in {} have the one label {}, so there is nothing to learn. Pass "
+            "examples of two labels at least, or the right column.".format(
+                what.train_file, quoted(labels[0])
+            )
+        )
     task = Task(what.task, labels, length, *how.text)
     encoder = TextEncoder(how, start.config)
     train, chosen, test = [features_of(task, encoder, part) if part else None for part in examples]

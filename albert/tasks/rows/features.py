@@ -7,6 +7,7 @@ import numpy as np
 from albert.system.errors import UsageError
 from albert.tasks.rows.batching import bucket
 from albert.tasks.rows.examples import Example, Sentence
+from albert.tasks.rows.lines import names_of, quoted
 from albert.tasks.task import Task
 from albert.text.encoder import Encoded, TextEncoder, padded_batch
 
@@ -51,8 +52,8 @@ def features_of(
             return 0
         if label not in numbers:
             raise UsageError(
-                "Label {!r} does not occur in the training examples, whose labels are: {}.".format(
-                    label, ", ".join(task.labels)
+                "Label {} does not occur in the training examples, whose labels are: {}.".format(
+                    quoted(label), names_of(task.labels)
                 )
             )
         return numbers[label]

@@ -14,7 +14,7 @@ from albert.model.config import ModelConfig
 from albert.system.errors import UsageError
 from albert.system.files.side import read_as
 from albert.training.diagnosis.data import data_facts
-from albert.training.diagnosis.facts import Facts
+from albert.training.diagnosis.facts import Facts, state_of
 from albert.training.diagnosis.probe import EXAMPLES, movement, output_facts
 from albert.training.diagnosis.watch import SETTINGS_FILE, Kept
 from albert.training.log.metrics import read_metrics
@@ -26,13 +26,12 @@ def read_facts(directory: str) -> Facts:
     Raises:
       UsageError: The folder is not that of a training run.
     """
-    path = os.path.join(directory, SETTINGS_FILE)
-    if not os.path.isfile(path):
+    kept = _read_kept(directory)
+    if kept is None:
         raise UsageError(
             "No {}: not the folder of a run of multigpu_pretraining.py. Pass its "
-            "--output_dir.".format(path)
+            "--output_dir.".format(os.path.join(directory, SETTINGS_FILE))
         )
-    kept: Kept = read_as(Kept, path, "settings")
     config = ModelConfig.from_json_file(os.path.join(directory, CONFIG_FILE))
     data = _records(kept.input_file, config)
     steps = saved_steps(directory)[-2:]
@@ -49,6 +48,25 @@ def read_facts(directory: str) -> Facts:
         outputs,
         movement(weights[0], weights[1], steps[1] - steps[0]) if len(steps) == 2 else None,
     )
+
+
+def learned_nothing(directory: str) -> bool:
+    """Whether the folder is that of a run that its metrics show on the plateau, or diverged."""
+    try:
+        kept = _read_kept(directory)
+    except UsageError as error:  # weights are of use without it
+        logging.warning("Not known whether the run in %s learned: %s", directory, error)
+        return False
+    if kept is None:
+        return False
+    facts = Facts(kept.settings, kept.data, read_metrics(directory), None, None)
+    return state_of(facts) in ("plateau", "diverged")
+
+
+def _read_kept(directory: str) -> Optional[Kept]:
+    path = os.path.join(directory, SETTINGS_FILE)
+    kept: Optional[Kept] = read_as(Kept, path, "settings") if os.path.isfile(path) else None
+    return kept
 
 
 def _records(patterns: str, config: ModelConfig) -> Optional[Data]:
