@@ -127,5 +127,7 @@ def test_a_model_is_fine_tuned_and_used(tmp_path):
     assert np.mean([a["label"] == e.label for a, e in zip(answers, examples)]) > 0.9
     with pytest.raises(UsageError, match="no argument dropuot. Did you mean dropout?"):
         finetune(None, path, task="classification", output_dir="x", dropuot=0.1)
-    with pytest.raises(UsageError, match="--task must be one of: classification, tagging"):
+    with pytest.raises(
+        UsageError, match="--task must be one of: classification, tagging, entities"
+    ):
         finetune(None, path, task="translation", output_dir="x", spm_model_file=model())

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import re
 import signal
 
 import numpy as np
@@ -18,6 +19,7 @@ from albert.model.config import ModelConfig
 from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.system.errors import UsageError
+from albert.tasks.entities import check_tags, entity_scores
 from albert.tasks.finetuning import training
 from albert.tasks.finetuning.finetune import class_weights
 from albert.tasks.folder import begin_folder, open_fine_tuned
@@ -63,6 +65,20 @@ def sentences(count, seed=0):
     for _ in range(count):
         words = tuple(random.choice(choice, random.randint(2, 6)))
         found.append(Sentence(words, tuple(TAGS.get(word, "NOUN") for word in words)))
+    return found
+
+
+ENTITIES = {"makan": "S-EAT", "rumah": "B-PLACE", "pejabat": "E-PLACE"}
+CHUNKS = ["saya", "dia", "makan", "rumah pejabat"]
+
+
+def entities(count, seed=0):
+    """Sentences with entities of one word and of two."""
+    random = np.random.RandomState(seed)
+    found = []
+    for _ in range(count):
+        words = tuple(" ".join(random.choice(CHUNKS, random.randint(2, 5))).split())
+        found.append(Sentence(words, tuple(ENTITIES.get(word, "O") for word in words)))
     return found
 
 
@@ -239,8 +255,11 @@ def test_batches_hold_every_example_once_and_answers_keep_their_order():
     assert set(sizes) == {8}
 
 
+MAKE = {"classification": texts, "tagging": sentences, "entities": entities}
+
+
 def task_and_rows(kind, count=6):
-    examples = texts(count) if kind == "classification" else sentences(count)
+    examples = MAKE[kind](count)
     task = Task(kind, tuple(labels_of(examples)), 32, False, True)
     return task, features_of(task, encoder(), examples)
 
@@ -296,7 +315,7 @@ def test_rare_labels_weigh_as_much_as_frequent_ones():
 
 
 def finetune(tmp_path, kind, *more, count=160):
-    make = texts if kind == "classification" else sentences
+    make = MAKE[kind]
     ending = "tsv" if kind == "classification" else "conllu"
     train = write_examples(tmp_path / ("train." + ending), make(count, 1))
     test = write_examples(tmp_path / ("test." + ending), make(30, 2))
@@ -315,23 +334,32 @@ def finetune(tmp_path, kind, *more, count=160):
     )
 
 
-@pytest.mark.parametrize("layout", ["google", "brightmart"])
-@pytest.mark.parametrize("kind", ["classification", "tagging"])
+@pytest.mark.parametrize(
+    "kind,layout",
+    [
+        (kind, layout)
+        for kind in ("classification", "tagging")
+        for layout in ("google", "brightmart")
+    ]
+    + [("entities", "google")],
+)
 def test_it_learns_reports_predicts_and_is_exported(kind, layout, tmp_path, capsys):
     small_run(tmp_path / "run", layout)
     assert finetune(tmp_path, kind, "--num_train_epochs=8", "--num_gpu_cores=2") == 0
     tuned = tmp_path / "tuned"
     report = json.loads((tuned / "report.json").read_text(encoding="utf-8"))
-    assert report["accuracy"] > 0.9 and report["macro_f1"] > 0.9
+    assert report["accuracy"] > 0.9
+    assert report["entity_f1" if kind == "entities" else "macro_f1"] > 0.9
     assert report["examples"] == "test"
-    total = sum(label["count"] for label in report["labels"].values())
-    assert total == np.sum(report["confusion"])
+    total = np.sum(report["confusion"])
+    if kind != "entities":
+        assert total == sum(label["count"] for label in report["labels"].values())
     assert report["accuracy"] == pytest.approx(np.trace(report["confusion"]) / total)
     assert (tuned / "confusion_matrix.png").read_bytes()[:4] == b"\x89PNG"
     assert "accuracy = " in (tuned / "eval_results.txt").read_text()
     # What predict says of the same examples adds up to the report.
     capsys.readouterr()
-    examples = texts(30, 2) if kind == "classification" else sentences(30, 2)
+    examples = MAKE[kind](30, 2)
     lines = [e.text if kind == "classification" else " ".join(e.words) for e in examples]
     (tmp_path / "lines.txt").write_text("\n".join(lines), encoding="utf-8")
     code = albert(
@@ -342,10 +370,13 @@ def test_it_learns_reports_predicts_and_is_exported(kind, layout, tmp_path, caps
     if kind == "classification":
         right = [answer["label"] == e.label for answer, e in zip(answers, examples)]
         assert sum(answers[0]["probabilities"].values()) == pytest.approx(1.0, abs=1e-4)
+    elif kind == "entities":
+        check_entities(answers, examples, report)
     else:
         assert [tuple(answer["words"]) for answer in answers] == [e.words for e in examples]
         right = [a == b for x, e in zip(answers, examples) for a, b in zip(x["tags"], e.tags)]
-    assert np.mean(right) == pytest.approx(report["accuracy"])
+    if kind != "entities":
+        assert np.mean(right) == pytest.approx(report["accuracy"])
     check_served(tmp_path, kind, examples)
     of_tuned = "--output_dir=" + str(tuned)
     assert albert("export", "--format=tf1", of_tuned, "--export_dir=x") == 2
@@ -359,6 +390,23 @@ def test_it_learns_reports_predicts_and_is_exported(kind, layout, tmp_path, caps
     assert albert("export", of_tuned, "--export_dir={}/my-labels/".format(tmp_path)) == 0
     card = (tmp_path / "my-labels" / "README.md").read_text(encoding="utf-8")
     assert 'from_pretrained("my-labels"' in card
+
+
+def check_entities(answers, examples, report):
+    """The entities of all answers, counted by hand, are those that the report counts."""
+    found = expected = right = 0
+    for answer, example in zip(answers, examples):
+        spelled = " ".join(example.words)
+        for entity in answer["entities"]:
+            assert spelled[entity["start"] : entity["end"]] == entity["text"]
+        ours = [(e["entity"], e["start"], e["end"]) for e in answer["entities"]]
+        theirs = [("EAT", *match.span()) for match in re.finditer("makan", spelled)]
+        theirs += [("PLACE", *match.span()) for match in re.finditer("rumah pejabat", spelled)]
+        found, expected = found + len(ours), expected + len(theirs)
+        right += len(set(ours) & set(theirs))
+    assert report["entity_precision"] == pytest.approx(right / found)
+    assert report["entity_recall"] == pytest.approx(right / expected)
+    assert sum(label["count"] for label in report["labels"].values()) == expected
 
 
 def check_served(tmp_path, kind, examples):
@@ -521,6 +569,18 @@ def test_one_label_is_refused_and_a_run_that_learned_nothing_is_named(
     assert "have the one label 'good'" in capsys.readouterr().err
     assert "no better than their frequencies" in caplog.text
     assert not (tmp_path / "tuned").exists()
+
+
+def test_entities_count_only_if_whole_and_named_right():
+    expected = [["B-X", "I-X", "O", "B-Y"], ["S-X", "O"]]
+    found = entity_scores(expected, [["B-X", "I-X", "O", "B-X"], ["O", "O"]])
+    assert found.scores["entity_precision"] == 0.5
+    assert found.scores["entity_recall"] == pytest.approx(1 / 3)
+    assert found.labels["X"]["count"] == 2 and found.labels["Y"]["f1"] == 0.0
+    assert entity_scores([["O"]], [["O"]]).scores["entity_f1"] == 0.0
+    check_tags(["O", "B-X", "E-X"], "x.txt")
+    with pytest.raises(UsageError, match="x.txt has the tag 'NOUN'.*--task=tagging"):
+        check_tags(["O", "NOUN"], "x.txt")
 
 
 def test_weights_of_other_labels_are_refused(tmp_path):

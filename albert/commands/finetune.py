@@ -18,6 +18,7 @@ USAGE = """Fine-tunes a pre-trained model on labelled texts or tagged words.
                    header by number: --text_column=1 --label_column=2
   tagging          CoNLL-U (tags in UPOS); columns with the word first and its tag last; or .jsonl
                    with lists of words and tags
+  entities         the same, tags in BIO (IOB2) or BIOES; scored by entity
 
 The folder then holds the best epoch's weights, report.json and confusion_matrix.png, and is what
 `python -m albert predict` and `export` take. Without --init_checkpoint the model starts from
@@ -32,7 +33,7 @@ def define_flags() -> None:
     from albert.tasks.finetuning.finetune import CLASS_WEIGHTS, FIELDS
 
     option, d = functools.partial(command_line.define_option, FIELDS), flags
-    d.DEFINE_enum("task", None, KINDS, "What is labelled: texts or words.")
+    d.DEFINE_enum("task", None, KINDS, "What is labelled: texts, words or entities.")
     d.DEFINE_string("train_file", None, "Labelled examples to train on.")
     d.DEFINE_string("eval_file", None, "To choose the epoch; default: a tenth of the others.")
     d.DEFINE_string("test_file", None, "For the report; default: the evaluation examples.")

@@ -12,7 +12,7 @@ from albert.system import command_line
 from albert.system.errors import UsageError
 from albert.tasks import POOLINGS
 
-TASKS = ("fill-mask", "sentence-order", "embed", "classification", "tagging")
+TASKS = ("fill-mask", "sentence-order", "embed", "classification", "tagging", "entities")
 USAGE = """Runs a model on text, a line each from --input_file, the arguments or stdin.
 
   python -m albert predict --task=fill-mask --output_dir=pretraining_output "Saya makan [MASK] ."
@@ -23,6 +23,7 @@ USAGE = """Runs a model on text, a line each from --input_file, the arguments or
   embed            a vector for each text
   classification   of a folder that finetune wrote: the label of each text
   tagging          likewise: the tag of each word
+  entities         likewise: the entities of each text, and where they stand
 
 Each line of text gives one JSON object on stdout, in order.
 """

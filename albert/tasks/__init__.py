@@ -1,3 +1,3 @@
-"""Fine-tuning: classification of texts and tagging of words on top of a pre-trained encoder."""
+"""Fine-tuning: texts classified, words tagged and entities found on a pre-trained encoder."""
 
 POOLINGS = ("mean", "pooled")  # ways to a vector for a text

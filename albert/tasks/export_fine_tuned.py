@@ -20,7 +20,11 @@ from albert.tasks.model import task_logits
 from albert.tasks.scores import REPORT_FILE
 from albert.tasks.task import TASK_FILE
 
-_PIPELINES = {"classification": "text-classification", "tagging": "token-classification"}
+_PIPELINES = {
+    "classification": "text-classification",
+    "tagging": "token-classification",
+    "entities": "token-classification",
+}
 _CARD = """---
 library_name: transformers
 pipeline_tag: {pipeline}

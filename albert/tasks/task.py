@@ -9,7 +9,7 @@ from albert.system.errors import UsageError
 from albert.system.files.atomic import atomic_write
 from albert.system.files.side import read_as
 
-KINDS = ("classification", "tagging")
+KINDS = ("classification", "tagging", "entities")
 
 
 class Task(NamedTuple):
@@ -32,7 +32,7 @@ class Task(NamedTuple):
     @property
     def tags_words(self) -> bool:
         """Whether every word has a label, not the text as a whole."""
-        return self.kind == "tagging"
+        return self.kind != "classification"
 
 
 def write_task(directory: str, task: Task) -> None:

@@ -1,7 +1,7 @@
 """Text to piece ids, the same ids as in the records."""
 
 import re
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -92,7 +92,12 @@ class TextEncoder:
 
 def split_words(text: str) -> List[str]:
     """The words and punctuation marks of running text, as corpora of tagged words part them."""
-    return _WORD.findall(text)
+    return [text[start:end] for start, end in word_spans(text)]
+
+
+def word_spans(text: str) -> List[Tuple[int, int]]:
+    """Where each of `split_words` begins and ends in the text, in characters."""
+    return [match.span() for match in _WORD.finditer(text)]
 
 
 def padded_batch(examples: Sequence[Encoded], length: int) -> Dict[str, np.ndarray]:

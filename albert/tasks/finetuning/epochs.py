@@ -13,14 +13,19 @@ from albert.data.dataset import Batch
 from albert.tasks.inference.predictor import Predictor, expected_and_predicted
 from albert.tasks.rows.batching import filled, shuffled_batches
 from albert.tasks.rows.features import Features, make_batch
-from albert.tasks.scores import SCORES, score
+from albert.tasks.scores import format_scores, judge, main_score, score_names
 from albert.tasks.task import Task
 from albert.training.log.interval import Interval
 from albert.training.log.metrics import MetricsLog, draw_curves, read_metrics
 from albert.training.loop.learner import Learner
 from albert.training.loop.loop import Follower
 
-_PANELS = (("loss", "loss (nats)"), ("accuracy", "accuracy"), ("macro_f1", "macro F1"))
+_PANELS = (
+    ("loss", "loss (nats)"),
+    ("accuracy", "accuracy"),
+    ("macro_f1", "macro F1"),
+    ("entity_f1", "entity F1"),
+)
 
 
 class Outcome(NamedTuple):
@@ -35,11 +40,6 @@ class Outcome(NamedTuple):
     epoch: int
     step: int
     scores: Dict[str, float]
-
-
-def main_score(task: Task, scores: Mapping[str, float]) -> float:
-    """What the best epoch has most of: macro F1 of texts, accuracy of tags."""
-    return scores["accuracy" if task.tags_words else "macro_f1"]
 
 
 class Epochs:
@@ -111,12 +111,12 @@ class EpochFollower(Follower):
         lines = [
             line
             for line in read_metrics(self._directory)
-            if line["kind"] == "eval" and all(name in line for name in SCORES)
+            if line["kind"] == "eval" and all(n in line for n in score_names(self._task))
         ]
         self._outcomes = [self._outcome(line["step"], line) for line in lines]
 
     def _outcome(self, step: int, scores: Mapping[str, Any]) -> Outcome:
-        named = {name: scores[name] for name in SCORES}
+        named = {name: scores[name] for name in score_names(self._task)}
         return Outcome(self._epoch(step), step, named)
 
     def _epoch(self, step: int) -> int:
@@ -143,7 +143,8 @@ class EpochFollower(Follower):
     def evaluate(self, step: int) -> None:
         """Scores the held-out rows; keeps the weights if they are the best so far."""
         predicted = self._predictor.labels(self._held_out)
-        scores = score(*expected_and_predicted(self._held_out, predicted))
+        both = expected_and_predicted(self._held_out, predicted)
+        scores = judge(self._task, *both).scores
         outcome = self._outcome(step, scores)
         before = main_score(self._task, self.best.scores) if self._outcomes else -1.0
         if main_score(self._task, scores) > before:
@@ -154,10 +155,10 @@ class EpochFollower(Follower):
         self._outcomes.append(outcome)
         self._log.write("eval", step, dict(scores, epoch=outcome.epoch))
         logging.info(
-            "epoch %d: training loss %.4f  accuracy %.4f  macro F1 %.4f  weighted F1 %.4f",
+            "epoch %d: training loss %.4f  %s",
             outcome.epoch,
             self._training_loss,
-            *outcome.scores.values(),
+            format_scores(self._task, outcome.scores),
         )
 
     def exit_code(self) -> Optional[int]:

@@ -29,7 +29,7 @@ from albert.system.files.atomic import (
 )
 from albert.system.files.side import read_json_lines
 from albert.system.screen import console
-from albert.tasks.finetuning.epochs import Outcome, main_score
+from albert.tasks.finetuning.epochs import Outcome
 from albert.tasks.finetuning.finetune import (
     FinetuneOptions,
     Rows,
@@ -38,7 +38,15 @@ from albert.tasks.finetuning.finetune import (
 )
 from albert.tasks.folder import begin_folder
 from albert.tasks.inference.predictor import Predictor, expected_and_predicted
-from albert.tasks.scores import REPORT_FILE, SCORES, format_report, score, write_report
+from albert.tasks.scores import (
+    REPORT_FILE,
+    format_report,
+    format_scores,
+    judge,
+    main_score,
+    score_names,
+    write_report,
+)
 from albert.tasks.task import Task
 from albert.text.tokenization import Tokenization
 from albert.training.log.metrics import CURVES_FILE, METRICS_FILE
@@ -134,7 +142,7 @@ def run_trials(
     """
     rate = options.learning_rate or finetuning_rate(start.config)
     settings = _settings(options, rate, count)
-    types = dict(dict.fromkeys(SCORES, float), trial=int, epoch=int, step=int)
+    types = dict(dict.fromkeys(score_names(task), float), trial=int, epoch=int, step=int)
     trials = read_json_lines(os.path.join(directory, TRIALS_FILE), types)
     noted = {line["trial"]: line for line in trials}
     best: Optional[Outcome] = None
@@ -143,11 +151,11 @@ def run_trials(
         folder = os.path.join(directory, "trial-{}".format(number))
         config = with_dropout(start.config, setting.dropout)
         if number in noted:
-            outcome = _noted_outcome(noted[number])
+            outcome = _noted_outcome(task, noted[number])
         else:
             os.makedirs(folder, exist_ok=True)
             outcome = finetune_rows(config, task, start.weights, rows, setting, devices, folder)
-            _note_trial(directory, number, setting, outcome, count)
+            _note_trial(directory, task, number, setting, outcome, count)
         if best is None or main_score(task, outcome.scores) > main_score(task, best.scores):
             best, chosen = outcome, setting
             _adopt(folder, directory, outcome.step)
@@ -169,24 +177,23 @@ def _settings(options: FinetuneOptions, rate: float, count: int) -> List[Finetun
 
 
 def _note_trial(
-    directory: str, number: int, setting: FinetuneOptions, outcome: Outcome, count: int
+    directory: str, task: Task, number: int, setting: FinetuneOptions, outcome: Outcome, count: int
 ) -> None:
     line: Dict[str, Any] = dict(outcome.scores, trial=number, epoch=outcome.epoch)
     line.update(step=outcome.step, learning_rate=setting.learning_rate, dropout=setting.dropout)
     append_line(os.path.join(directory, TRIALS_FILE), line)
     if count > 1:
         logging.info(
-            "Trial %d: learning rate %.3g, dropout %.1f: accuracy %.4f, macro F1 %.4f",
+            "Trial %d: learning rate %.3g, dropout %.1f: %s",
             number,
             setting.learning_rate,
             setting.dropout,
-            outcome.scores["accuracy"],
-            outcome.scores["macro_f1"],
+            format_scores(task, outcome.scores),
         )
 
 
-def _noted_outcome(line: Mapping[str, Any]) -> Outcome:
-    return Outcome(line["epoch"], line["step"], {name: line[name] for name in SCORES})
+def _noted_outcome(task: Task, line: Mapping[str, Any]) -> Outcome:
+    return Outcome(line["epoch"], line["step"], {name: line[name] for name in score_names(task)})
 
 
 def _adopt(folder: str, directory: str, step: int) -> None:
@@ -228,20 +235,19 @@ def _report(
     weights = {n: value for n, value in read_tensors(prefix).items() if n != GLOBAL_STEP}
     predictor = Predictor(config, task, weights, device, setting.step.precision)
     judged = rows.held_out if rows.test is None else rows.test
-    expected, predicted = expected_and_predicted(judged, predictor.labels(judged))
-    write_results(score(expected, predicted), best.step, directory)
+    judgement = judge(task, *expected_and_predicted(judged, predictor.labels(judged)))
+    write_results(judgement.scores, best.step, directory)
     report = write_report(  # the last file: with it a folder is finished
         directory,
         task,
-        expected,
-        predicted,
+        judgement,
         examples="test" if rows.test else "evaluation",
         epoch=best.epoch,
         updates=best.step,
         learning_rate=setting.learning_rate,
         dropout=setting.dropout,
     )
-    for line in format_report(report):
+    for line in format_report(task, report):
         logging.info(line)
     logging.info("Wrote %s", directory)
     return report

@@ -16,6 +16,7 @@ from albert.system.errors import UsageError, check_between, check_one_of
 from albert.system.keywords import check_known
 from albert.system.options import flag_lines, options_of
 from albert.system.screen import console
+from albert.tasks.entities import check_tags
 from albert.tasks.finetuning.finetune import FIELDS, FinetuneOptions, Rows, finetune_options
 from albert.tasks.finetuning.search import Start, claimed, run_trials
 from albert.tasks.inference.fine_tuned import TaskModel
@@ -46,7 +47,7 @@ class TaskOptions:
     """What is learned, and from which files.
 
     Attributes:
-      task: "classification" of texts or "tagging" of words.
+      task: "classification" of texts, "tagging" of words or "entities" in them.
       train_file: Labelled examples to train on.
       eval_file: To choose the epoch by; None for a tenth of the others.
       test_file: For the report; None for the evaluation examples.
@@ -84,9 +85,12 @@ class TaskOptions:
         return Examples(train, chosen, self._read(self.test_file) if self.test_file else None)
 
     def _read(self, path: str) -> List[Any]:
-        if self.task == "tagging":
+        if self.task != "classification":
             named = (self.text_column or "words", self.label_column or "tags")
-            return read_sentences(path, self.tag_column or "", *named)
+            found = read_sentences(path, self.tag_column or "", *named)
+            if self.task == "entities":
+                check_tags(tuple(labels_of(found)), path)
+            return found
         return read_texts(path, self.text_column or "text", self.label_column or "label")
 
 
@@ -232,7 +236,7 @@ def finetune(
     Args:
       start: A run, its folder, or a checkpoint in one; None to start from nothing.
       train_file: Labelled examples: .tsv, .csv or .jsonl of texts, CoNLL-U of tagged words.
-      task: "classification" or "tagging".
+      task: "classification", "tagging" or "entities".
       output_dir: Where to write: a new folder, or one in which the same call was cut off.
       towers: Towers; 0 for all GPUs, or one for each core of the CPU.
       use_gpu: True, False, or None for GPUs where there are any.

@@ -4,12 +4,13 @@ import os
 from typing import Any, Dict, Iterable, List, Sequence
 
 from albert.system.files.side import read_json_object
+from albert.tasks.entities import entities_in
 from albert.tasks.folder import FineTuned
 from albert.tasks.inference.predictor import Predictor
 from albert.tasks.rows.examples import Sentence, Text, checked_texts
 from albert.tasks.rows.features import features_of
 from albert.tasks.scores import REPORT_FILE
-from albert.text.encoder import TextEncoder, split_words
+from albert.text.encoder import TextEncoder, split_words, word_spans
 
 
 class TaskModel:
@@ -46,7 +47,9 @@ class TaskModel:
 
         Returns:
           For each text, in order, {"text": ..., "label": ..., "probabilities": by label}; of a
-          tagger {"text": ..., "words": [...], "tags": [...]}.
+          tagger {"text": ..., "words": [...], "tags": [...]}; of entities {"text": ...,
+          "entities": [{"entity": ..., "text": ..., "start": ..., "end": ...}]}, places in
+          characters.
 
         Raises:
           UsageError: It is no list of texts.
@@ -71,6 +74,11 @@ class TaskModel:
         tags: List[List[str]] = [[] for _ in texts]
         for row, numbers in zip(rows, self._predictor.labels(rows)):
             tags[row.example] += [self.task.labels[number] for number in numbers]
+        if self.task.kind == "entities":
+            return [
+                {"text": text, "entities": entities_in(text, word_spans(text), named)}
+                for text, named in zip(texts, tags)
+            ]
         return [
             {"text": text, "words": list(found), "tags": named}
             for text, found, named in zip(texts, words, tags)

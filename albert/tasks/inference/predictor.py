@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
@@ -62,7 +63,12 @@ class Predictor:
 
 def expected_and_predicted(
     rows: Sequence[Features], predicted: Sequence[np.ndarray]
-) -> Tuple[np.ndarray, np.ndarray]:
-    """Both for every text or word: a pair of int arrays."""
-    expected = [row.labels[row.labels >= 0] for row in rows]
-    return np.concatenate(expected), np.concatenate(predicted)
+) -> Tuple[List[np.ndarray], List[np.ndarray]]:
+    """Both for every example, the rows of a long sentence put together: int [1] or [words]."""
+    expected, found = [], []
+    pairs = zip(rows, predicted)
+    for _, group in itertools.groupby(pairs, lambda pair: pair[0].example):
+        parts = list(group)
+        expected.append(np.concatenate([row.labels[row.labels >= 0] for row, _ in parts]))
+        found.append(np.concatenate([labels for _, labels in parts]))
+    return expected, found

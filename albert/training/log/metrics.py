@@ -31,6 +31,7 @@ _COLUMNS = (
     "sentence_order_accuracy",
     "accuracy",
     "macro_f1",
+    "entity_f1",
     "learning_rate",
     "gradient_norm",
     "tokens_per_second",
