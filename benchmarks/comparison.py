@@ -3,17 +3,19 @@
 import os
 import subprocess
 import sys
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from albert.system.errors import UsageError
 from albert.system.files.side import read_json_object
 from albert.system.screen.pictures import new_figure, save_figure
+from albert.tasks.baselines import baselines
+from albert.tasks.rows.examples import labels_of
 from albert.tasks.rows.sentences import read_sentences
 from albert.tasks.rows.tables import read_texts
 from albert.tasks.scores import REPORT_FILE
-from benchmarks.baselines import most_frequent_tag, tfidf_logistic_regression
+from albert.tasks.task import Task
 
 MEASURES = ("accuracy", "macro_f1", "weighted_f1")
 Results = Dict[str, Dict[str, List[float]]]
@@ -61,12 +63,11 @@ def compare(
                     raise UsageError("This run failed: {}".format(" ".join(command)))
             reports.append(read_json_object(report))
         results[name] = {key: [report[key] for report in reports] for key in MEASURES}
-    if kind == "tagging":
-        name, scores = "most frequent tag", most_frequent_tag(*map(read_sentences, files[::2]))
-    else:
-        name = "TF-IDF, logistic regression"
-        scores = tfidf_logistic_regression(*map(read_texts, files[::2]))
-    results[name] = {key: [scores[key]] for key in MEASURES}
+    read: Any = read_sentences if kind == "tagging" else read_texts
+    train, test = map(read, files[::2])
+    task = Task(kind, tuple(labels_of(train + test)), 128, False, True)
+    for name, scores in baselines(task, train, test).items():
+        results[name] = {key: [scores[key]] for key in MEASURES}
     return results
 
 

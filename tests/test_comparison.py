@@ -6,12 +6,13 @@ import subprocess
 import sys
 
 import pytest
-from test_tasks import sentences, texts, write_examples
+from test_tasks import entities, texts, write_examples
 
 from albert.system.errors import UsageError
-from albert.tasks.rows.examples import Sentence
+from albert.tasks.baselines import baselines, most_frequent_tag, verdict
+from albert.tasks.rows.examples import Sentence, Text, labels_of
 from albert.tasks.scores import score
-from benchmarks.baselines import most_frequent_tag, tfidf_logistic_regression
+from albert.tasks.task import Task
 from benchmarks.comparison import Files, bar_plot, compare, table
 
 
@@ -24,15 +25,36 @@ def test_scores_are_those_of_their_definitions():
     assert found["weighted_f1"] == pytest.approx((f1[0] + 2 * f1[1] + f1[2]) / 4)
 
 
+def scores_of(kind, train, test, name):
+    task = Task(kind, tuple(labels_of(train)), 16, False, True)
+    return baselines(task, train, test)[name]
+
+
 def test_a_word_gets_its_commonest_tag():
     train = [Sentence(("a", "a", "a", "b", "c"), ("X", "X", "Y", "Y", "Y"))]
     test = [Sentence(("a", "b", "new", "a"), ("X", "Y", "Y", "Y"))]
-    assert most_frequent_tag(train, test)["accuracy"] == 0.75
-    assert most_frequent_tag(sentences(50, 1), sentences(20, 2))["accuracy"] == 1.0
+    assert most_frequent_tag(train, test) == [("X", "Y", "Y", "X")]
+    assert scores_of("tagging", train, test, "most frequent tag")["accuracy"] == 0.75
+    assert scores_of("tagging", train, test, "majority")["accuracy"] == 0.75
+    found = entities(50, 1), entities(20, 2)
+    assert scores_of("entities", *found, "most frequent tag")["entity_f1"] == 1.0
+    assert scores_of("entities", *found, "majority")["entity_f1"] == 0.0
 
 
 def test_words_that_tell_the_label_are_found():
-    assert tfidf_logistic_regression(texts(80, 1), texts(40, 2))["accuracy"] > 0.95
+    name = "TF-IDF, logistic regression"
+    assert scores_of("classification", texts(80, 1), texts(40, 2), name)["accuracy"] > 0.95
+    unknown = [Text("?", "a"), Text("!", "b"), Text("!", "b")]
+    assert scores_of("classification", unknown, unknown, name)["accuracy"] == pytest.approx(2 / 3)
+
+
+def test_a_model_that_loses_to_a_baseline_is_told_so():
+    task = Task("tagging", ("X", "Y"), 16, False, True)
+    others = {"most frequent tag": {"accuracy": 0.8}, "majority": {"accuracy": 0.4}}
+    assert "better than every" in verdict(task, {"accuracy": 0.9}, others)
+    assert "no better by accuracy than: most frequent tag." in verdict(
+        task, {"accuracy": 0.8}, others
+    )
 
 
 @pytest.fixture

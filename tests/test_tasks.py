@@ -350,7 +350,7 @@ def test_it_learns_reports_predicts_and_is_exported(kind, layout, tmp_path, caps
     report = json.loads((tuned / "report.json").read_text(encoding="utf-8"))
     assert report["accuracy"] > 0.9
     assert report["entity_f1" if kind == "entities" else "macro_f1"] > 0.9
-    assert report["examples"] == "test"
+    assert report["examples"] == "test" and len(report["baselines"]) == 2
     total = np.sum(report["confusion"])
     if kind != "entities":
         assert total == sum(label["count"] for label in report["labels"].values())

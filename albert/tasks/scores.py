@@ -41,7 +41,12 @@ def score_names(task: Task) -> Tuple[str, ...]:
 
 def main_score(task: Task, scores: Mapping[str, float]) -> float:
     """What the best epoch has most of: macro F1 of texts, accuracy of tags, F1 of entities."""
-    return scores[_MAIN[task.kind]]
+    return scores[main_name(task)]
+
+
+def main_name(task: Task) -> str:
+    """The name of that score."""
+    return _MAIN[task.kind]
 
 
 def format_scores(task: Task, scores: Mapping[str, float]) -> str:

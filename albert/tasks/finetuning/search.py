@@ -29,6 +29,7 @@ from albert.system.files.atomic import (
 )
 from albert.system.files.side import read_json_lines
 from albert.system.screen import console
+from albert.tasks.baselines import Scores, verdict
 from albert.tasks.finetuning.epochs import Outcome
 from albert.tasks.finetuning.finetune import (
     FinetuneOptions,
@@ -119,6 +120,7 @@ def run_trials(
     devices: Sequence[str],
     directory: str,
     count: int,
+    others: Mapping[str, Scores],
 ) -> Dict[str, Any]:
     """Trains with one or several settings and makes `directory` the best one's.
 
@@ -132,6 +134,7 @@ def run_trials(
       devices: One tower runs on each.
       directory: Where to write; exists, and may hold the beginning of the same search.
       count: Settings to try.
+      others: Scores of the baselines, by name.
 
     Returns:
       The report, as written to `report.json`.
@@ -163,7 +166,7 @@ def run_trials(
     config = with_dropout(start.config, chosen.dropout)
     begin_folder(directory, config, task, start.tokenization)
     assert best is not None, "there is at least one setting"
-    return _report(config, task, rows, best, chosen, devices[0], directory)
+    return _report(config, task, rows, best, chosen, devices[0], directory, others)
 
 
 def _settings(options: FinetuneOptions, rate: float, count: int) -> List[FinetuneOptions]:
@@ -230,6 +233,7 @@ def _report(
     setting: FinetuneOptions,
     device: str,
     directory: str,
+    others: Mapping[str, Scores],
 ) -> Dict[str, Any]:
     prefix = os.path.join(directory, "{}{}".format(PREFIX, best.step))
     weights = {n: value for n, value in read_tensors(prefix).items() if n != GLOBAL_STEP}
@@ -246,8 +250,12 @@ def _report(
         updates=best.step,
         learning_rate=setting.learning_rate,
         dropout=setting.dropout,
+        baselines=others,
     )
     for line in format_report(task, report):
         logging.info(line)
+    for name, scores in others.items():
+        logging.info("baseline, %s: %s", name, format_scores(task, scores))
+    logging.info(verdict(task, judgement.scores, others))
     logging.info("Wrote %s", directory)
     return report

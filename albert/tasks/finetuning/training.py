@@ -16,6 +16,7 @@ from albert.system.errors import UsageError, check_between, check_one_of
 from albert.system.keywords import check_known
 from albert.system.options import flag_lines, options_of
 from albert.system.screen import console
+from albert.tasks.baselines import baselines
 from albert.tasks.entities import check_tags
 from albert.tasks.finetuning.finetune import FIELDS, FinetuneOptions, Rows, finetune_options
 from albert.tasks.finetuning.search import Start, claimed, run_trials
@@ -210,8 +211,10 @@ def run_finetuning(
     encoder = TextEncoder(how, start.config)
     train, chosen, test = [features_of(task, encoder, part) if part else None for part in examples]
     rows = Rows(train or [], chosen or [], test)
+    others = baselines(task, examples.train, examples.test or examples.held_out)
+    on = options.on(devices)
     with claimed(output_dir, flags_text):
-        return run_trials(start, task, rows, options.on(devices), devices, output_dir, trials)
+        return run_trials(start, task, rows, on, devices, output_dir, trials, others)
 
 
 def finetune(

@@ -1,0 +1,87 @@
+"""What labels can be told without a neural network, beside which a model is judged."""
+
+import collections
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+
+import numpy as np
+
+from albert.tasks.rows.examples import Example, Sentence, Text, labels_of
+from albert.tasks.scores import judge, main_name
+from albert.tasks.task import Task
+
+Scores = Dict[str, float]
+_Labels = Tuple[str, ...]  # of an example: that of a text, or those of its words
+_Baseline = Callable[[Sequence[Any], Sequence[Any]], List[_Labels]]
+
+
+def tfidf_logistic_regression(train: Sequence[Text], test: Sequence[Text]) -> List[_Labels]:
+    """Labels by logistic regression on TF-IDF of words and pairs of words."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    model = make_pipeline(
+        TfidfVectorizer(
+            ngram_range=(1, 2), sublinear_tf=True, min_df=2 if len(train) > 1000 else 1
+        ),
+        LogisticRegression(max_iter=1000, random_state=0),
+    )
+    try:
+        model.fit([example.text for example in train], [example.label for example in train])
+    except ValueError:  # no word that it knows how to part
+        return majority(train, test)
+    return [(label,) for label in model.predict([example.text for example in test])]
+
+
+def most_frequent_tag(train: Sequence[Sentence], test: Sequence[Sentence]) -> List[_Labels]:
+    """To each word its commonest tag, and to unseen words the commonest of all."""
+    by_word: Dict[str, collections.Counter] = collections.defaultdict(collections.Counter)
+    for sentence in train:
+        for word, tag in zip(*sentence):
+            by_word[word].update([tag])
+    commonest = _commonest(train)
+    known = {word: tags.most_common(1)[0][0] for word, tags in by_word.items()}
+    return [tuple(known.get(word, commonest) for word in each.words) for each in test]
+
+
+def majority(train: Sequence[Example], test: Sequence[Example]) -> List[_Labels]:
+    """The commonest label everywhere."""
+    return [(_commonest(train),) * len(_labels(example)) for example in test]
+
+
+def _commonest(train: Sequence[Example]) -> str:
+    counts = labels_of(train)
+    return max(counts, key=lambda label: counts[label])
+
+
+def _labels(example: Example) -> _Labels:
+    return example.tags if isinstance(example, Sentence) else (example.label,)
+
+
+def baselines(task: Task, train: Sequence[Example], test: Sequence[Example]) -> Dict[str, Scores]:
+    """Scores of each baseline of a task, by its name."""
+    name = "most frequent tag" if task.tags_words else "TF-IDF, logistic regression"
+    best: _Baseline = most_frequent_tag if task.tags_words else tfidf_logistic_regression
+    numbers = {label: number for number, label in enumerate(task.labels)}
+
+    def numbered(labels: Sequence[_Labels]) -> List[np.ndarray]:
+        return [np.array([numbers[label] for label in each]) for each in labels]
+
+    expected = numbered([_labels(example) for example in test])
+    ways: Mapping[str, _Baseline] = {name: best, "majority": majority}
+    return {
+        name: judge(task, expected, numbered(way(train, test))).scores for name, way in ways.items()
+    }
+
+
+def verdict(task: Task, scores: Mapping[str, float], others: Mapping[str, Scores]) -> str:
+    """A sentence: whether the model is better than every baseline."""
+    measure = main_name(task)
+    spelled = measure.replace("_", " ").replace("f1", "F1")
+    lost = [name for name, other in others.items() if other[measure] >= scores[measure]]
+    if not lost:
+        return "The model is better than every baseline by {}.".format(spelled)
+    return (
+        "The model is no better by {} than: {}. Use that instead, or train longer, on more "
+        "examples, or from a model with more pre-training.".format(spelled, "; ".join(lost))
+    )
