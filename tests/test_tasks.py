@@ -564,7 +564,7 @@ def test_one_label_is_refused_and_a_run_that_learned_nothing_is_named(
 ):
     small_run(tmp_path / "run", "google")
     monkeypatch.setattr(training, "learned_nothing", lambda run: True)
-    monkeypatch.setattr("test_tasks.texts", lambda count, seed: [Text("saya", "good")] * count)
+    monkeypatch.setitem(MAKE, "classification", lambda count, _: [Text("saya", "good")] * count)
     assert finetune(tmp_path, "classification") == 2
     assert "have the one label 'good'" in capsys.readouterr().err
     assert "no better than their frequencies" in caplog.text
