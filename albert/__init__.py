@@ -18,8 +18,9 @@ _HOMES = {
     "finetune": "albert.tasks.finetuning.training:finetune",
     "load": "albert.tasks.inference.load:load",
     "pretrain": "albert.training.api:pretrain",
+    "run_recipe": "albert.recipe.run:run_recipe",
 }
-__all__ = ["UsageError", "evaluate", "export", "finetune", "load", "pretrain"]
+__all__ = ["UsageError", "evaluate", "export", "finetune", "load", "pretrain", "run_recipe"]
 
 
 def __getattr__(name: str) -> Any:

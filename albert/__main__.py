@@ -16,6 +16,8 @@ COMMANDS = {
     "pack": "a checkpoint as a release: one archive with checksums and reproducible bytes",
     "predict": "runs a model on text: masked words, order, vectors, labels, tags",
     "pretrain": "trains a model on records, on one or more towers",
+    "recipes": "the recipes that come with the package",
+    "run": "a whole job from one file: text, records, training, fine-tuning, export",
     "unpack": "an archive or its address as a folder; nothing of it is trusted",
     "validate": "evaluates a checkpoint on held-out records",
     "verify": "whether a release is whole, fits together and computes",
