@@ -9,6 +9,7 @@ import time
 import pytest
 from conftest import ROOT
 
+import albert
 from albert.recipe import run
 from albert.recipe.keys import resolved
 from albert.recipe.reading import read_recipe
@@ -70,7 +71,7 @@ def names(called):
 
 
 def test_what_is_done_is_left_alone(called):
-    assert run.run_recipe("small.json") == ["runs/small"]
+    assert albert.run_recipe("small.json") == ["runs/small"]
     assert called[4][1]["albert_config_file"] == "runs/small/model.json"
     assert called[6][1]["init_checkpoint"] == "runs/small/model"
     assert called[7][1]["output_dir"] == "runs/small/finetuned"

@@ -53,6 +53,10 @@ def run_recipe(
     A step whose settings and inputs are as they were when it was done is not done again; one that
     was cut off goes on.
 
+    >>> import albert
+    >>> albert.run_recipe("malay.yaml", "train.num_train_steps=2000")  # doctest: +SKIP
+    ['runs/malay']
+
     Args:
       recipe: The file, YAML or JSON.
       *changes: Such as "train.learning_rate=1e-3".
