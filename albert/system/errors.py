@@ -37,7 +37,7 @@ def quoted(value: object) -> str:
     >>> quoted("x" * 1000)[:5], len(quoted("x" * 1000)), quoted("\x1b[0m")
     ("'xxxx", 100, "'\\x1b[0m'")
     """
-    text = ascii(value)
+    text = repr(value)
     return text if len(text) <= _MOST_QUOTED else text[: _MOST_QUOTED - 3] + "..."
 
 

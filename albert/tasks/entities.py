@@ -2,8 +2,7 @@
 
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
-from albert.system.errors import UsageError
-from albert.tasks.rows.lines import quoted
+from albert.system.errors import UsageError, quoted
 
 OUTSIDE = "O"
 _BEGINNINGS = ("B-", "I-", "E-", "S-")

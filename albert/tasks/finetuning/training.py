@@ -24,7 +24,6 @@ from albert.tasks.inference.fine_tuned import TaskModel
 from albert.tasks.inference.load import load
 from albert.tasks.rows.examples import Example, held_out, labels_of
 from albert.tasks.rows.features import features_of
-from albert.tasks.rows.lines import quoted
 from albert.tasks.rows.sentences import check_tag_column, read_sentences
 from albert.tasks.rows.tables import read_texts
 from albert.tasks.task import KINDS, Task

@@ -4,10 +4,10 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, quoted
 from albert.tasks.rows.batching import bucket
 from albert.tasks.rows.examples import Example, Sentence
-from albert.tasks.rows.lines import names_of, quoted
+from albert.tasks.rows.lines import names_of
 from albert.tasks.task import Task
 from albert.text.encoder import Encoded, TextEncoder, padded_batch
 

@@ -13,17 +13,9 @@ _QUOTED = 100
 _Kind = TypeVar("_Kind")
 
 
-def quoted(read: Any) -> str:
-    """What was read as a refusal shows it: at most 100 characters of it."""
-    return repr(_cut(str(read)))
-
-
 def names_of(found: Iterable[object]) -> str:
     """Names of columns as a refusal shows them: at most 100 characters of all."""
-    return _cut(", ".join(str(name) for name in found) or "none")
-
-
-def _cut(text: str) -> str:
+    text = ", ".join(str(name) for name in found) or "none"
     return text if len(text) <= _QUOTED else text[: _QUOTED - 3] + "..."
 
 

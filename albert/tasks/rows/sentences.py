@@ -3,7 +3,7 @@
 import itertools
 from typing import Iterator, List, Sequence, Tuple
 
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, quoted
 from albert.tasks.rows.examples import Sentence
 from albert.tasks.rows.lines import (
     ending_of,
@@ -11,7 +11,6 @@ from albert.tasks.rows.lines import (
     lines_of,
     names_of,
     not_empty,
-    quoted,
 )
 
 CONLLU_COLUMNS = {"upos": 3, "xpos": 4}
