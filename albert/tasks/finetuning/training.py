@@ -12,7 +12,7 @@ from albert.formats.importing import ours
 from albert.hosts.cluster import check_alone
 from albert.model.config import ModelConfig
 from albert.system.devices import choose_devices
-from albert.system.errors import UsageError, check_between, check_one_of
+from albert.system.errors import UsageError, check_between, check_one_of, quoted
 from albert.system.keywords import check_known
 from albert.system.options import flag_lines, options_of
 from albert.system.screen import console

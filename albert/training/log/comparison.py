@@ -3,7 +3,7 @@
 import os
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from albert.checkpoints.folder import CONFIG_FILE, FLAGS_FILE
+from albert.checkpoints.folder import CONFIG_FILE, read_flags
 from albert.system.errors import UsageError
 from albert.system.files.side import read_json_object
 from albert.system.screen.pictures import new_figure
@@ -64,16 +64,7 @@ def read_run(directory: str) -> Run:
 
 
 def _settings(directory: str) -> Dict[str, str]:
-    settings: Dict[str, str] = {}
-    path = os.path.join(directory, FLAGS_FILE)
-    if os.path.isfile(path):
-        with open(path, encoding="utf-8", errors="replace") as handle:
-            for line in handle:
-                name, equals, value = line.strip()[len("--") :].partition("=")
-                if not equals:  # --x or --nox; --no_save is a name of its own
-                    off = name.startswith("no") and not name.startswith("no_")
-                    name, value = (name[2:], "False") if off else (name, "True")
-                settings[name] = value
+    settings = read_flags(directory)
     path = os.path.join(directory, CONFIG_FILE)
     if os.path.isfile(path):
         settings.update({key: str(value) for key, value in read_json_object(path).items()})
