@@ -144,7 +144,7 @@ def test_a_batch_without_masks_or_labels_changes_little_and_stays_finite(small_c
 def test_an_indivisible_batch_suggests_one_that_works(batch, count, suggestion):
     with pytest.raises(
         UsageError,
-        match="Found {} GPUs with a batch size of {}; try --train_batch_size={} instead".format(
+        match="Found {} towers with a batch size of {}; try --train_batch_size={} instead".format(
             count, batch, suggestion
         ),
     ):

@@ -30,10 +30,8 @@ def check_batch_size(batch_size: int, num_towers: int, flag: str) -> None:
         return
     nearest = max(num_towers, num_towers * ((batch_size + num_towers // 2) // num_towers))
     raise UsageError(
-        "When running with multiple GPUs, batch size must be a multiple of the number of available "
-        "GPUs. Found {} GPUs with a batch size of {}; try --{}={} instead.".format(
-            num_towers, batch_size, flag, nearest
-        )
+        "A batch is cut into equal parts, one for each tower. Found {} towers with a batch size of "
+        "{}; try --{}={} instead.".format(num_towers, batch_size, flag, nearest)
     )
 
 
