@@ -17,6 +17,7 @@ COMMANDS = {
     "predict": "runs a model on text: masked words, order, vectors, labels, tags",
     "pretrain": "trains a model on records, on one or more towers",
     "recipes": "the recipes that come with the package",
+    "report": "the page of a run: curves, findings and settings in report.html",
     "run": "a whole job from one file: text, records, training, fine-tuning, export",
     "unpack": "an archive or its address as a folder; nothing of it is trusted",
     "validate": "evaluates a checkpoint on held-out records",

@@ -1,5 +1,6 @@
 """Runs side by side, from folders made by hand."""
 
+import html.parser
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from conftest import ROOT
 
 from albert.system.errors import UsageError
 from albert.training.log.comparison import differing, overlay, read_run, rows
+from albert.training.log.report import write_report
 
 
 def make_run(directory, rate, losses, batch=8):
@@ -78,3 +80,55 @@ def test_the_command_leaves_out_what_is_no_run_and_does_not_load_tensorflow(tmp_
     assert "[bold]a" in output
     assert "Left out: {}: no run".format(tmp_path) in output
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+class Page(html.parser.HTMLParser):
+    """What is in a page: its elements in their order, and the text of each kind."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.texts = [], {}
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        if tag not in ("meta", "br", "link"):
+            self.open.append(tag)
+        assert "src" not in dict(attributes), "needs another file"
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open:
+            self.texts.setdefault(self.open[-1], []).append(data)
+
+
+def test_a_report_is_one_page_in_which_names_and_values_are_text(tmp_path):
+    run = make_run(tmp_path / "<b>a&b", "</script><script>alert(1)</script>", [6.0, 5.0])
+    finding = {"name": "plateau", "sentence": "<i>Stuck", "state": "appeared", "step": 10}
+    gone = dict(finding, name="slow", sentence="Slow")
+    lines = [finding, gone, dict(gone, state="gone")]
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "<b>a&b" / "findings.jsonl").write_text(text)
+    with open(write_report(run), encoding="utf-8") as handle:
+        page = Page(handle.read())
+    assert not page.open
+    assert page.texts["h1"] == [run]
+    assert "<i>Stuck" in page.texts["p"] and "Slow" not in page.texts["p"]
+    assert "</script><script>alert(1)</script>" in page.texts["td"]
+    data = json.loads(page.texts["script"][0])
+    assert data["axes"] == ["updates", "tokens", "minutes of updates"]
+    loss = next(panel for panel in data["panels"] if panel["title"] == "masked-LM loss (nats)")
+    # 10 updates of 8 sequences, 4 a second, 100 tokens a second
+    assert loss["train"] == [[10, 2000.0, 20 / 60, 6.0], [20, 4000.0, 40 / 60, 5.0]]
+    assert [point[3] for point in loss["eval"]] == [6.0, 5.0]
+
+
+def test_a_report_does_not_grow_with_the_run(tmp_path):
+    run = make_run(tmp_path / "long", 0.1, [float(n) for n in range(5000)])
+    path = write_report(run)
+    with open(path, encoding="utf-8") as handle:
+        data = json.loads(Page(handle.read()).texts["script"][0])
+    curve = data["panels"][0]["train"]
+    assert 300 < len(curve) <= 600 and curve[0][0] < curve[-1][0]
+    assert abs(sum(point[3] for point in curve) / len(curve) - 2499.5) < 5

@@ -1,7 +1,7 @@
 """Runs side by side: where their settings differ, and how far each of them came."""
 
 import os
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from albert.checkpoints.folder import CONFIG_FILE, read_flags
 from albert.system.errors import UsageError
@@ -50,14 +50,15 @@ def read_run(directory: str) -> Run:
     settings = _settings(directory)
     held_out = [line for line in lines if line["kind"] == "eval"]
     measured = [line for line in held_out if "loss" in line]
-    spent = _spent(lines, settings)
+    spent = progress(lines, settings)
+    seconds, tokens = spent[-1] if spent else (None, None)
     return Run(
         "".join(c if c.isprintable() else "?" for c in os.path.normpath(directory)),
         settings,
         lines,
         max(line["step"] for line in lines),
-        spent.get("seconds"),
-        spent.get("tokens"),
+        seconds,
+        tokens,
         held_out[-1] if held_out else {},
         min(measured, key=lambda line: line["loss"]) if measured else {},
     )
@@ -71,24 +72,30 @@ def _settings(directory: str) -> Dict[str, str]:
     return {name: value for name, value in settings.items() if name not in _PLACES}
 
 
-def _spent(lines: Sequence[Mapping[str, Any]], settings: Mapping[str, str]) -> Dict[str, float]:
-    """Seconds and tokens of all updates, from the rates of each interval between two lines."""
+def progress(
+    lines: Sequence[Mapping[str, Any]], settings: Mapping[str, str]
+) -> List[Tuple[float, float]]:
+    """Seconds and tokens of all updates up to each line, without evaluations and pauses.
+
+    They come from the rates of the intervals; empty where the settings do not tell the batch.
+    """
     try:
         batch = int(settings["train_batch_size"])
         first = int(settings.get("first_steps") or 0)
         first_batch = int(settings.get("first_train_batch_size") or batch)
     except (KeyError, ValueError):
-        return {}
-    seconds = tokens = 0.0
-    step = 0
+        return []
+    found, step = [(0.0, 0.0)], 0
     for line in lines:
+        seconds, tokens = found[-1]
         rate = line.get("sequences_per_second")
         if line["kind"] == "train" and rate and "tokens_per_second" in line:
             size = first_batch if line["step"] <= first else batch
             passed = (line["step"] - step) * size / rate
             seconds, tokens = seconds + passed, tokens + passed * line["tokens_per_second"]
             step = line["step"]
-    return {"seconds": seconds, "tokens": tokens} if step else {}
+        found.append((seconds, tokens))
+    return found[1:] if step else []
 
 
 def differing(runs: Sequence[Run]) -> List[str]:

@@ -36,7 +36,7 @@ _COLUMNS = (
     "gradient_norm",
     "tokens_per_second",
 )
-_FLOORS = {"masked_lm_loss": "unigram_entropy", "masked_lm_accuracy": "top_piece_share"}
+FLOORS = {"masked_lm_loss": "unigram_entropy", "masked_lm_accuracy": "top_piece_share"}
 
 
 class MetricsLog:
@@ -205,7 +205,7 @@ def curves_figure(lines: Metrics, panels: Panels = PRETRAINING_PANELS) -> Any:
             ]
             if points:
                 axes.plot(*zip(*points), label=kind, **style)
-        floor = _FLOORS.get(name, "")
+        floor = FLOORS.get(name, "")
         if floor in lines[-1]:
             label = floor.replace("_", " ")
             axes.axhline(lines[-1][floor], color="grey", linestyle="--", label=label)

@@ -9,6 +9,7 @@ from absl import logging
 
 from albert.checkpoints.folder import LOG_FILE
 from albert.checkpoints.state import TrainState
+from albert.system.errors import UsageError
 from albert.system.screen import console
 from albert.training.diagnosis.facts import LEFT_PLATEAU
 from albert.training.diagnosis.watch import Watch
@@ -16,6 +17,7 @@ from albert.training.evaluation import HeldOut
 from albert.training.feeds import Feeds
 from albert.training.log.interval import Interval, pretraining_flops
 from albert.training.log.metrics import CURVES_FILE, MetricsLog, draw_curves, format_line
+from albert.training.log.report import REPORT_FILE, write_report
 from albert.training.log.summary import in_words, summary
 from albert.training.loop.loop import Follower
 from albert.training.options import TrainingOptions
@@ -112,6 +114,7 @@ class Reports(Follower):
                 share = "{:.1%}".format(results["masked_lm_accuracy"])
                 self._status["held-out words right"] = share
             self._record("eval", step, results)
+            self._report()
 
     def resumed(self, step: int) -> None:
         """Evaluates a step that was saved but not evaluated before a break."""
@@ -162,11 +165,21 @@ class Reports(Follower):
         """Draws the curves of the whole run, and says how it ended."""
         if self._directory:
             draw_curves(self._directory)
+        self._report()
         rows = summary(self._watch.lines, self._watch.floor)
         if rows:
             logging.info("\n%s\n", console.table(rows))
         if self._directory:
-            logging.info("Checkpoints, %s and %s are in %s", LOG_FILE, CURVES_FILE, self._directory)
+            files = (LOG_FILE, CURVES_FILE, REPORT_FILE, self._directory)
+            logging.info("Checkpoints, %s, %s and %s are in %s", *files)
+
+    def _report(self) -> None:
+        """Writes the page of the run, for which no training ends."""
+        try:
+            if self._directory:
+                write_report(self._directory)
+        except (OSError, UsageError) as error:
+            logging.warning("%s was not written: %s", REPORT_FILE, error)
 
     def close(self) -> None:
         """Flushes the files."""
