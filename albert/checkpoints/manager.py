@@ -204,12 +204,13 @@ class CheckpointManager:
         return prefix
 
     def _keep_newest(self, step: int) -> None:
-        steps = [other for other in saved_steps(self._directory) if other <= step]
         # Checkpoints beyond the current step are of an abandoned continuation; they are kept.
+        steps = [other for other in saved_steps(self._directory) if other <= step]
         kept = steps[-self._keep :] if self._keep > 0 else steps
         names = [PREFIX + str(other) for other in kept]
         make_current(self._directory, PREFIX + str(step), names)
-        for old in set(steps) - set(kept):
-            pattern = os.path.join(glob.escape(self._directory), PREFIX + str(old) + ".*")
-            for path in glob.glob(pattern):
+        # By all their files: of one whose removal was broken off, not every one is there.
+        for path in glob.glob(os.path.join(glob.escape(self._directory), PREFIX + "*")):
+            match = re.match(re.escape(PREFIX) + r"(\d+)\.", os.path.basename(path))
+            if match and int(match.group(1)) <= step and int(match.group(1)) not in kept:
                 os.remove(path)

@@ -10,6 +10,8 @@ from absl import logging
 
 from albert.system.files.atomic import atomic_write, ensure_writable_directory, held
 
+_STATE = "state.json"
+
 
 class Workspace:
     """Names inside the work folder of one build. A file in it is complete or absent."""
@@ -48,7 +50,7 @@ class Workspace:
     def state(self) -> Dict[str, Any]:
         """What was noted so far."""
         try:
-            with open(os.path.join(self.path, "state.json"), encoding="utf-8") as handle:
+            with open(os.path.join(self.path, _STATE), encoding="utf-8") as handle:
                 return json.load(handle)
         except FileNotFoundError:
             return {}
@@ -56,7 +58,7 @@ class Workspace:
     def note(self, **facts: object) -> None:
         """Adds facts to the state, durably."""
         merged = dict(self.state(), **facts)
-        with atomic_write(os.path.join(self.path, "state.json")) as handle:
+        with atomic_write(os.path.join(self.path, _STATE)) as handle:
             json.dump(merged, handle, indent=1, sort_keys=True)
 
 
@@ -77,17 +79,19 @@ def opened(path: str, identity: Dict[str, Any]) -> Iterator[Workspace]:
         workspace = Workspace(path)
         identity = json.loads(json.dumps(identity))
         left = workspace.state().get("identity")
-        if left is not None and left != identity:
-            logging.info("Discarding an unfinished build with other options in %s", path)
-            _empty(path)
-        elif left is not None:
+        if left == identity:
             logging.info("Continuing the unfinished build in %s", path)
+        else:
+            if left is not None:
+                logging.info("Discarding an unfinished build with other options in %s", path)
+            _empty(path)  # also what is left of one whose folder was not quite removed
         workspace.note(identity=identity)
         try:
             yield workspace
         except BaseException:
             logging.info("The unfinished build stays in %s; the same command continues it", path)
             raise
+        os.remove(os.path.join(path, _STATE))  # first: nobody goes on from the rest
         shutil.rmtree(path)
 
 

@@ -36,13 +36,15 @@ def atomic_write(path: str, mode: str = "w") -> Iterator[IO]:
 
 @contextlib.contextmanager
 def published(path: str) -> Iterator[IO[bytes]]:
-    """Writes a work file aside and renames it: `atomic_write` without the cost of syncing.
+    """Writes a work file aside and renames it: `atomic_write` in a folder that goes as a whole.
 
-    A killed process leaves no partial file under the final name.
+    Under the final name it is complete. After a power cut it may be absent, and is made again.
     """
     aside = "{}.{}".format(path, os.getpid())
     with open(aside, "wb") as handle:
         yield handle
+        handle.flush()
+        os.fsync(handle.fileno())
     os.replace(aside, path)
 
 
@@ -154,9 +156,9 @@ def ensure_writable_directory(path: str, flag: str) -> None:
     Raises:
       UsageError: The path is a file, or the directory cannot be made or written.
     """
-    probe = os.path.join(path, ".write-test.{}".format(os.getpid()))
     try:
         os.makedirs(path, exist_ok=True)
+        probe = _aside(os.path.join(path, ".write-test"))
         with open(probe, "w"):
             pass
         os.remove(probe)
