@@ -190,3 +190,25 @@ def test_a_power_cut_loses_nothing(job, unbroken, tmp_path):
         check_repeated(job, folder, after, seen, "state {} of {}".format(number, len(states)))
         shutil.rmtree(str(folder))
     print("{}: {} states of the disk".format(type(job).__name__, len(chosen(range(len(states))))))
+
+
+def test_a_build_killed_while_its_folder_goes_is_repeated(tmp_path, monkeypatch):
+    """Which files of a folder go first is the file system's choice."""
+    job, folder, remove = Records(tmp_path / "elsewhere"), tmp_path / "made", shutil.rmtree
+
+    def killed(path, *rest, **named):
+        if not str(path).endswith(".work"):
+            return remove(path, *rest, **named)
+        for name in os.listdir(path):
+            if name.startswith("spill"):
+                os.remove(os.path.join(path, name))
+        raise KeyboardInterrupt
+
+    folder.mkdir()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shutil, "rmtree", killed)
+        job.act(folder)
+    seen = job.seen(folder)
+    job.act(folder)
+    assert job.seen(folder) == seen
+    assert not [path for path in contents(folder) if ".work" in path]
