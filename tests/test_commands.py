@@ -484,7 +484,7 @@ def mistakes(work):
         (dict(optimizer="lamp"), "optimizer"),
         (dict(num_warmup_steps=50), "num_warmup_steps must be between 0 and num_train_steps=40"),
         (dict(exclude_from_weight_decay="layer_norm"), "'layer_norm' matches no parameter"),
-        (dict(init_checkpoint=work / "no.ckpt"), "Cannot read checkpoint"),
+        (dict(init_checkpoint=work / "no.ckpt"), "No checkpoint .*no.ckpt.index"),
         (dict(model="base"), "Pass one of"),
         (dict(export_dir=work / "served", no_save=True), "leave out --no_save"),
         (dict(export_dir=other), "--export_dir=.* is not empty"),
