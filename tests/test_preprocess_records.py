@@ -635,7 +635,8 @@ def test_characters_that_are_only_bytes_are_words_in_scripts_without_spaces(tmp_
 
 def test_words_too_long_to_be_masked_end_the_build(tmp_path):
     (tmp_path / "a.txt").write_text(("ab" * 60 + "\n") * 20)
-    with pytest.raises(UsageError, match=r"only \d+ could be masked: .* --do_whole_word_mask=False"):
+    told = r"only \d+ could be masked: .* --do_whole_word_mask=False"
+    with pytest.raises(UsageError, match=told):
         build(str(tmp_path / "a.txt"), tmp_path / "a.tfrecord")
     assert not (tmp_path / "a.tfrecord").exists()
     path = build_path(str(tmp_path / "a.txt"), tmp_path / "a.tfrecord", do_whole_word_mask=False)
