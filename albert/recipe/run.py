@@ -125,8 +125,7 @@ def _take(recipe: Recipe, steps: List[Step], folder: str, own: str, dry_run: boo
 
 def _do(stage: Stage, recipe: Recipe, state: Dict[str, Any], folder: str, own: str) -> None:
     step = stage.step
-    line = " ".join(shlex.quote(word) for word in ["python3", "-m", *step.command])
-    print("\n=== {}: {}\n$ {}".format(step.name, stage.standing, line), flush=True)
+    print("\n=== {}: {}\n$ {}".format(step.name, stage.standing, _line(step)), flush=True)
     if stage.standing == _DONE:
         return
     if stage.standing == _AGAIN and step.is_folder and os.path.exists(step.makes):
@@ -210,5 +209,10 @@ def _show(stages: Sequence[Stage]) -> None:
     for stage in stages:
         sizes = [state[0] for _, state in stage.step.inputs()]
         size = "  ({:,.1f} MB of input)".format(sum(sizes) / 1e6) if sizes else ""
-        line = " ".join(shlex.quote(word) for word in ["python3", "-m", *stage.step.command])
-        print("{:18} {}{}\n  $ {}".format(stage.step.name, stage.standing, size, line))
+        name = stage.step.name
+        print("{:18} {}{}\n  $ {}".format(name, stage.standing, size, _line(stage.step)))
+
+
+def _line(step: Step) -> str:
+    """What a person types to take a step alone."""
+    return " ".join(shlex.quote(word) for word in ["python3", "-m", *step.command])

@@ -55,14 +55,14 @@ def page(run: Run, findings: Sequence[str]) -> str:
     """
     with open(os.path.join(os.path.dirname(__file__), "page.html"), encoding="utf-8") as handle:
         template = string.Template(handle.read())
-    axes = _AXES if progress(run.lines, run.settings) else _AXES[:1]
-    data = json.dumps({"axes": axes, "panels": _panels(run)})
+    spent = progress(run.lines, run.settings)
+    axes = _AXES if spent else _AXES[:1]
+    data = json.dumps({"axes": axes, "panels": _panels(run, spent)})
     escaped = [html.escape(finding) for finding in findings]
     rows = [[html.escape(name), html.escape(value)] for name, value in sorted(run.settings.items())]
     return template.substitute(
         name=html.escape(run.name),
         summary=html.escape(_summary(run)),
-        floors="word frequencies alone, or chance",
         findings="".join('<p class="bad">{}</p>'.format(finding) for finding in escaped)
         or "<p>Nothing wrong was found.</p>",
         settings="".join("<tr><td>{}</td><td>{}</td></tr>".format(*row) for row in rows),
@@ -89,10 +89,9 @@ def _summary(run: Run) -> str:
     return "; ".join(parts) + (" (held out)" if run.last else "")
 
 
-def _panels(run: Run) -> List[Dict[str, Any]]:
+def _panels(run: Run, spent: Sequence[Tuple[float, float]]) -> List[Dict[str, Any]]:
     """Title, floor and the points [updates, tokens, minutes, value] of each plot."""
-    spent = progress(run.lines, run.settings) or [(0.0, 0.0)] * len(run.lines)
-    pairs = list(zip(run.lines, spent))
+    pairs = list(zip(run.lines, spent or [(0.0, 0.0)] * len(run.lines)))
     panels = []
     for name, title in (*PRETRAINING_PANELS, *_MORE_PANELS):
         points = {kind: _points(pairs, kind, name) for kind in ("train", "eval")}
