@@ -16,6 +16,9 @@ LEGACY_PYTHON ?= $(shell for p in python3.7 $(PYENV_ROOT)/versions/3.7.*/bin/pyt
   $$p -c 'import sys, venv; sys.exit(sys.version_info[:2] != (3, 7))' 2>/dev/null \
   && echo $$p && break; done)
 
+# Python compiles what it imports when it does; all of what is installed would take a minute.
+PIP_FLAGS := --quiet --disable-pip-version-check --no-compile
+
 # Tests at a time.
 JOBS ?= 2
 PYTEST := -m pytest -q --numprocesses=$(JOBS) --dist=worksteal
@@ -69,13 +72,13 @@ test-wheel: wheel  ## a whole job with the wheel, installed outside the checkout
 $(VENV)/installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.10-3.13 found. Install one, or pass PYTHON=path."; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(VENV)/bin/python -m pip install $(PIP_FLAGS) --editable '.[test]'
 	touch $@
 
 $(LEGACY_VENV)/installed: pyproject.toml
 	$(LEGACY_PYTHON) -m venv $(LEGACY_VENV)
-	$(LEGACY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip<24.1' 'setuptools<69'
-	$(LEGACY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(LEGACY_VENV)/bin/python -m pip install $(PIP_FLAGS) --upgrade 'pip<24.1' 'setuptools<69'
+	$(LEGACY_VENV)/bin/python -m pip install $(PIP_FLAGS) --editable '.[test]'
 	touch $@
 
 clean:  ## removes the environments and the wheel

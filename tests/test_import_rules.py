@@ -135,6 +135,15 @@ def test_nothing_loads_tensorflow_before_it_computes():
     assert done.stdout.decode().strip() == "False"
 
 
+def test_tensorflow_comes_without_keras_and_who_wants_it_gets_it():
+    lines = ["import sys", "from albert.compat import tf", "tf.float32"]
+    lines += ["print('keras' in sys.modules, tf.keras.layers.Dense.__name__)"]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], cwd=ROOT, stdout=subprocess.PIPE, check=True
+    )
+    assert done.stdout.decode().strip() == "False Dense"
+
+
 @pytest.mark.parametrize("path", PRODUCT)
 def test_only_commands_read_flags(path):
     """What a function does follows from its arguments, so that it can be called from Python."""
