@@ -27,7 +27,7 @@ SIZES = {
     "vocab_size": 101,
     "embedding_size": 13,
     "hidden_size": 21,
-    "num_hidden_layers": 3,
+    "num_hidden_layers": 2,
     "num_attention_heads": 3,
     "intermediate_size": 29,
     "max_position_embeddings": 41,

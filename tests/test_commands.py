@@ -174,7 +174,7 @@ def test_the_screen_is_for_people_and_the_log_file_has_it_all(work, capsys):
     assert not [line for line in said if re.match(r"[IWE]\d{4} |.*\.py:\d+\]", line)]
     for pattern in (
         r"^TensorFlow \S+: 2 tower\(s\) on the CPU$",
-        r"^Model: google layout, 3 layers of width 21, [\d,]+ weights$",
+        r"^Model: google layout, 2 layers of width 21, [\d,]+ weights$",
         r"^step 10/40  loss \S+  mlm \S+ \(\S+\)  sop ",
         r"^step 20, held out: masked words \S+ % right, \S+ nats; sentence order ",
         r"^ +step +masked words right +nats +sentence order right$",
@@ -477,7 +477,7 @@ def mistakes(work):
         (dict(bert_config_file=work / "typo.json"), "unknown key 'hiden_act'.*'hidden_act'"),
         (dict(bert_config_file=work / "fewer.json"), "the config's vocab_size is 9"),
         (dict(train_batch_size=100, num_gpu_cores=3), "try --train_batch_size=99 instead"),
-        (dict(output_dir=other), "run of another model: num_hidden_layers is 7 there and 3 now"),
+        (dict(output_dir=other), "run of another model: num_hidden_layers is 7 there and 2 now"),
         (dict(output_dir=work / "file" / "out"), "Cannot write to --output_dir="),
         (dict(max_seq_length=9), "length 17, wanted 9"),
         (dict(learning_rate="fast"), "learning_rate"),
@@ -557,7 +557,7 @@ def test_a_run_is_evaluated_as_the_model_it_is(work, capsys):
     assert here(VALIDATE, flags + ["--albert_config_file={}".format(work / "small.json")]) == 0
     assert (work / "out" / "eval_results.txt").read_text() == first
     other = flags + ["--albert_config_file={}".format(work / "other.json")]
-    for change in {"hidden_act": "relu"}, {"num_attention_heads": 7}, {"num_hidden_layers": 2}:
+    for change in {"hidden_act": "relu"}, {"num_attention_heads": 7}, {"num_hidden_layers": 3}:
         (work / "other.json").write_text(json.dumps(dict(SIZES, layout="google", **change)))
         assert here(VALIDATE, other) == 2
         assert "says that {} is".format(*change) in capsys.readouterr().err

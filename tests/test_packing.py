@@ -92,6 +92,17 @@ def test_number_of_rows_divides_over_towers_and_takes_few_values():
         assert np.mean(seen) < np.mean(filled) + divisor + 0.03 * size  # little stays empty
 
 
+def test_few_batches_are_not_worth_many_programs():
+    sample = wide_batch(500)
+    found = {}
+    for batches in (40, 1400, 10**6, None):
+        layout = row_layout("pack", 64, 2, sample, batches)
+        seen = {len(layout(wide_batch(64, seed))["input_ids"]) for seed in range(1, 60)}
+        assert len(seen) <= layout.programs + 1  # a rare one may need more
+        found[batches] = layout.programs
+    assert found == {40: 1, 1400: 2, 10**6: 3, None: 3}
+
+
 def lengths_of(seed, size):
     batch = wide_batch(size, seed)
     return batch["input_mask"].sum(axis=1), batch["masked_lm_weights"].astype(bool).sum(axis=1)

@@ -9,7 +9,7 @@ happens within a batch: which examples make up a step, and so its gradient, does
 import dataclasses
 import functools
 import itertools
-from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -23,7 +23,10 @@ PADDINGS = ("auto", "none", "bucket", "pack")
 _WORTH_PACKING = 0.8
 _BUCKETS = 8  # lengths a batch may be cut to
 _EXAMPLES_PER_ROW = 16
-_PROGRAMS = 3  # numbers of rows that batches have: each is a program that is compiled
+# Numbers of rows that batches have, by how many batches there are. Each is a program that takes
+# as long to build as some 50 steps, and computes on empty rows: a fifth with one number of rows,
+# 0.06 with two, 0.04 with three (64 examples).
+_PROGRAMS = ((0, 1), (300, 2), (2000, 3))
 _TRIED = 48  # batches laid out to choose them, fewer where they are large
 _TRIED_EXAMPLES = 1 << 16
 _SPARE_PREDICTIONS = 4  # short examples round their share of masks up
@@ -61,7 +64,7 @@ class PackingLimits(NamedTuple):
 
 
 def packing_limits(
-    batch_size: int, predictions: int, divisor: int, sample: Arrays
+    batch_size: int, predictions: int, divisor: int, sample: Arrays, batches: Optional[int] = None
 ) -> PackingLimits:
     """Limits for batches of a run: few numbers of rows, with little that stays empty.
 
@@ -70,6 +73,7 @@ def packing_limits(
       predictions: P of the records; a full row has about as many masks as a full example.
       divisor: Towers times micro-batches: each gets as many rows.
       sample: Some of the records, as `RecordDataset.read` returns them.
+      batches: How many there will be; None for no end.
     """
     most = _rounded_up(batch_size, divisor)
     limits = PackingLimits((most,), predictions + _SPARE_PREDICTIONS, _EXAMPLES_PER_ROW)
@@ -80,16 +84,20 @@ def packing_limits(
         drawn = random.randint(0, len(lengths), batch_size)
         rows = assign_rows(lengths[drawn], masks[drawn], sample["input_ids"].shape[1], limits)
         needed.append(len(rows))
-    return limits._replace(rows=_few_sizes(np.array(needed), divisor, most))
+    return limits._replace(rows=_few_sizes(np.array(needed), divisor, most, _programs(batches)))
 
 
-def _few_sizes(needed: np.ndarray, divisor: int, most: int) -> Tuple[int, ...]:
+def _programs(batches: Optional[int]) -> int:
+    return max(count for least, count in _PROGRAMS if batches is None or batches >= least)
+
+
+def _few_sizes(needed: np.ndarray, divisor: int, most: int, count: int) -> Tuple[int, ...]:
     """Multiples of `divisor` that batches needing so many rows fill best, and two for the rest."""
     rounded = _rounded_up(needed, divisor)
     spare = int(np.ceil(needed.std()))  # the largest of a run is beyond that of a sample
     top = min(most, int(_rounded_up(needed.max() + spare, divisor)))
     below = [size for size in np.unique(rounded) if size < top]
-    choices = itertools.combinations(below, min(_PROGRAMS - 1, len(below)))
+    choices = itertools.combinations(below, min(count - 1, len(below)))
     sizes = [np.array(choice + (top,), np.int64) for choice in choices]
     computed = [chosen[np.searchsorted(chosen, rounded)].sum() for chosen in sizes]
     best = sizes[int(np.argmin(computed))].tolist()
@@ -269,7 +277,9 @@ def choose_padding(padding: str, text_share: float, packable: bool = True) -> st
     return "pack" if packable else "bucket"
 
 
-def row_layout(padding: str, batch_size: int, divisor: int, sample: Arrays) -> RowLayout:
+def row_layout(
+    padding: str, batch_size: int, divisor: int, sample: Arrays, batches: Optional[int] = None
+) -> RowLayout:
     """How the examples of a batch are laid out as rows.
 
     Args:
@@ -278,6 +288,7 @@ def row_layout(padding: str, batch_size: int, divisor: int, sample: Arrays) -> R
       batch_size: Examples in a batch.
       divisor: Towers times micro-batches, which the rows are divided over.
       sample: Some of the records, as `RecordDataset.read` returns them.
+      batches: How many there will be, because few are not worth many programs; None for no end.
 
     Raises:
       UsageError: `padding` is none of these.
@@ -287,8 +298,10 @@ def row_layout(padding: str, batch_size: int, divisor: int, sample: Arrays) -> R
     if padding == "bucket":
         return RowLayout(cut_to_longest, _BUCKETS)
     if padding == "pack":
-        limits = packing_limits(batch_size, sample["masked_lm_ids"].shape[1], divisor, sample)
-        return RowLayout(functools.partial(pack, limits=limits), min(_PROGRAMS, len(limits.rows)))
+        predictions = sample["masked_lm_ids"].shape[1]
+        limits = packing_limits(batch_size, predictions, divisor, sample, batches)
+        arrange = functools.partial(pack, limits=limits)
+        return RowLayout(arrange, min(_programs(batches), len(limits.rows)))
     raise UsageError(
         "Unknown padding '{}'; must be one of: {}.".format(padding, ", ".join(PADDINGS))
     )

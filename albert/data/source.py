@@ -154,7 +154,9 @@ class Data:
         numbers = np.linspace(0, len(self.sample["input_ids"]) - 1, count).astype(np.int64)
         return {name: value[numbers] for name, value in self.sample.items()}
 
-    def layout(self, padding: str, batch_size: int, divisor: int) -> RowLayout:
+    def layout(
+        self, padding: str, batch_size: int, divisor: int, batches: Optional[int] = None
+    ) -> RowLayout:
         """How batches of these records are laid out as rows; see `packing.row_layout`."""
         share = float((self.sample["input_mask"] > 0).mean())
         chosen = choose_padding(padding, share, self._packable)
@@ -164,7 +166,7 @@ class Data:
             padding,
             100 * share,
         )
-        return row_layout(chosen, batch_size, divisor, self.sample)
+        return row_layout(chosen, batch_size, divisor, self.sample, batches)
 
 
 def open_data(

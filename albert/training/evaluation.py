@@ -82,7 +82,9 @@ class HeldOut:
         self._most = options.evaluation.max_eval_steps
         self._directory = best_directory(options.saving.output_dir)
         share = self._batch_size // hosts.count
-        self._layout = data.layout(options.data.padding, share, len(devices))
+        count = options.evaluation.batches(data.dataset.size, self._batch_size)
+        count *= max(1, options.schedule.num_train_steps // options.evaluation.eval_steps)
+        self._layout = data.layout(options.data.padding, share, len(devices), count)
         self._step = make_eval_step(
             pretraining(options.model),
             state.judged,
@@ -257,10 +259,11 @@ def _results(
     logging.debug("***** Running evaluation *****")
     logging.debug("  Checkpoint = %s", saved.prefix)
     logging.debug("  Batch size = %d", batch_size)
+    count = options.evaluation.batches(data.dataset.size, batch_size)
     batches = evaluation_batches(
         data.dataset,
         data.shapes,
-        data.layout(options.data.padding, batch_size // hosts.count, len(devices)),
+        data.layout(options.data.padding, batch_size // hosts.count, len(devices), count),
         batch_size,
         options.evaluation.max_eval_steps,
         Share(hosts.index, hosts.count),

@@ -93,7 +93,8 @@ class Feeds:
         updates = options.schedule.num_train_steps
         data = options.data.open(flag, options.model, progress, updates, patterns)
         share = batch_size // self._hosts.count
-        layout = data.layout(options.data.padding, share, len(devices) * options.step.accumulation)
+        divisor = len(devices) * options.step.accumulation
+        layout = data.layout(options.data.padding, share, divisor, updates)
         work = Work(options.model, options.step, share, layout(data.rows(share)))
         check_memory(work, machine_of(devices, options.memory_limit_gb))
         return Feed(flag, data, batch_size, layout)

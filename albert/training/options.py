@@ -108,6 +108,11 @@ class EvaluationOptions:
         """B, as asked for or by default."""
         return self.eval_batch_size or _ROWS_OF_AN_EVALUATION * towers
 
+    def batches(self, records: int, batch_size: int) -> int:
+        """How many one evaluation reads."""
+        count = -(-records // batch_size)
+        return count if self.max_eval_steps is None else min(count, self.max_eval_steps)
+
 
 @dataclasses.dataclass(frozen=True)
 class GuardOptions:

@@ -54,6 +54,7 @@ from faults.damage import damaged
 from preprocess.clean.clean import clean
 from preprocess.clean.text import DEFAULTS
 from preprocess.clean.units import CleanOptions
+from preprocess.engines import Execution
 
 VERSIONS = int(os.environ.get("ALBERT_FAULTS", "10"))
 PATIENCE = 20  # seconds for one version
@@ -149,7 +150,8 @@ def _tokenizer(folder):
 
 def _clean(folder, name):
     rules = DEFAULTS._replace(fix_mojibake=sys.version_info >= (3, 8))  # where ftfy is installed
-    clean(CleanOptions(str(folder / name), str(folder / "out.txt"), cleaning=rules))
+    options = CleanOptions(str(folder / name), str(folder / "out.txt"), cleaning=rules)
+    clean(options, Execution(num_workers=1))  # here: a process takes longer than the text
 
 
 def _as_the_trainer_leaves_it(folder):
