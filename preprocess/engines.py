@@ -16,7 +16,7 @@ import time
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Set, TypeVar
 
-from albert.system.errors import UsageError, check_between, check_one_of
+from albert.system.errors import TryAgain, UsageError, check_between, check_one_of
 from albert.system.machine import usable_cores
 
 Job = TypeVar("Job")
@@ -66,7 +66,8 @@ def start(execution: Execution) -> Iterator[Map]:
     """Starts the engine and yields its `map(function, jobs)`.
 
     Raises:
-      UsageError: Ray is asked for and not installed or not reachable, or a worker dies.
+      UsageError: Ray is asked for and not installed or not reachable.
+      TryAgain: A worker dies.
     """
     if execution.engine == "ray":
         with _ray(execution) as run:
@@ -148,7 +149,7 @@ def _processes(workers: int) -> Iterator[Map]:
             list(run(_ready, [0.05] * workers))
             yield run
     except BrokenProcessPool as error:
-        raise UsageError(
+        raise TryAgain(
             "A worker process ended unexpectedly; was it killed, or is memory short? Run the "
             "same command again to continue, with a lower --num_workers if it was memory."
         ) from error

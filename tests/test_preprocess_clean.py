@@ -371,6 +371,25 @@ def test_outputs_that_cannot_be_are_refused(tmp_path):
     assert sorted(os.listdir(str(tmp_path))) == ["a.txt"]
 
 
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from preprocess.clean import clean
+clean.extract.documents = lambda *some: os.kill(os.getpid(), signal.SIGKILL)
+from test_preprocess_clean import run
+run(Path(sys.argv[1]), "a.txt")
+"""
+
+
+def test_what_a_killed_job_left_goes(tmp_path):
+    (tmp_path / "a.txt").write_text("Saya makan nasi. Dia minum air.\n")
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([ROOT, os.path.dirname(__file__)]))
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], env=environment)
+    assert len(os.listdir(str(tmp_path / "out"))) == 2
+    run(tmp_path, "a.txt")
+    assert sorted(os.listdir(str(tmp_path / "out"))) == ["clean.txt", "clean.txt.manifest.json"]
+
+
 def test_the_command_reports_and_leaves_nothing_behind(tmp_path):
     for name, data in FILES.items():
         (tmp_path / name).write_bytes(data)

@@ -7,7 +7,7 @@ import preprocess_corpus as corpus
 import pytest
 
 from albert.records.options import RecordOptions
-from albert.system.errors import UsageError
+from albert.system.errors import TryAgain, UsageError
 from preprocess import engines, inputs
 from preprocess.clean import clean
 from preprocess.clean.clean import CleanOptions
@@ -45,7 +45,7 @@ def test_errors_of_workers_arrive():
     with pytest.raises(UsageError, match="minus one"):
         with engines.start(Execution(2)) as run:
             list(run(double, [1, -1, 2]))
-    with pytest.raises(UsageError, match="ended unexpectedly"):
+    with pytest.raises(TryAgain, match="ended unexpectedly"):
         with engines.start(Execution(2)) as run:
             list(run(double, [1, 13, 2]))
 

@@ -22,7 +22,7 @@ from albert.records.example_proto import decode_example, encode_example
 from albert.records.index import load_index
 from albert.records.manifest import SpecialIds, manifest_path, read_manifest
 from albert.records.options import RecordOptions
-from albert.system.errors import UsageError
+from albert.system.errors import TryAgain, UsageError
 from albert.system.files.names import expand_files
 from albert.text import vocabulary
 from preprocess import inputs
@@ -409,6 +409,23 @@ def test_lost_work_files_are_made_again(text, tmp_path, monkeypatch):
     assert digest(build_path(text, tmp_path / "a")) == whole
 
 
+def test_a_part_that_was_cut_is_made_again(text, tmp_path, monkeypatch):
+    whole = digest(build_path(text, tmp_path / "whole"))
+
+    def cut(job):
+        part = jobs_mask(job)
+        path = str(tmp_path / "a.work" / "part-000000")
+        os.truncate(path, os.path.getsize(path) - 1)
+        return part
+
+    jobs_mask = jobs.mask
+    monkeypatch.setattr(jobs, "mask", cut)
+    with pytest.raises(TryAgain, match="part-000000 has .* bytes where .* were written"):
+        build(text, tmp_path / "a")
+    monkeypatch.undo()
+    assert digest(build_path(text, tmp_path / "a")) == whole
+
+
 def test_other_options_start_over(text, tmp_path, monkeypatch):
     monkeypatch.setattr(jobs, "mask", None)
     with pytest.raises(TypeError):
@@ -507,13 +524,15 @@ def test_bad_text_is_explained(text, tmp_path):
         build(one, tmp_path / "a", sentence_task="nsp")
     with pytest.raises(UsageError, match="is a folder"):
         build(str(tmp_path), tmp_path / "a")
+    assert not glob.glob(str(tmp_path / "*.work"))
 
 
 def test_a_full_disk_is_foreseen(text, tmp_path, monkeypatch):
     usage = shutil.disk_usage(str(tmp_path))._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
-    with pytest.raises(UsageError, match="are free on the disk"):
+    with pytest.raises(TryAgain, match="are free on the disk"):
         build(text, tmp_path / "a")
+    assert os.path.exists(str(tmp_path / "a.work"))  # the same command goes on
 
 
 def test_the_script_logs_as_the_original_did(text, tmp_path):

@@ -9,11 +9,13 @@ import os
 import re
 import shutil
 import struct
+import subprocess
+import sys
 import tarfile
 
 import numpy as np
 import pytest
-from conftest import SIZES
+from conftest import ROOT, SIZES
 from malay import PIECES, model
 from test_import_export import LAYOUTS, PUBLISHED, albert, published, small_run
 
@@ -26,6 +28,7 @@ from albert.checkpoints.manager import (
 from albert.compat import tf
 from albert.formats.release.extract import extract
 from albert.formats.release.stream import Limits
+from albert.formats.release.unpack import unpacked
 from albert.model.config import ModelConfig
 from albert.model.initial import initial_values
 from albert.system.errors import UsageError
@@ -434,7 +437,7 @@ def test_random_damage_never_escapes(tmp_path):
         archive_of(entry("./a/", b"", type=b"5"), entry("./a/ü" + "long" * 45, b"y" * 600)),
         archive_of(entry("b" * 180, b"z" * 9), format=tarfile.GNU_FORMAT),
     ]
-    unpacked = 0
+    extracted = 0
     for number in range(400):
         content = bytearray(good[number % 2])
         used = len(content.rstrip(b"\0"))
@@ -446,9 +449,29 @@ def test_random_damage_never_escapes(tmp_path):
         out.mkdir(parents=True)
         with contextlib.suppress(UsageError):
             extract(str(path), str(out))
-            unpacked += 1
+            extracted += 1
     assert sorted(os.listdir(str(tmp_path))) == ["fuzz", "fuzz.tar.gz"]
-    assert 20 < unpacked < 380
+    assert 20 < extracted < 380
+
+
+KILLED = """
+import os, signal, sys
+from albert.formats.release.unpack import unpacked
+with unpacked(sys.argv[1], None, sys.argv[2], False):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_import_unpacked_goes(tmp_path):
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(archive_of(entry("a/b", b"c"))))
+    new = tmp_path / "place" / "new"
+    new.parent.mkdir()
+    command = [sys.executable, "-c", KILLED, str(tmp_path / "a.tar.gz"), str(new)]
+    subprocess.run(command, cwd=ROOT)
+    assert len(os.listdir(str(new.parent))) == 1
+    with unpacked(str(tmp_path / "a.tar.gz"), None, str(new), False) as folder:
+        assert os.listdir(folder) == ["b"] and len(os.listdir(str(new.parent))) == 1
+    assert os.listdir(str(new.parent)) == []
 
 
 def test_folders_in_use_are_left_alone(tmp_path, capsys):

@@ -17,7 +17,7 @@ from albert.checkpoints.names import plain_names
 from albert.checkpoints.sums import damage, write_sums
 from albert.compat import tf
 from albert.system.errors import UsageError, check_above_0, check_not_negative
-from albert.system.files.atomic import atomic_write, sync_directory
+from albert.system.files.atomic import atomic_write, make_directory, sync_directory
 from albert.system.files.disk import os_errors
 
 PREFIX = "model.ckpt-"
@@ -62,7 +62,7 @@ def write_tensors(prefix: str, tensors: Mapping[str, tf.Tensor], sums: bool = Fa
     directory, name = os.path.split(prefix)
     aside = os.path.join(directory, _ASIDE)
     shutil.rmtree(aside, ignore_errors=True)
-    os.makedirs(aside)
+    make_directory(aside)
     names = sorted(tensors)
     try:
         with os_errors(prefix):

@@ -118,7 +118,6 @@ class HeldOut:
         best, now = read_result(directory, "loss"), results.get("loss", math.nan)
         if not now < (math.inf if best is None else best):  # no number is not better
             return
-        os.makedirs(directory, exist_ok=True)
         path = CheckpointManager(directory, keep=1).save(self._state.variables(), step)
         write_results(results, step, directory)
         logging.debug("Best so far: %s", path)

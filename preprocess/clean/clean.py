@@ -5,15 +5,13 @@ import contextlib
 import json
 import os
 import pickle
-import shutil
-import tempfile
 from typing import IO, Any, Counter, Dict, Iterator, List, Optional, Set
 
 from absl import logging
 
 from albert.records.manifest import manifest_path
 from albert.system.errors import UsageError
-from albert.system.files.atomic import atomic_write, ensure_writable_file
+from albert.system.files.atomic import atomic_write, ensure_writable_file, work_directory
 from albert.system.files.names import expand_files
 from preprocess import engines
 from preprocess.clean import dedup, extract, sentences, text
@@ -35,9 +33,9 @@ def clean(options: CleanOptions, execution: Execution = LOCAL) -> Dict[str, Any]
     counts: Counter[str] = collections.Counter()
     files: Dict[str, FileReport] = collections.OrderedDict()
     total = sum(os.path.getsize(path) for path in paths)
-    work = tempfile.mkdtemp(prefix=".clean-", dir=os.path.dirname(options.output_file) or ".")
-    try:
-        with engines.start(execution) as run, _Writer(options) as writer:
+    place, name = os.path.split(options.output_file)
+    with work_directory(place, name + ".clean") as work, engines.start(execution) as run:
+        with _Writer(options) as writer:
             jobs = ((work, unit, options) for unit in units(paths, options.layout))
             with Progress("Cleaning", total, "B", not execution.tqdm_off) as progress:
                 for outcome in _in_order(run(clean_unit, jobs)):
@@ -52,8 +50,6 @@ def clean(options: CleanOptions, execution: Execution = LOCAL) -> Dict[str, Any]
                         options.input_file, _first_error(files)
                     )
                 )
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return _write_manifest(options, counts, files)
 
 

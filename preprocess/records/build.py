@@ -62,8 +62,8 @@ def build_records(
       The files, what their manifest says, and the time it took.
 
     Raises:
-      UsageError: An argument is not known or does not do, the text or the model cannot be read,
-        or the disk is full.
+      UsageError: An argument is not known or does not do, or the text or the model cannot be read.
+      TryAgain: The disk has too little room, or a worker process was killed.
 
     Example:
       >>> import preprocess
@@ -95,7 +95,8 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
     it was interrupted.
 
     Raises:
-      UsageError: Something in the options, the inputs, the model or the disk does not do.
+      UsageError: Something in the options, the inputs or the model does not do.
+      TryAgain: The disk has too little room, or a worker process was killed.
     """
     paths = expand_files(options.input_file, "input_file")
     words = vocabulary.load(options.spm_model_file)

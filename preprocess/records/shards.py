@@ -11,6 +11,7 @@ from absl import logging
 from albert.records.index import INDEX_ENTRY, index_ends, index_head
 from albert.records.manifest import RecordFile
 from albert.records.tfrecord import INDEX_SUFFIX
+from albert.system.errors import TryAgain
 from albert.system.files.atomic import sync_directory
 from preprocess.records import crc, jobs
 from preprocess.records.workspace import Workspace
@@ -94,21 +95,34 @@ class Shards:
         return slices
 
     def append_ready(self) -> None:
-        """Appends every part that is finished and next in order."""
+        """Appends every part that is finished and next in order.
+
+        Raises:
+          TryAgain: A part is not as long as it was written.
+        """
         while os.path.exists(self._workspace.part_summary(self._next)):
-            path = self._workspace.part(self._next)
-            grown, sizes = self._totals, jobs.part_sizes(self._workspace, self._next)
-            first = 0
-            with open(path, "rb") as source:
-                for shard, piece in enumerate(self._count(self._next)):
-                    with open(self._workspace.shard(shard), "ab") as target:
-                        _copy(source, target, piece.size)
-                    ends = grown[shard].raw_size + np.cumsum(sizes[first : first + piece.examples])
-                    first += piece.examples
-                    if not self._compressed:
-                        with open(self._workspace.shard_index(shard), "ab") as target:
-                            target.write(index_ends(ends))
-            os.remove(path)
+            number, grown = self._next, self._totals
+            self._append(number, self._count(number), grown)
+
+    def _append(self, number: int, pieces: List[jobs.Slice], grown: List[jobs.Slice]) -> None:
+        path, sizes = self._workspace.part(number), jobs.part_sizes(self._workspace, number)
+        size, first = sum(piece.size for piece in pieces), 0
+        if os.path.getsize(path) != size:
+            os.remove(self._workspace.part_summary(number))
+            raise TryAgain(
+                "{} has {:,} bytes where {:,} were written; is the disk damaged? The same command "
+                "makes that part again.".format(path, os.path.getsize(path), size)
+            )
+        with open(path, "rb") as source:
+            for shard, piece in enumerate(pieces):
+                with open(self._workspace.shard(shard), "ab") as target:
+                    _copy(source, target, piece.size)
+                ends = grown[shard].raw_size + np.cumsum(sizes[first : first + piece.examples])
+                first += piece.examples
+                if not self._compressed:
+                    with open(self._workspace.shard_index(shard), "ab") as target:
+                        target.write(index_ends(ends))
+        os.remove(path)
 
     def finish(self) -> List[RecordFile]:
         """Ends and syncs the shards; returns their entries for the manifest."""
@@ -173,7 +187,5 @@ def _joined(first: jobs.Slice, second: jobs.Slice) -> jobs.Slice:
 
 
 def _copy(source: IO[bytes], target: IO[bytes], size: int) -> None:
-    while size:
-        data = source.read(min(size, 1 << 20))
-        target.write(data)
-        size -= len(data)
+    for begin in range(0, size, 1 << 20):
+        target.write(source.read(min(size - begin, 1 << 20)))

@@ -11,7 +11,7 @@ from absl import logging
 
 from albert.records.manifest import Manifest, ModelFile, RecordFile, write_manifest
 from albert.records.options import RecordOptions
-from albert.system.errors import UsageError
+from albert.system.errors import TryAgain
 from albert.text import vocabulary
 from preprocess import inputs
 from preprocess.engines import Map
@@ -155,11 +155,10 @@ def _check_disk(options: RecordOptions, found: _Segmented, folder: str) -> None:
         free / 1e6,
     )
     if expected > free:
-        raise UsageError(
+        raise TryAgain(
             "The records need about {:.1f} GB and {:.1f} GB are free on the disk of {}. Use "
-            "--masking=dynamic, --compression=gzip, a lower --dupe_factor or another disk.".format(
-                expected / 1e9, free / 1e9, folder
-            )
+            "--masking=dynamic, --compression=gzip, a lower --dupe_factor or another disk; once "
+            "there is room, the same command goes on.".format(expected / 1e9, free / 1e9, folder)
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterator
 
 from absl import logging
 
+from albert.system.errors import UsageError
 from albert.system.files.atomic import atomic_write, ensure_writable_directory, held
 
 _STATE = "state.json"
@@ -64,7 +65,7 @@ class Workspace:
 
 @contextlib.contextmanager
 def opened(path: str, identity: Dict[str, Any]) -> Iterator[Workspace]:
-    """Opens the work folder for a build; removes it when the block succeeds.
+    """Opens the work folder for a build; removes it when the block succeeds, or refuses a new one.
 
     Args:
       path: The folder, on the disk of the output.
@@ -88,11 +89,18 @@ def opened(path: str, identity: Dict[str, Any]) -> Iterator[Workspace]:
         workspace.note(identity=identity)
         try:
             yield workspace
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, UsageError) and left != identity:
+                _remove(path)  # the same would be refused again
+                raise
             logging.info("The unfinished build stays in %s; the same command continues it", path)
             raise
-        os.remove(os.path.join(path, _STATE))  # first: nobody goes on from the rest
-        shutil.rmtree(path)
+        _remove(path)
+
+
+def _remove(path: str) -> None:
+    os.remove(os.path.join(path, _STATE))  # first: nobody goes on from the rest
+    shutil.rmtree(path)
 
 
 def _empty(path: str) -> None:

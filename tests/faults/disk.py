@@ -148,19 +148,17 @@ class PowerCuts:
         self._names[number] = now
 
     def note(self):
-        """Adds what may be left now."""
-        for dropped in (self._nothing, self._half, self._all):
-            self._add(self._as_it_is(self._folder, dropped))
-        root = os.stat(self._folder).st_ino
-        for dropped in (self._nothing, self._half):
-            self._add(self._as_synced(root, "", dropped))
+        """Adds what may be left now; returns it."""
+        whole, root = (self._nothing, self._half, self._all), os.stat(self._folder).st_ino
+        now = [self._as_it_is(self._folder, dropped) for dropped in whole]
+        now += [self._as_synced(root, "", dropped) for dropped in whole[:2]]
+        for state in now:
+            self._states.setdefault(tuple(sorted(state.items())), state)
+        return now
 
     def close(self):
         for descriptor in self._open.values():
             os.close(descriptor)
-
-    def _add(self, state):
-        self._states.setdefault(tuple(sorted(state.items())), state)
 
     def _hold(self, path):
         number = os.stat(path).st_ino

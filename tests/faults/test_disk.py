@@ -60,9 +60,12 @@ class Save:
         return digest(dict(tensors, name=os.path.basename(prefix)))
 
 
+NEW = os.path.join("some", "where", "made")  # no part of it is there before
+
+
 def made(folder):
     """What a command made, without what it put aside."""
-    return {p: c for p, c in contents(folder).items() if p.split(os.sep)[0] == "made"}
+    return {p: c for p, c in contents(folder).items() if (p + os.sep).startswith(NEW + os.sep)}
 
 
 class _NewFolder:
@@ -83,14 +86,14 @@ class Export(_NewFolder):
     """Weights and config for the original system."""
 
     def act(self, folder):
-        export(str(self._run), export_dir=str(folder / "made"), format="tf1")
+        export(str(self._run), export_dir=str(folder / NEW), format="tf1")
 
 
 class Import(_NewFolder):
     """The same run as a checkpoint to go on from."""
 
     def act(self, folder):
-        code = albert("import", self._run, "--output_dir={}".format(folder / "made"))
+        code = albert("import", self._run, "--output_dir={}".format(folder / NEW))
         if code:
             raise OSError(code, "the command ended with {}".format(code))
 
@@ -180,13 +183,13 @@ def test_a_power_cut_loses_nothing(job, unbroken, tmp_path):
     power = PowerCuts(folder)
     with watched(folder, power.before, power.after):
         job.act(folder)
-    during = len(power.states)
-    power.note()
+    last = power.note()
     power.close()
-    states = power.states
+    states = [*power.states, *last]
     shutil.rmtree(str(folder))
-    for number in sorted(set(chosen(range(len(states)))) | set(range(during, len(states)))):
+    for number in sorted({*chosen(range(len(states))), *range(len(power.states), len(states))}):
         restore(states[number], folder)
+        assert number < len(power.states) or job.seen(folder) == seen[1], "it had ended"
         check_repeated(job, folder, after, seen, "state {} of {}".format(number, len(states)))
         shutil.rmtree(str(folder))
     print("{}: {} states of the disk".format(type(job).__name__, len(chosen(range(len(states))))))

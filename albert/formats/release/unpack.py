@@ -11,7 +11,12 @@ from absl import logging
 from albert.formats.release.checksums import check_sums
 from albert.formats.release.extract import extract
 from albert.system.errors import UsageError
-from albert.system.files.atomic import atomic_directory, check_holds_nothing, nearest_directory
+from albert.system.files.atomic import (
+    atomic_directory,
+    check_holds_nothing,
+    nearest_directory,
+    work_directory,
+)
 from albert.system.files.fetch import check_sha256, fetch, is_url
 
 
@@ -58,10 +63,11 @@ def unpacked(
     Raises:
       UsageError: As `unpack`.
     """
-    place = nearest_directory(beside) if beside else None
+    place = nearest_directory(beside) if beside else os.path.realpath(tempfile.gettempdir())
+    name = os.path.basename(os.path.realpath(beside or source)) + ".unpacked"
     with _local(source, sha256, beside, progress) as archive:
-        with tempfile.TemporaryDirectory(".tmp", "unpacked.", place) as aside:
-            folder = os.path.join(os.path.realpath(aside), "release")
+        with work_directory(place, name) as aside:
+            folder = os.path.join(aside, "release")
             _extract_checked(archive, folder, source)
             with _told_of(folder, source):
                 yield folder

@@ -73,20 +73,20 @@ def atomic_directory(path: str, flag: str) -> Iterator[str]:
                 with open(os.path.join(folder, name), "rb") as handle:
                     os.fsync(handle.fileno())
             sync_directory(folder)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
+        make_directory(os.path.dirname(path))
         os.replace(new, path)
     sync_directory(os.path.dirname(path))
 
 
 @contextlib.contextmanager
 def work_directory(place: str, name: str) -> Iterator[str]:
-    """A folder in `place` for the time of the block, named after what it is for.
+    """A folder in `place` for the time of the block, named after what it is for; only its user's.
 
     Raises:
       OSError: It cannot be made.
     """
     aside = _aside(os.path.join(place, name))
-    os.mkdir(aside)
+    os.mkdir(aside, 0o700)
     try:
         yield aside
     finally:
@@ -141,6 +141,16 @@ def write_sha256_sums(path: str, directory: str, names: Iterable[str]) -> None:
         handle.writelines(lines)
 
 
+def make_directory(path: str) -> None:
+    """Makes a folder, and those above it that are missing, so that a power cut leaves them."""
+    missing = [os.path.realpath(path)]
+    while not os.path.lexists(missing[-1]):
+        missing.append(os.path.dirname(missing[-1]))
+    os.makedirs(path, exist_ok=True)
+    for above in missing[1:]:
+        sync_directory(above)
+
+
 def sync_directory(path: str) -> None:
     """Makes renames inside a directory durable."""
     descriptor = os.open(path or ".", os.O_RDONLY)
@@ -157,7 +167,7 @@ def ensure_writable_directory(path: str, flag: str) -> None:
       UsageError: The path is a file, or the directory cannot be made or written.
     """
     try:
-        os.makedirs(path, exist_ok=True)
+        make_directory(path)
         probe = _aside(os.path.join(path, ".write-test"))
         with open(probe, "w"):
             pass

@@ -148,7 +148,6 @@ class EpochFollower(Follower):
         outcome = self._outcome(step, scores)
         before = main_score(self._task, self.best.scores) if self._outcomes else -1.0
         if main_score(self._task, scores) > before:
-            os.makedirs(os.path.join(self._directory, BEST_DIRECTORY), exist_ok=True)
             kept = dict(self._learner.state.parameters)
             kept[GLOBAL_STEP] = self._learner.state.global_step
             self._best_manager.save(kept, step)

@@ -26,6 +26,7 @@ from albert.system.files.atomic import (
     check_holds_nothing,
     ensure_writable_directory,
     held,
+    make_directory,
 )
 from albert.system.files.side import read_json_lines
 from albert.system.screen import console
@@ -156,7 +157,7 @@ def run_trials(
         if number in noted:
             outcome = _noted_outcome(task, noted[number])
         else:
-            os.makedirs(folder, exist_ok=True)
+            make_directory(folder)
             outcome = finetune_rows(config, task, start.weights, rows, setting, devices, folder)
             _note_trial(directory, task, number, setting, outcome, count)
         if best is None or main_score(task, outcome.scores) > main_score(task, best.scores):
