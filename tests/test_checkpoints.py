@@ -198,19 +198,22 @@ def test_a_crash_while_writing_leaves_the_last_one_current(tmp_path, monkeypatch
     assert read_tensors(latest_checkpoint(str(tmp_path)))["x"] == 3.0
 
 
-def test_a_full_disk_keeps_what_there_is(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "kind,code", [("ResourceExhaustedError", errno.ENOSPC), ("UnknownError", errno.EIO)]
+)
+def test_a_disk_that_fails_keeps_what_there_is(kind, code, tmp_path, monkeypatch):
     manager = CheckpointManager(str(tmp_path), 3)
     manager.save({"x": tf.Variable(1.0)}, 1)
 
     def full(prefix, **values):
         with open(prefix + ".data-00000-of-00001.tempstate1", "w") as handle:
             handle.write("a part")
-        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+        raise getattr(tf.errors, kind)(None, None, os.strerror(code))
 
     monkeypatch.setattr(tf.raw_ops, "SaveV2", full)
-    with pytest.raises(OSError, match="No space left on device.*model.ckpt-2") as caught:
+    with pytest.raises(OSError, match=os.strerror(code) + ".*model.ckpt-2") as caught:
         manager.save({"x": tf.Variable(2.0)}, 2)
-    assert caught.value.errno == errno.ENOSPC
+    assert caught.value.errno == code
     monkeypatch.undo()
     assert read_tensors(latest_checkpoint(str(tmp_path)))["x"] == 1.0
     assert not list(tmp_path.glob("**/*tempstate*"))

@@ -617,7 +617,13 @@ def test_two_runs_do_not_share_a_directory(work, capsys):
 
 @pytest.mark.parametrize(
     "code,said",
-    [(errno.ENOSPC, "The disk is full"), (errno.EROFS, "Not allowed"), (errno.EIO, None)],
+    [
+        (errno.ENOSPC, "The disk is full"),
+        (errno.EROFS, "Not allowed"),
+        (errno.EIO, "The disk fails"),
+        (errno.ESTALE, "The disk fails"),
+        (errno.ENOENT, None),
+    ],
 )
 def test_a_disk_that_refuses_is_one_sentence(code, said, capsys):
     with pytest.raises(SystemExit if said else OSError) as ended, exit_on_usage_error():

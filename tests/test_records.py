@@ -1,6 +1,7 @@
 """The record format against TensorFlow's own reader and writer, and against damage."""
 
 import gzip
+import os
 
 import numpy as np
 import pytest
@@ -148,6 +149,24 @@ def test_every_truncation_is_noticed(tmp_path, opener):
             continue  # too short to be recognised as gzip
         with pytest.raises(tfrecord.RecordError, match="byte offset"):
             list(tfrecord.read_records(str(path)))
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda path: list(tfrecord.read_records(path)),
+        lambda path: list(tfrecord.frames(path)),
+        lambda path: tfrecord.OpenFiles().read(path, 0, 12),
+    ],
+    ids=["records", "frames", "one"],
+)
+def test_a_disk_that_fails_is_one_sentence(read, monkeypatch):
+    path = "/proc/self/mem"  # it opens, and no byte of its beginning can be read
+    if not os.path.exists(path):
+        pytest.skip("only Linux has such a file")
+    monkeypatch.setattr(os.path, "getsize", lambda path: 100)
+    with pytest.raises(tfrecord.RecordError, match="Cannot read .*mem .Input/output error"):
+        read(path)
 
 
 def test_missing_file_is_named():

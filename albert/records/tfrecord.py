@@ -20,6 +20,7 @@ Unmasked records (masks are drawn while training) hold `input_ids`, `segment_ids
 """
 
 import collections
+import contextlib
 import functools
 import gzip
 import io
@@ -94,6 +95,16 @@ def _damaged(path: str, offset: int, what: str) -> RecordError:
     )
 
 
+@contextlib.contextmanager
+def _readable(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RecordError(
+            "Cannot read the record file {} ({}).".format(path, error.strerror)
+        ) from error
+
+
 def _read_frames(stream: io.BufferedIOBase, path: str) -> Iterator[Tuple[int, bytes]]:
     offset = 0
     while True:
@@ -130,13 +141,7 @@ def read_records(path: str) -> Iterator[Tuple[int, bytes]]:
     Raises:
       RecordError: The file cannot be opened, is cut off, or a checksum does not match.
     """
-    try:
-        raw = open(path, "rb")
-    except OSError as error:
-        raise RecordError(
-            "Cannot read the record file {} ({}).".format(path, error.strerror)
-        ) from error
-    with raw:
+    with _readable(path), open(path, "rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
         stream = gzip.GzipFile(fileobj=raw) if zipped else raw
@@ -149,7 +154,7 @@ def frames(path: str) -> Iterator[int]:
     Raises:
       RecordError: The file cannot be read, is cut off, or a length does not match its checksum.
     """
-    with open(path, "rb") as handle:
+    with _readable(path), open(path, "rb") as handle:
         offset, end = 0, os.path.getsize(path)
         while offset < end:
             handle.seek(offset)
@@ -182,19 +187,14 @@ class OpenFiles:
         Raises:
           RecordError: It cannot be read.
         """
-        try:
-            with self._lock:
-                handle = self._files.pop(path, None)
-                if handle is None:
-                    handle = os.open(path, os.O_RDONLY)
-                self._files[path] = handle
-                if len(self._files) > self._most:
-                    os.close(self._files.popitem(last=False)[1])
-                return os.pread(handle, size, offset)
-        except OSError as error:
-            raise RecordError(
-                "Cannot read the record file {} ({}).".format(path, error.strerror)
-            ) from error
+        with _readable(path), self._lock:
+            handle = self._files.pop(path, None)
+            if handle is None:
+                handle = os.open(path, os.O_RDONLY)
+            self._files[path] = handle
+            if len(self._files) > self._most:
+                os.close(self._files.popitem(last=False)[1])
+            return os.pread(handle, size, offset)
 
     def __del__(self) -> None:
         for handle in self._files.values():

@@ -88,12 +88,15 @@ def check_seed(seed: int) -> None:
 
 _FULL = "The disk is full ({}). Free some space and run the same command again."
 _FORBIDDEN = "Not allowed: {}. Choose a place you may read and write."
+_BROKEN = "The disk fails ({}). Check it, or choose another, and run the same command again."
 # What the disk says that is no fault of the program.
 _DISK = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
     errno.EACCES: _FORBIDDEN,
     errno.EROFS: _FORBIDDEN,
+    errno.EIO: _BROKEN,
+    errno.ESTALE: _BROKEN,  # of a server
 }
 
 
@@ -101,8 +104,8 @@ _DISK = {
 def exit_on_usage_error() -> Iterator[None]:
     """Prints what the user can correct as one line on stderr and exits with code 2.
 
-    That is a `UsageError`, a full disk, or one that may not be read or written. What is worth
-    trying again ends with code 75.
+    That is a `UsageError`, a full disk, or one that fails, or may not be read or written. What
+    is worth trying again ends with code 75.
     """
     code = USAGE_EXIT_CODE
     try:

@@ -1,4 +1,4 @@
-"""What TensorFlow makes of a disk that is full or closed, as the errors that Python has for it."""
+"""What TensorFlow makes of a disk that refuses, as the errors that Python has for it."""
 
 import contextlib
 import errno
@@ -7,7 +7,11 @@ from typing import Iterator
 
 from albert.compat import tf
 
-_ERRORS = {"ResourceExhaustedError": errno.ENOSPC, "PermissionDeniedError": errno.EACCES}
+_ERRORS = {
+    "ResourceExhaustedError": errno.ENOSPC,
+    "PermissionDeniedError": errno.EACCES,
+    "UnknownError": errno.EIO,
+}
 
 
 @contextlib.contextmanager
