@@ -3,6 +3,7 @@
 import ast
 import glob
 import os
+import re
 import subprocess
 import sys
 
@@ -152,3 +153,12 @@ def test_only_commands_read_flags(path):
     allowed += ("albert/recipe/keys.py",)  # which flags there are, and nothing of their values
     if not path.replace(os.sep, "/").startswith(allowed):
         assert not {name for name in names if name.startswith("absl.flags")}, path
+
+
+def test_one_module_reads_json():
+    calls = re.compile(r"\bjson\.loads?\(|JSONDecoder\(")
+    readers = []
+    for path in PRODUCT:
+        with open(os.path.join(ROOT, path), encoding="utf-8") as handle:
+            readers += [path] if calls.search(handle.read()) else []
+    assert readers == [os.path.join("albert", "system", "files", "side.py")]

@@ -309,6 +309,14 @@ def test_json_nested_too_deeply_is_unreadable(tmp_path):
     assert manifest["unreadable_files"] == 1 and output(tmp_path) == [PARTS]
 
 
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_half_a_character_in_json_costs_no_text(tmp_path, name):
+    (tmp_path / name).write_text('{"text": "Saya makan nasi \\ud83d goreng di rumah."}\n')
+    run(tmp_path, name)
+    ((line,),) = output(tmp_path)
+    assert line.startswith("Saya makan nasi ") and line.endswith(" goreng di rumah.")
+
+
 @pytest.mark.parametrize("mark", ["<![ x ]>", "<![", "<!-", "<![endif]-->", "<![CDATA[ a > b ]]>"])
 def test_marks_that_are_no_html_are_skipped(tmp_path, mark):
     page = "<html><p>Kucing itu comel sekali.</p>{}<p>Ia tidur di atas kerusi.</p></html>"

@@ -390,6 +390,17 @@ def test_interruption_at_every_stage(text, tmp_path, monkeypatch, stage, compres
     assert digest(*names) == whole
 
 
+@pytest.mark.parametrize("state", ["{", "[]", '{"blocks": "3"}', "[" * 100000])
+def test_a_damaged_state_begins_the_build_again(text, tmp_path, monkeypatch, state):
+    whole = digest(build_path(text, tmp_path / "whole"))
+    monkeypatch.setattr(jobs, "mask", None)
+    with pytest.raises(TypeError):
+        build(text, tmp_path / "a")
+    monkeypatch.undo()
+    (tmp_path / "a.work" / "state.json").write_text(state)
+    assert digest(build_path(text, tmp_path / "a")) == whole
+
+
 def test_lost_work_files_are_made_again(text, tmp_path, monkeypatch):
     monkeypatch.setattr(steps, "PART_PIECES", 4000)
     whole = digest(build_path(text, tmp_path / "whole"))

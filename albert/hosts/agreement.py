@@ -11,6 +11,7 @@ import numpy as np
 from albert.compat import tf
 from albert.hosts.group import HostLost, Hosts
 from albert.system.errors import UsageError
+from albert.system.files.side import parse_json
 
 T = TypeVar("T")
 
@@ -35,7 +36,7 @@ def agree(hosts: Hosts, prepare: Callable[[], T], facts_of: Callable[[T], Mappin
         said: Dict[str, str] = dict(facts_of(prepared[0]))
     except UsageError as error:
         said = {"error": str(error)}
-    everybody = [json.loads(text) for text in hosts.texts(json.dumps(said), "facts")]
+    everybody = [parse_json(text) for text in hosts.texts(json.dumps(said), "facts")]
     for address, theirs in zip(hosts.addresses, everybody):
         if "error" in theirs:
             hosts.part()

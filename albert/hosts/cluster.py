@@ -1,13 +1,13 @@
 """Which hosts a run has, and which of them this one is: from flags, TF_CONFIG or Slurm."""
 
 import dataclasses
-import json
 import os
 import re
 import subprocess
 from typing import List, Mapping, NamedTuple, Optional, Sequence
 
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, quoted
+from albert.system.files.side import parse_json
 
 DEFAULT_PORT = 2222
 _SLURM_PORTS = (20000, 10000)  # the first, and how many: a job has its own
@@ -113,7 +113,7 @@ def _with_port(name: str) -> str:
 def _of_tf_config(text: str) -> Cluster:
     """A chief, where there is one, and workers; TensorFlow's own format."""
     try:
-        config = json.loads(text)
+        config = parse_json(text)
         jobs, task = config["cluster"], config["task"]
         addresses: List[str] = []
         for job in ("chief", "worker"):
@@ -124,7 +124,7 @@ def _of_tf_config(text: str) -> Cluster:
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, UnboundLocalError):
         raise UsageError(
             'TF_CONFIG must look like {{"cluster": {{"worker": ["a:2222", "b:2222"]}}, "task": '
-            '{{"type": "worker", "index": 0}}}}. Received {}.'.format(text)
+            '{{"type": "worker", "index": 0}}}}. Received {}.'.format(quoted(text))
         ) from None
 
 

@@ -12,6 +12,7 @@ from albert.recipe.commands import with_package
 from albert.recipe.reading import OUTPUT_DIR, SECTIONS, Recipe, check_keys, text_of
 from albert.system.errors import UsageError, quoted
 from albert.system.files.shipped import find_recipe
+from albert.system.files.side import parse_json
 
 # What a flat recipe calls the config of its model.
 _FLAT_MODEL = "albert_config"
@@ -45,7 +46,7 @@ def resolved(recipe: Recipe) -> Recipe:
     )
     if done.returncode:
         raise UsageError(done.stderr.decode("utf-8", "replace").strip())
-    return json.loads(done.stdout.decode())
+    return parse_json(done.stdout.decode())
 
 
 def _resolved(recipe: Recipe) -> Recipe:
@@ -96,6 +97,6 @@ def _check(section: str, key: str, text: str, flag: Any) -> None:
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(_resolved(json.load(sys.stdin))))
+        print(json.dumps(_resolved(parse_json(sys.stdin.read()))))
     except UsageError as error:
         sys.exit(str(error))

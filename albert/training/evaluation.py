@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 import shutil
@@ -31,6 +30,7 @@ from albert.model.parameters import parameter_specs
 from albert.system.devices import choose_xla
 from albert.system.errors import UsageError
 from albert.system.files.atomic import ensure_writable_directory
+from albert.system.files.side import parse_json
 from albert.training.log.summary import in_words
 from albert.training.options import EvaluationOptions, TrainingOptions
 from albert.training.step.objective import pretraining
@@ -183,7 +183,7 @@ def validate(
     """
     with hosts.watched():
         saved = agree(hosts, lambda: _read(options, model, hosts), lambda saved: {})
-        config = ModelConfig.from_dict(json.loads(hosts.texts(saved.config_json, "config")[0]))
+        config = ModelConfig.from_dict(parse_json(hosts.texts(saved.config_json, "config")[0]))
         results = _results(options, config, saved, devices, hosts)
     if hosts.first:
         log_results(results, saved.step)

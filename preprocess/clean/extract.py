@@ -2,11 +2,11 @@
 
 import csv
 import io
-import json
 import re
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Tuple
 
 from albert.system.errors import UsageError
+from albert.system.files.side import parse_json
 from preprocess import inputs
 
 FORMATS = ("auto", "txt", "csv", "json", "jsonl", "html", "srt", "ttml")
@@ -117,10 +117,10 @@ def _table(text: str, layout: Layout) -> Iterator[Document]:
 
 def _json(text: str, layout: Layout) -> Iterator[Document]:
     try:
-        value = json.loads(text)
+        value = parse_json(text, halves=True)  # cleaning takes them out
     except ValueError as first:
         try:
-            values = [json.loads(line) for line in text.splitlines() if line.strip()]
+            values = [parse_json(line, halves=True) for line in text.splitlines() if line.strip()]
         except ValueError:
             raise UsageError("It is not valid JSON ({}).".format(first)) from first
         return _json_values(values, layout)
@@ -146,7 +146,7 @@ def _parsed_lines(text: str) -> List[Any]:
         if not line.strip():
             continue
         try:
-            values.append(json.loads(line))
+            values.append(parse_json(line, halves=True))
         except ValueError as error:
             raise UsageError("Line {} is not valid JSON ({}).".format(number, error)) from error
     return values

@@ -1,6 +1,5 @@
 """The steps of a build, one after the other, each continued where it was killed."""
 
-import dataclasses
 import os
 import shutil
 import time
@@ -9,7 +8,7 @@ from typing import Dict, List, NamedTuple
 import numpy as np
 from absl import logging
 
-from albert.records.manifest import Manifest, ModelFile, RecordFile, write_manifest
+from albert.records.manifest import Manifest, ModelFile, write_manifest
 from albert.records.options import RecordOptions
 from albert.system.errors import TryAgain
 from albert.text import vocabulary
@@ -46,7 +45,7 @@ def take(
     context: jobs.Context, work: Workspace, run: Map, paths: List[str], bar: bool
 ) -> Dict[str, float]:
     """Does what is not done yet of the three steps; the seconds that each took."""
-    if work.state().get("complete"):
+    if work.state().parts:
         return {}
     clock = [time.time()]
     _encode(context, work, run, paths, bar)
@@ -59,7 +58,7 @@ def take(
 
 
 def _encode(context: jobs.Context, work: Workspace, run: Map, paths: List[str], bar: bool) -> None:
-    if "blocks" in work.state():
+    if work.state().blocks:
         return
     count = 0
     sizes = [os.path.getsize(path) for path in paths]
@@ -74,9 +73,9 @@ def _encode(context: jobs.Context, work: Workspace, run: Map, paths: List[str], 
 
 
 def _segment(context: jobs.Context, work: Workspace, run: Map, bar: bool) -> None:
-    if work.state().get("segmented"):
+    if work.state().segmented:
         return
-    blocks = work.state()["blocks"]
+    blocks = work.state().blocks
     with Progress("Segmenting", blocks, "blocks", bar) as progress:
         for _ in run(jobs.segment, ((context, block, blocks) for block in range(blocks))):
             progress.update(1)
@@ -84,7 +83,7 @@ def _segment(context: jobs.Context, work: Workspace, run: Map, bar: bool) -> Non
 
 
 def _segmented(work: Workspace) -> _Segmented:
-    blocks = list(range(work.state()["blocks"]))
+    blocks = list(range(work.state().blocks))
     cells = np.zeros(spill.CELLS, np.int64)
     documents = pieces = dropped = cut = 0
     for block in blocks:
@@ -139,9 +138,7 @@ def _mask(context: jobs.Context, work: Workspace, run: Map, bar: bool) -> None:
             progress.update(limits[part.number + 1] - part.rank)
             shards.append_ready()
     entries = shards.finish()
-    work.note(
-        complete=True, files=[dataclasses.asdict(entry) for entry in entries], parts=len(parts)
-    )
+    work.note(files=entries, parts=len(parts))
 
 
 def _check_disk(options: RecordOptions, found: _Segmented, folder: str) -> None:
@@ -173,15 +170,21 @@ def finish(
     state = work.state()
     found = _segmented(work)
     counts = examples.Counts.zero(len(words.pieces))
-    for number in range(state["parts"]):
+    for number in range(state.parts):
         counts = counts.plus(jobs.part_counts(work, number))
     report.check_masked(context.options, counts)
     if os.path.exists(base):
         os.remove(base)
     rename_all(work, context.options.output_files)
-    entries = [RecordFile(**entry) for entry in state["files"]]
     result = report.describe(
-        context.options, words, model, found.documents, found.dropped, found.cut, counts, entries
+        context.options,
+        words,
+        model,
+        found.documents,
+        found.dropped,
+        found.cut,
+        counts,
+        list(state.files),
     )
     write_manifest(base, result)
     return result

@@ -1,17 +1,38 @@
 """The folder of an unfinished build, from which a killed build continues."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, NamedTuple, Tuple
 
 from absl import logging
 
+from albert.records.manifest import RecordFile
 from albert.system.errors import UsageError
 from albert.system.files.atomic import atomic_write, ensure_writable_directory, held
+from albert.system.files.side import parse_json, read_as
 
 _STATE = "state.json"
+
+
+class State(NamedTuple):
+    """How far a build has come.
+
+    Attributes:
+      identity: Everything that determines its bytes.
+      blocks: Of the text, once all are encoded; 0 before.
+      segmented: Whether the examples of all are cut.
+      parts: Of the records, once all are written; 0 before.
+      files: The entries of the manifest then.
+    """
+
+    identity: dict = {}
+    blocks: int = 0
+    segmented: bool = False
+    parts: int = 0
+    files: Tuple[RecordFile, ...] = ()
 
 
 class Workspace:
@@ -48,19 +69,21 @@ class Workspace:
     def _name(self, kind: str, number: int) -> str:
         return os.path.join(self.path, "{}-{:06d}".format(kind, number))
 
-    def state(self) -> Dict[str, Any]:
-        """What was noted so far."""
-        try:
-            with open(os.path.join(self.path, _STATE), encoding="utf-8") as handle:
-                return json.load(handle)
-        except FileNotFoundError:
-            return {}
+    def state(self) -> State:
+        """What was noted so far.
 
-    def note(self, **facts: object) -> None:
+        Raises:
+          UsageError: It cannot be read.
+        """
+        path = os.path.join(self.path, _STATE)
+        return read_as(State, path, "the state of a build") if os.path.isfile(path) else State()
+
+    def note(self, **facts: Any) -> None:
         """Adds facts to the state, durably."""
-        merged = dict(self.state(), **facts)
+        merged = self.state()._replace(**facts)
         with atomic_write(os.path.join(self.path, _STATE)) as handle:
-            json.dump(merged, handle, indent=1, sort_keys=True)
+            facts = merged._asdict()
+            json.dump(facts, handle, indent=1, sort_keys=True, default=dataclasses.asdict)
 
 
 @contextlib.contextmanager
@@ -78,12 +101,12 @@ def opened(path: str, identity: Dict[str, Any]) -> Iterator[Workspace]:
     ensure_writable_directory(path, "--output_file")
     with held(path, "--output_file"):
         workspace = Workspace(path)
-        identity = json.loads(json.dumps(identity))
-        left = workspace.state().get("identity")
+        identity = parse_json(json.dumps(identity))
+        left = _left(workspace)
         if left == identity:
             logging.info("Continuing the unfinished build in %s", path)
         else:
-            if left is not None:
+            if left:
                 logging.info("Discarding an unfinished build with other options in %s", path)
             _empty(path)  # also what is left of one whose folder was not quite removed
         workspace.note(identity=identity)
@@ -96,6 +119,15 @@ def opened(path: str, identity: Dict[str, Any]) -> Iterator[Workspace]:
             logging.info("The unfinished build stays in %s; the same command continues it", path)
             raise
         _remove(path)
+
+
+def _left(workspace: Workspace) -> Dict[str, Any]:
+    """What the build in a folder is of; nothing where that cannot be read."""
+    try:
+        return workspace.state().identity
+    except UsageError as error:
+        logging.warning("%s The build begins again.", error)
+        return {}
 
 
 def _remove(path: str) -> None:

@@ -15,18 +15,22 @@ _MOST_CHARACTERS = 1 << 26
 _MOST_DIGITS = 300  # of a whole number; beyond it no float comes near
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str, halves: bool = False) -> Any:
     """The value of a JSON text.
+
+    Args:
+      text: The text.
+      halves: Whether it may have halves of characters, which nothing can print or write.
 
     Raises:
       ValueError: It is none, nested too deeply, or has a whole number out of all bounds or half a
-        character, which nothing could print.
+        character.
     """
     try:
         value = json.loads(text, parse_int=_whole_number)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    if "\\ud" in text.lower():  # the halves of a character beyond the first plane
+    if not halves and "\\ud" in text.lower():  # the halves of a character beyond the first plane
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     return value
 

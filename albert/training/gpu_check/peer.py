@@ -13,6 +13,7 @@ import numpy as np
 from absl import logging
 
 from albert.model.config import SIZE_FIELDS, ModelConfig
+from albert.system.files.side import parse_json
 from albert.training.gpu_check.equality import random_batch
 from albert.training.gpu_check.speed import MASKED, median_seconds
 
@@ -68,7 +69,7 @@ def _measured(model: str, length: int, precision: str, largest: int) -> Optional
         why = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no reason given"]
         logging.warning("transformers did not train %s at length %d: %s", model, length, why[-1])
         return None
-    batch, sequences = json.loads(lines[-1])
+    batch, sequences = parse_json(lines[-1])
     logging.info("transformers, %s, length %d, %s: %.1f sequences/s", *asked[:3], sequences)
     return Peer(model, length, precision, batch, sequences)
 
@@ -151,4 +152,4 @@ def _main(model: str, length: int, precision: str, largest: int) -> None:
 
 
 if __name__ == "__main__":
-    _main(*json.loads(sys.argv[1]))
+    _main(*parse_json(sys.argv[1]))
