@@ -31,7 +31,7 @@ from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.records.manifest import ModelFile, write_manifest
 from albert.system.errors import UsageError
-from albert.system.files.atomic import sha256_file
+from albert.system.files.sums import sha256_file
 from albert.tasks.export_fine_tuned import write_huggingface
 from albert.tasks.finetuning.training import BeginningOptions
 from albert.tasks.folder import FineTuned, open_fine_tuned

@@ -15,7 +15,7 @@ from albert.checkpoints.tokenizer import (
 )
 from albert.records.manifest import ModelFile, write_manifest
 from albert.system.errors import UsageError
-from albert.system.files.atomic import sha256_file
+from albert.system.files.sums import sha256_file
 
 
 def records_of(folder, model, sha256=None, **options):

@@ -6,7 +6,7 @@ import os
 import re
 from typing import Optional
 
-from albert.system.files.atomic import sha256_file, write_sha256_sums
+from albert.system.files.sums import read_sha256_sums, sha256_file, write_sha256_sums
 
 SUMS_SUFFIX = ".sha256"
 
@@ -29,20 +29,21 @@ def damage(prefix: str) -> Optional[str]:
     """
     if not has_sums(prefix):
         return None
-    with open(prefix + SUMS_SUFFIX, "rb") as handle:
-        lines = handle.read().splitlines()
-    own = re.escape(os.fsencode(os.path.basename(prefix)))
-    entries = [re.fullmatch(b"([0-9a-f]{64})  (" + own + rb"\.[\w.-]{1,40})", x) for x in lines]
-    if len(entries) < 2 or None in entries:
+    own = re.compile(re.escape(os.path.basename(prefix)) + r"\.[\w.-]{1,40}")
+    try:
+        sums = read_sha256_sums(prefix + SUMS_SUFFIX)
+    except ValueError:
+        sums = {}
+    if len(sums) < 2 or not all(own.fullmatch(name) for name in sums):
         return "{} is damaged".format(prefix + SUMS_SUFFIX)
-    for digest, name in (entry.groups() for entry in entries if entry):
-        path = os.path.join(os.path.dirname(prefix), os.fsdecode(name))
+    for name, digest in sums.items():
+        path = os.path.join(os.path.dirname(prefix), name)
         try:
             status = os.stat(path)
             found = _digest(path, status.st_size, status.st_mtime_ns)
         except OSError as error:
             return "{}: {}".format(path, error.strerror)
-        if found.encode() != digest:
+        if found != digest:
             return "{} is not what was written (SHA-256)".format(path)
     return None
 

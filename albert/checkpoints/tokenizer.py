@@ -11,8 +11,9 @@ from albert.checkpoints.folder import read_flags
 from albert.records.manifest import Manifest, ModelFile, read_manifest
 from albert.records.tfrecord import split_weight
 from albert.system.errors import UsageError
-from albert.system.files.atomic import atomic_write, sha256_file
+from albert.system.files.atomic import atomic_write
 from albert.system.files.names import matching
+from albert.system.files.sums import sha256_file
 from albert.text.tokenization import (
     TextOptions,
     Tokenization,

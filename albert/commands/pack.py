@@ -34,7 +34,7 @@ def main(positional: List[str]) -> int:
         )
     from albert.checkpoints.folder import open_checkpoint, read_flags
     from albert.formats.release.pack import pack, release_name
-    from albert.system.files.atomic import sha256_file
+    from albert.system.files.sums import sha256_file
     from albert.tasks.task import read_task
 
     release_name(f.archive)

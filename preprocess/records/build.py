@@ -9,8 +9,9 @@ from absl import logging
 from albert.records.manifest import Manifest, ModelFile, manifest_path
 from albert.records.options import RecordOptions
 from albert.records.tfrecord import MANIFEST_SUFFIX
-from albert.system.files.atomic import ensure_writable_file, sha256_file
+from albert.system.files.atomic import ensure_writable_file
 from albert.system.files.names import Files, Path, comma_list, expand_files
+from albert.system.files.sums import sha256_file
 from albert.system.keywords import checked_keywords
 from albert.text import vocabulary
 from preprocess import engines

@@ -1,15 +1,13 @@
 """`SHA256SUMS`: what every file of a release must be, as `sha256sum -c` reads it."""
 
 import os
-import re
-from typing import Dict, List, Optional
+from typing import List, Optional
 
 from albert.formats.release.names import shown
 from albert.system.errors import UsageError
-from albert.system.files.atomic import sha256_file, write_sha256_sums
+from albert.system.files.sums import read_sha256_sums, sha256_file, write_sha256_sums
 
 SUMS_FILE = "SHA256SUMS"
-_LINE = re.compile(r"([0-9a-fA-F]{64}) [ *](.+)")
 
 
 def write_sums(directory: str) -> None:
@@ -29,7 +27,10 @@ def check_sums(directory: str) -> Optional[int]:
     path = os.path.join(directory, SUMS_FILE)
     if not os.path.isfile(path):
         return None
-    listed = _read(path)
+    try:
+        listed = read_sha256_sums(path)
+    except ValueError as error:
+        raise UsageError("{} {}.".format(path, error)) from error
     found = _files(directory)
     problems = ["{} is missing".format(shown(name)) for name in sorted(set(listed) - set(found))]
     problems += ["{} is not listed".format(shown(name)) for name in found if name not in listed]
@@ -46,20 +47,6 @@ def check_sums(directory: str) -> Optional[int]:
 
 def _more(count: int) -> str:
     return ", and {} more".format(count) if count else ""
-
-
-def _read(path: str) -> Dict[str, str]:
-    with open(path, encoding="utf-8", errors="surrogateescape") as handle:
-        lines = handle.read().splitlines()
-    sums = {}
-    for number, line in enumerate(lines, 1):
-        match = _LINE.fullmatch(line)
-        if not match or match.group(2) in sums:
-            raise UsageError(
-                "{} line {} is not a new `CHECKSUM  NAME`: {}.".format(path, number, shown(line))
-            )
-        sums[match.group(2)] = match.group(1).lower()
-    return sums
 
 
 def _files(directory: str) -> List[str]:

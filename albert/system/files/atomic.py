@@ -3,11 +3,10 @@
 import contextlib
 import fcntl
 import glob
-import hashlib
 import os
 import shutil
 import socket
-from typing import IO, Any, Dict, Iterable, Iterator
+from typing import IO, Any, Dict, Iterator
 
 from albert.system.errors import UsageError
 
@@ -123,22 +122,6 @@ def nearest_directory(path: str) -> str:
     while not os.path.lexists(above):
         above = os.path.dirname(above)
     return above
-
-
-def sha256_file(path: str) -> str:
-    """The SHA-256 of a file's bytes, 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        for piece in iter(lambda: handle.read(1 << 20), b""):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-def write_sha256_sums(path: str, directory: str, names: Iterable[str]) -> None:
-    """Writes what `sha256sum -c` reads: the sums of some files of a folder, by name."""
-    lines = ["{}  {}\n".format(sha256_file(os.path.join(directory, n)), n) for n in names]
-    with atomic_write(path) as handle:
-        handle.writelines(lines)
 
 
 def make_directory(path: str) -> None:

@@ -13,7 +13,6 @@ from absl import logging
 from tqdm import tqdm
 
 from albert.system.errors import UsageError
-from albert.system.files.atomic import sha256_file
 from albert.system.files.part import (
     PART,
     Part,
@@ -24,6 +23,7 @@ from albert.system.files.part import (
     without_lost_part,
     write_note,
 )
+from albert.system.files.sums import sha256_file
 
 _TIMEOUT = 60.0  # seconds without a byte
 _MOST = 8 << 30  # bytes; the largest ALBERT with its optimizer's state is 3 GB
