@@ -14,6 +14,7 @@ import time
 
 import numpy as np
 import pytest
+from absl import logging
 from absl.testing import flagsaver
 from conftest import ROOT, SIZES, not_applied, write_record_file
 from manifests import manifest
@@ -36,9 +37,10 @@ from albert.model.losses import WeightedSum
 from albert.optim.rates import rate_warning, suggested_rate
 from albert.records.manifest import write_manifest
 from albert.system.command_line import parse
-from albert.system.errors import exit_on_usage_error
+from albert.system.errors import UsageError, exit_on_usage_error
 from albert.system.files.atomic import held
 from albert.system.files.shipped import CONFIG_DIRECTORY
+from albert.system.screen import console
 from albert.training import evaluation
 from albert.training.log.metrics import read_metrics
 from albert.training.loop import learner
@@ -633,6 +635,18 @@ def test_a_disk_that_refuses_is_one_sentence(code, said, capsys):
         printed = capsys.readouterr().err
         assert printed.startswith("ERROR: " + said) and "model.ckpt-1.index" in printed
         assert printed.count("\n") == 1
+
+
+def test_no_escape_code_reaches_the_screen_or_the_log(tmp_path, capsys):
+    name = "red\x1b[31m\udc80.tfrecord"  # a stranger's file
+    console.start()
+    with console.log_file(str(tmp_path / "log.txt")):
+        logging.warning("No %s", name)
+        with pytest.raises(SystemExit), exit_on_usage_error():
+            raise UsageError("No {}".format(name))
+    seen = capsys.readouterr().err
+    assert seen.count("No red\\x1b[31m\\udc80.tfrecord") == 2 and "\x1b" not in seen
+    assert "No red\\x1b[31m\\udc80.tfrecord" in (tmp_path / "log.txt").read_text()
 
 
 def test_what_follows_two_dashes_is_no_flag():

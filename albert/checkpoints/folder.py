@@ -14,7 +14,7 @@ from albert.checkpoints.restore import read_judged, step_of, weights_from
 from albert.checkpoints.results import read_results
 from albert.model.config import ModelConfig
 from albert.model.parameters import parameter_specs
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, quoted
 from albert.system.files.atomic import atomic_write
 
 CONFIG_FILE = "albert_config.json"
@@ -54,7 +54,9 @@ def folder_of(run: Any) -> str:
     if isinstance(place, (str, os.PathLike)):
         return os.fspath(place)
     raise UsageError(
-        "Pass the folder of a run, or a run that has one: output_dir. Received {!r}.".format(run)
+        "Pass the folder of a run, or a run that has one: output_dir. Received {}.".format(
+            quoted(run)
+        )
     )
 
 

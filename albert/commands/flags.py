@@ -14,7 +14,7 @@ from albert.optim.optimizers import OPTIMIZERS, TRUST_RATIOS
 from albert.optim.schedules import SCHEDULES
 from albert.system.command_line import define_alias, define_option, define_verbose, own_flags, parse
 from albert.system.devices import XLA_MODES, choose_devices
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, quoted
 from albert.system.options import flag_lines
 from albert.training.options import FIELDS
 from albert.training.setup import preset
@@ -174,8 +174,8 @@ def parse_command_line(argv: Sequence[str]) -> None:
     words = parse(argv)
     if words:
         raise UsageError(
-            "{!r} is no flag and would do nothing. Write --name=value; a switch, too, takes its "
-            "value only after a sign of equality: --use_gpu=False.".format(words[0])
+            "{} is no flag and would do nothing. Write --name=value; a switch, too, takes its "
+            "value only after a sign of equality: --use_gpu=False.".format(quoted(words[0]))
         )
     _warn_about_inert_flags()
 

@@ -9,7 +9,7 @@ from absl import flags
 
 from albert.commands.export import CHECKPOINT_FLAGS, checkpoint_flags, define_checkpoint_flags
 from albert.system import command_line
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, quoted
 from albert.tasks import POOLINGS
 
 TASKS = ("fill-mask", "sentence-order", "embed", "classification", "tagging", "entities")
@@ -116,8 +116,8 @@ def _pair(line: str) -> Tuple[str, str]:
     parts = line.split("\t")
     if len(parts) != 2 or not all(part.strip() for part in parts):
         raise UsageError(
-            "Sentence order needs two texts with a tab between them. Received {!r}.".format(
-                line[:80]
+            "Sentence order needs two texts with a tab between them. Received {}.".format(
+                quoted(line)
             )
         )
     return parts[0], parts[1]

@@ -106,7 +106,9 @@ def _with_port(name: str) -> str:
     if not colon:
         host, port = name, str(DEFAULT_PORT)
     if not host or not port.isdigit() or not 0 < int(port) < 1 << 16:
-        raise UsageError("--hosts takes names like a:2222,b:2222. Received {!r}.".format(name))
+        raise UsageError(
+            "--hosts takes names like a:2222,b:2222. Received {}.".format(quoted(name))
+        )
     return "{}:{}".format(host, port)
 
 

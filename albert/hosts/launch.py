@@ -7,7 +7,7 @@ import sys
 from typing import List, Sequence
 
 from albert.hosts.processes import run_here
-from albert.system.errors import UsageError, check_between, check_one_of
+from albert.system.errors import UsageError, check_between, check_one_of, quoted
 
 ENGINES = ("local", "ray")
 _COMMANDS = ("pretrain", "validate")  # of `python -m albert` that several hosts run
@@ -68,7 +68,7 @@ def _command(words: Sequence[str]) -> List[str]:
     found = shutil.which(program)
     if not found:
         raise UsageError(
-            "There is no program {!r} to start. Name a .py file, pretrain, validate, or a command "
-            "that can be found.".format(program)
+            "There is no program {} to start. Name a .py file, pretrain, validate, or a command "
+            "that can be found.".format(quoted(program))
         )
     return [found, *words[1:]]

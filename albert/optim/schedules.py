@@ -7,7 +7,7 @@ import math
 from typing import Callable, Optional, Union
 
 from albert.compat import tf
-from albert.system.errors import UsageError, check_above_0, check_not_negative, check_one_of
+from albert.system.errors import UsageError, check_above_0, check_not_negative, check_one_of, quoted
 
 Schedule = Callable[["tf.Tensor"], "tf.Tensor"]
 
@@ -46,8 +46,8 @@ class ScheduleOptions:
         if self.learning_rate != "auto":
             if isinstance(self.learning_rate, str):
                 raise UsageError(
-                    "--learning_rate must be a number or auto. Received {!r}.".format(
-                        self.learning_rate
+                    "--learning_rate must be a number or auto. Received {}.".format(
+                        quoted(self.learning_rate)
                     )
                 )
             check_not_negative("learning_rate", self.learning_rate)

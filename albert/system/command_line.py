@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 from absl import flags, logging
 
 import albert
-from albert.system.errors import UsageError, exit_on_usage_error
+from albert.system.errors import UsageError, exit_on_usage_error, quoted
 from albert.system.files.shipped import with_recipes
 from albert.system.options import Field, alternatives
 from albert.system.screen import console
@@ -167,7 +167,7 @@ def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequenc
         lines += ["  {:10} {}".format(name, what) for name, what in commands.items()]
         asked = command in ("", "-h", "--help", "help")
         if not asked:
-            lines.insert(0, "ERROR: There is no command {!r}.".format(command))
+            lines.insert(0, "ERROR: There is no command {}.".format(quoted(command)))
         print("\n".join(lines), file=sys.stdout if asked else sys.stderr)
         sys.exit(0 if asked else 2)
     name = (command + "_" if keyword.iskeyword(command) else command).replace("-", "_")

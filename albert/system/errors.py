@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import re
 import sys
 from typing import Iterator, Optional, Sequence
 
@@ -39,6 +40,18 @@ def quoted(value: object) -> str:
     """
     text = repr(value)
     return text if len(text) <= _MOST_QUOTED else text[: _MOST_QUOTED - 3] + "..."
+
+
+_CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""A message that nothing in it can make do more than be read, on a terminal or in a log.
+
+    >>> printable("No file \x1b[31ma\tb")
+    'No file \\x1b[31ma\tb'
+    """
+    return _CONTROL.sub(lambda found: repr(found.group())[1:-1], text)
 
 
 def check_above_0(name: str, value: Optional[float]) -> None:
@@ -120,5 +133,5 @@ def exit_on_usage_error() -> Iterator[None]:
         message = _DISK[error.errno].format(error)
     else:
         return
-    print("ERROR: {}".format(message), file=sys.stderr, flush=True)
+    print("ERROR: {}".format(printable(message)), file=sys.stderr, flush=True)
     sys.exit(code)

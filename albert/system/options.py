@@ -18,7 +18,7 @@ from typing import (
     TypeVar,
 )
 
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, quoted
 
 T = TypeVar("T")
 # By class, the flag of each field that has another name; None of one that is computed.
@@ -122,7 +122,7 @@ def typed(value: Any, kind: Any, flag: str) -> Any:
             if one is bool or not isinstance(value, bool):
                 return one(value)
     words = " or ".join(kind.spoken for kind in spoken)
-    raise UsageError("--{} must be {}. Received {!r}.".format(flag, words, value))
+    raise UsageError("--{} must be {}. Received {}.".format(flag, words, quoted(value)))
 
 
 def alternatives(kind: Any) -> Sequence[Any]:

@@ -10,7 +10,7 @@ from typing import IO, Any, Counter, Dict, Iterator, List, Optional, Set
 from absl import logging
 
 from albert.records.manifest import manifest_path
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, check_one_of
 from albert.system.files.atomic import atomic_write, ensure_writable_file, work_directory
 from albert.system.files.names import expand_files
 from preprocess import engines
@@ -59,10 +59,7 @@ def _check(options: CleanOptions) -> None:
         ("format", options.layout.format, extract.FORMATS),
         ("documents", options.layout.documents, extract.DOCUMENT_UNITS),
     ):
-        if value not in allowed:
-            raise UsageError(
-                "--{} must be one of: {}. Received {!r}.".format(name, ", ".join(allowed), value)
-            )
+        check_one_of(name, value, allowed)
     if not 0 <= options.valid_fraction < 1:
         raise UsageError(
             "--valid_fraction must be between 0 and 1. Received {}.".format(options.valid_fraction)

@@ -3,7 +3,7 @@
 import re
 from typing import Callable, List, Pattern
 
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, check_one_of
 
 SPLITTERS = ("auto", "sentencex", "rules")
 
@@ -72,10 +72,7 @@ def splitter(name: str = "auto", language: str = "ms") -> Callable[[str], List[s
     Raises:
       UsageError: sentencex is asked for and not installed, or the name is not known.
     """
-    if name not in SPLITTERS:
-        raise UsageError(
-            "--splitter must be one of: {}. Received {!r}.".format(", ".join(SPLITTERS), name)
-        )
+    check_one_of("splitter", name, SPLITTERS)
     if name == "rules" or name == "auto" and language in ("ms", "id"):
         return _split_by_rules
     try:

@@ -7,7 +7,7 @@ from absl import flags, logging
 
 from albert.records.options import COMPRESSIONS, MASKINGS, SENTENCE_TASKS
 from albert.system import command_line
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, quoted
 from preprocess.engines import ENGINES, Execution
 
 USAGE = """Builds ALBERT pre-training records (TFRecords) from text.
@@ -139,7 +139,7 @@ def main(positional: List[str]) -> int:
     """Builds the records that the flags describe."""
     if positional:
         raise UsageError(
-            "Unexpected argument {!r}. Flags are written --name=value.".format(positional[0])
+            "Unexpected argument {}. Flags are written --name=value.".format(quoted(positional[0]))
         )
     arguments = arguments_from_flags()
     execution = execution_from_flags()

@@ -107,7 +107,7 @@ def from_huggingface(values: Mapping[str, Any], source: str) -> ModelConfig:
     for key, value in wanted.items():
         if values.get(key, value) != value:
             raise UsageError(
-                "{} has {}={}; ALBERT here has {!r}, so the model cannot be imported.".format(
+                "{} has {}={}; ALBERT here has {}, so the model cannot be imported.".format(
                     source, key, quoted(values[key]), value
                 )
             )

@@ -51,7 +51,7 @@ def read_unigram(path: str) -> Unigram:
         _check_words(values.get("pre_tokenizer"), pieces)
         return Unigram(_model(pieces, types, charsmap), text)
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
-        what = error if isinstance(error, UsageError) else "it is none ({!r})".format(error)
+        what = error if isinstance(error, UsageError) else "it is none ({})".format(quoted(error))
         raise UsageError("{} is not made a SentencePiece model: {}.".format(path, what)) from error
 
 

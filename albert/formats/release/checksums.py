@@ -3,8 +3,7 @@
 import os
 from typing import List, Optional
 
-from albert.formats.release.names import shown
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, quoted
 from albert.system.files.sums import read_sha256_sums, sha256_file, write_sha256_sums
 
 SUMS_FILE = "SHA256SUMS"
@@ -32,11 +31,11 @@ def check_sums(directory: str) -> Optional[int]:
     except ValueError as error:
         raise UsageError("{} {}.".format(path, error)) from error
     found = _files(directory)
-    problems = ["{} is missing".format(shown(name)) for name in sorted(set(listed) - set(found))]
-    problems += ["{} is not listed".format(shown(name)) for name in found if name not in listed]
+    problems = ["{} is missing".format(quoted(name)) for name in sorted(set(listed) - set(found))]
+    problems += ["{} is not listed".format(quoted(name)) for name in found if name not in listed]
     for name in [] if problems else found:
         if sha256_file(os.path.join(directory, name)) != listed[name]:
-            problems.append("{} has another checksum".format(shown(name)))
+            problems.append("{} has another checksum".format(quoted(name)))
     if problems:
         raise UsageError(
             "{} does not match the files: {}{}. Get the archive again from where it was "

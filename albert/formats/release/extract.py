@@ -5,9 +5,9 @@ import os
 import tarfile
 from typing import IO, List, cast
 
-from albert.formats.release.names import safe_parts, shown
+from albert.formats.release.names import safe_parts
 from albert.formats.release.stream import BoundedStream, Limits
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, quoted
 
 _PIECE = 256 << 10
 _KINDS = {
@@ -69,7 +69,7 @@ def _extract_members(stream: BoundedStream, directory: str, most: int) -> None:
                 _extract_file(stream, member, directory, parts)
         except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
             # The disk says it, because disks differ in which names they hold for the same.
-            raise UsageError("{} is in it twice.".format(shown(member.name))) from error
+            raise UsageError("{} is in it twice.".format(quoted(member.name))) from error
     if not os.listdir(directory):
         raise UsageError("it is empty.")
 
@@ -80,9 +80,9 @@ def _extract_file(
     plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not member.issparse()
     if not plain or not parts:
         kind = _KINDS.get(member.type, "of an unknown kind")
-        raise UsageError("{} is {}.".format(shown(member.name), kind))
+        raise UsageError("{} is {}.".format(quoted(member.name), kind))
     if member.size < 0:
-        raise UsageError("{} has a negative size.".format(shown(member.name)))
+        raise UsageError("{} has a negative size.".format(quoted(member.name)))
     stream.check_room(member.size)
     stream.seek(member.offset_data)
     path = os.path.join(directory, *parts)
@@ -92,7 +92,7 @@ def _extract_file(
         while left:
             piece = stream.take(min(left, _PIECE))
             if not piece:
-                raise UsageError("{} is cut short.".format(shown(member.name)))
+                raise UsageError("{} is cut short.".format(quoted(member.name)))
             handle.write(piece)
             left -= len(piece)
 

@@ -2,7 +2,7 @@
 
 from typing import List
 
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, quoted
 
 _LONGEST_PART = 200  # bytes; file systems take 255, and temporary names add an ending
 _LONGEST = 1000
@@ -31,10 +31,5 @@ def safe_parts(name: str) -> List[str]:
     elif longest > _LONGEST_PART or len(name) > _LONGEST:
         wrong = "is too long"
     if wrong:
-        raise UsageError("{} {}.".format(shown(name), wrong))
+        raise UsageError("{} {}.".format(quoted(name), wrong))
     return parts
-
-
-def shown(name: str) -> str:
-    """A stranger's file name that can be printed: short, without control characters."""
-    return ascii(name if len(name) <= 80 else name[:77] + "...")

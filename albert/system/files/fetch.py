@@ -12,7 +12,7 @@ from typing import IO, Any, Dict, Optional
 from absl import logging
 from tqdm import tqdm
 
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, quoted
 from albert.system.files.part import (
     PART,
     Part,
@@ -197,4 +197,6 @@ def _cut_off(url: str, received: int, total: Optional[int], how: str = "cut off"
 
 def _check_digits(sha256: Optional[str]) -> None:
     if sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", sha256):
-        raise UsageError("--sha256 must be 64 hexadecimal digits. Received {!r}.".format(sha256))
+        raise UsageError(
+            "--sha256 must be 64 hexadecimal digits. Received {}.".format(quoted(sha256))
+        )

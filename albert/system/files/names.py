@@ -5,7 +5,7 @@ import os
 import re
 from typing import List, Sequence, Tuple, Union
 
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, quoted
 
 Path = Union[str, "os.PathLike[str]"]
 Files = Union[Path, Sequence[Path]]  # a path or glob, a comma list of them, or a list
@@ -66,13 +66,16 @@ def comma_list(files: Files, flag: str) -> str:
         joined = ",".join(names)
     except TypeError as error:
         raise UsageError(
-            "--{} must be a path, a glob, or a list of them. Received {!r}.".format(flag, files)
+            "--{} must be a path, a glob, or a list of them. Received {}.".format(
+                flag, quoted(files)
+            )
         ) from error
     for name in names:
         if "," in name:
             raise UsageError(
-                "--{}: a comma stands between names, so {!r} cannot be one. Rename the "
-                "file.".format(flag, name)
+                "--{}: a comma stands between names, so {} cannot be one. Rename the file.".format(
+                    flag, quoted(name)
+                )
             )
     return joined
 

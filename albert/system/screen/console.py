@@ -10,6 +10,8 @@ from typing import Deque, Iterator, Sequence
 from absl import logging
 from tqdm import tqdm
 
+from albert.system.errors import printable
+
 # Messages before the folder of a run is known; enough for what a start says.
 _KEPT = 2000
 _LOGGER = standard_logging.getLogger("absl")
@@ -23,12 +25,22 @@ class _Screen(standard_logging.Handler):
         from rich.console import Console
         from rich.text import Text
 
-        text = record.getMessage()
+        text = printable(record.getMessage())
         if record.levelno >= standard_logging.WARNING:
             text = "{}: {}".format(record.levelname, text)
         with tqdm.external_write_mode(file=sys.stderr):
             console = Console(stderr=True, highlight=False)
             console.print(Text(text, _STYLES.get(record.levelno, "")), soft_wrap=True)
+
+
+class _Line(standard_logging.Formatter):
+    """A message in a file."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname).1s %(filename)s:%(lineno)d] %(message)s")
+
+    def format(self, record: standard_logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 class _Kept(standard_logging.Handler):
@@ -61,8 +73,7 @@ def start(verbose: bool = False) -> None:
 def log_file(path: str) -> Iterator[None]:
     """Appends every message to a file until the block ends, from the start of the command on."""
     handler = standard_logging.FileHandler(path, encoding="utf-8")
-    form = "%(asctime)s %(levelname).1s %(filename)s:%(lineno)d] %(message)s"
-    handler.setFormatter(standard_logging.Formatter(form))
+    handler.setFormatter(_Line())
     while _MEMORY.records:
         handler.handle(_MEMORY.records.popleft())
     _LOGGER.addHandler(handler)

@@ -8,7 +8,7 @@ from albert.checkpoints.parts import absent_parts, new_parts
 from albert.compat import compiled, tf
 from albert.formats.saved_model import pretraining_signatures
 from albert.model.config import ModelConfig
-from albert.system.errors import UsageError, check_at_least, check_one_of
+from albert.system.errors import UsageError, check_at_least, check_one_of, quoted
 from albert.tasks import POOLINGS
 from albert.tasks.rows.batching import bucket, each_row
 from albert.tasks.rows.examples import checked_texts
@@ -67,8 +67,8 @@ class PretrainedModel:
         for text, found in zip(texts, places):
             if not len(found):
                 raise UsageError(
-                    "No {} among the first {} pieces of {!r}. Write {} where a piece is "
-                    "missing.".format(MASK, self._max_length - 2, text[:80], MASK)
+                    "No {} among the first {} pieces of {}. Write {} where a piece is "
+                    "missing.".format(MASK, self._max_length - 2, quoted(text), MASK)
                 )
         # The head scores as many places in every row as the row with most masks has.
         asked = np.zeros((len(rows), max(map(len, places), default=0)), np.int32)
@@ -180,4 +180,4 @@ def _checked_pair(pair: Tuple[str, str]) -> Tuple[str, str]:
         first, second = checked_texts(pair)
         if first.strip() and second.strip():
             return first, second
-    raise UsageError("Sentence order needs pairs of two texts. Received {!r}.".format(pair))
+    raise UsageError("Sentence order needs pairs of two texts. Received {}.".format(quoted(pair)))

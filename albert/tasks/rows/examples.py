@@ -5,7 +5,7 @@ from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
-from albert.system.errors import UsageError, check_seed
+from albert.system.errors import UsageError, check_seed, quoted
 
 
 class Text(NamedTuple):
@@ -32,11 +32,11 @@ def checked_texts(texts: Iterable[str]) -> List[str]:
       UsageError: It is one text alone, or not all of them are text.
     """
     if isinstance(texts, str):
-        raise UsageError("Pass a list of texts: [{!r}]. Received one text.".format(texts[:80]))
+        raise UsageError("Pass a list of texts: [{}]. Received one text.".format(quoted(texts)))
     found = list(texts)
     for text in found:
         if not isinstance(text, str):
-            raise UsageError("Texts must be of type str. Received {!r}.".format(text))
+            raise UsageError("Texts must be of type str. Received {}.".format(quoted(text)))
     return found
 
 
