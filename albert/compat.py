@@ -12,6 +12,7 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence
 
+from albert.system.errors import UsageError
 from albert.system.machine import usable_cores
 
 _LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
@@ -233,7 +234,7 @@ def logical_devices(
       join: Joins other hosts; TensorFlow wants to know its devices before that, and nothing else.
 
     Raises:
-      RuntimeError: TensorFlow has already started with fewer devices.
+      UsageError: TensorFlow has already started with fewer devices.
     """
     config = tf.config.experimental
     physical = config.list_physical_devices(kind)
@@ -251,9 +252,9 @@ def logical_devices(
         join()
     found = len(config.list_logical_devices(kind))
     if found < count:
-        raise RuntimeError(
-            "TensorFlow started with {} {} devices; {} were asked for. "
-            "Ask for them before the first operation.".format(found, kind, count)
+        raise UsageError(
+            "TensorFlow has started in this process with {} {} devices; {} towers were asked for. "
+            "Ask for them before its first operation, in a new process.".format(found, kind, count)
         )
     return ["/device:{}:{}".format(kind, index) for index in range(count)]
 

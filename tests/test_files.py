@@ -10,7 +10,14 @@ import pytest
 from conftest import ROOT
 
 from albert.system.errors import UsageError
-from albert.system.files.atomic import atomic_directory, atomic_write, held, work_directory
+from albert.system.files.atomic import (
+    atomic_directory,
+    atomic_write,
+    ensure_writable_file,
+    held,
+    work_directory,
+)
+from albert.system.files.names import expand_files
 
 # A process that is killed while it writes what its argument says.
 KILLED = """
@@ -62,6 +69,21 @@ def test_an_error_leaves_what_was_there(tmp_path):
             raise KeyError
     assert path.read_text() == "old"
     assert os.listdir(str(tmp_path)) == ["a"]
+
+
+def test_what_is_no_file_is_never_replaced(tmp_path):
+    """As /dev/null would be, by whoever may."""
+    os.mkfifo(str(tmp_path / "pipe"))
+    with pytest.raises(UsageError, match="--archive=.*pipe is a device or a pipe; name a file"):
+        ensure_writable_file(str(tmp_path / "pipe"), "--archive")
+
+
+def test_names_that_no_manifest_could_hold_are_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("a")
+    with open(os.path.join(os.fsencode(str(tmp_path)), b"\xff.txt"), "wb"):
+        pass
+    with pytest.raises(UsageError, match="udcff.txt' is not UTF-8. Rename"):
+        expand_files(str(tmp_path / "*.txt"), "input_file")
 
 
 def test_no_link_is_followed(tmp_path):

@@ -1,12 +1,13 @@
 """The command that proves a machine."""
 
 import os
+import re
 from typing import List, Sequence
 
 from absl import flags, logging
 
 from albert.system import command_line
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, quoted
 
 USAGE = """Proves a machine with GPUs and writes gpu_check.md and gpu_check.json.
 
@@ -80,9 +81,9 @@ def main(positional: List[str]) -> int:
         raise UsageError("check-gpu takes flags only. Received {}.".format(" ".join(positional)))
     if f.eval_file and not f.input_file:
         raise UsageError("--eval_file={} needs --input_file.".format(f.eval_file))
-    if not all(length.isdigit() and int(length) > 1 for length in f.lengths):
+    if not all(re.fullmatch("[0-9]{1,6}", length) and int(length) > 1 for length in f.lengths):
         raise UsageError(
-            "--lengths must be whole numbers. Received {}.".format(",".join(f.lengths))
+            "--lengths must be whole numbers. Received {}.".format(quoted(",".join(f.lengths)))
         )
     models, lengths, layouts = f.models, [int(length) for length in f.lengths], list(LAYOUTS)
     if f.rehearse:

@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 from absl import flags, logging
 
 import albert
-from albert.system.errors import UsageError, exit_on_usage_error, quoted
+from albert.system.errors import UsageError, check_utf8, exit_on_usage_error, quoted
 from albert.system.files.shipped import with_recipes
 from albert.system.options import Field, alternatives
 from albert.system.screen import console
@@ -61,6 +61,8 @@ def parse(argv: Optional[Sequence[str]] = None) -> List[str]:
     """
     console.start()
     argv = list(sys.argv if argv is None else argv)
+    for word in argv:
+        check_utf8(word)
     end = argv.index("--") if "--" in argv else len(argv)
     if flags.FLAGS.is_parsed():
         flags.FLAGS.unparse_flags()

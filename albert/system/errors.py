@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import math
 import re
 import sys
 from typing import Iterator, Optional, Sequence
@@ -42,6 +43,8 @@ def quoted(value: object) -> str:
     return text if len(text) <= _MOST_QUOTED else text[: _MOST_QUOTED - 3] + "..."
 
 
+_LONGEST = 500  # of a word in a message; a path may be long, too
+_LONG = re.compile(r"\S{%d,}" % (_LONGEST + 1))
 _CONTROL = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
 
 
@@ -54,16 +57,31 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda found: repr(found.group())[1:-1], text)
 
 
+def check_utf8(name: str) -> None:
+    """Raises a UsageError for a name that cannot be written down in any file of ours."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise UsageError("{} is not UTF-8. Rename what it names.".format(quoted(name))) from error
+
+
 def check_above_0(name: str, value: Optional[float]) -> None:
-    """Raises a UsageError unless a flag is not set or above 0."""
+    """Raises a UsageError unless a flag is not set or above 0, and finite."""
     if value is not None and not value > 0:
         raise UsageError("--{} must be above 0. Received {}.".format(name, value))
+    _check_finite(name, value)
 
 
 def check_not_negative(name: str, value: Optional[float]) -> None:
-    """Raises a UsageError unless a flag is not set or at least 0."""
+    """Raises a UsageError unless a flag is not set or at least 0, and finite."""
     if value is not None and not value >= 0:
         raise UsageError("--{} must not be negative. Received {}.".format(name, value))
+    _check_finite(name, value)
+
+
+def _check_finite(name: str, value: Optional[float]) -> None:
+    if value == math.inf:
+        raise UsageError("--{} must be finite. Received {}.".format(name, value))
 
 
 def check_one_of(name: str, value: str, allowed: Sequence[str]) -> None:
@@ -110,6 +128,8 @@ _DISK = {
     errno.EROFS: _FORBIDDEN,
     errno.EIO: _BROKEN,
     errno.ESTALE: _BROKEN,  # of a server
+    errno.EMFILE: "Too many files are open ({}). Ask for fewer, or raise the limit (ulimit -n).",
+    errno.ENAMETOOLONG: "A name is too long: {}. Choose a shorter one.",
 }
 
 
@@ -133,5 +153,6 @@ def exit_on_usage_error() -> Iterator[None]:
         message = _DISK[error.errno].format(error)
     else:
         return
-    print("ERROR: {}".format(printable(message)), file=sys.stderr, flush=True)
+    message = _LONG.sub(lambda found: found.group()[:_LONGEST] + "...", printable(message))
+    print("ERROR: {}".format(message), file=sys.stderr, flush=True)
     sys.exit(code)

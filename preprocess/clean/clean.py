@@ -10,7 +10,8 @@ from typing import IO, Any, Counter, Dict, Iterator, List, Optional, Set
 from absl import logging
 
 from albert.records.manifest import manifest_path
-from albert.system.errors import UsageError, check_one_of
+from albert.records.options import MAX_SHARDS
+from albert.system.errors import UsageError, check_between, check_one_of
 from albert.system.files.atomic import atomic_write, ensure_writable_file, work_directory
 from albert.system.files.names import expand_files
 from preprocess import engines
@@ -60,6 +61,7 @@ def _check(options: CleanOptions) -> None:
         ("documents", options.layout.documents, extract.DOCUMENT_UNITS),
     ):
         check_one_of(name, value, allowed)
+    check_between("num_files", options.num_files, 1, MAX_SHARDS)
     if not 0 <= options.valid_fraction < 1:
         raise UsageError(
             "--valid_fraction must be between 0 and 1. Received {}.".format(options.valid_fraction)

@@ -229,7 +229,7 @@ TARGETS.update({name: (_raw, functools.partial(_clean, name=name)) for name in R
 
 
 @contextlib.contextmanager
-def _bounded():
+def bounded():
     """Ends what hangs."""
 
     def hang(number, frame):
@@ -261,7 +261,7 @@ def test_a_damaged_file_is_read_or_refused(name, tmp_path, capfd):
         for entry, content in whole.items():
             entry.write_bytes(data if entry == path else content)
         try:
-            with _bounded():
+            with bounded():
                 found = read(tmp_path)
             # Records have checksums and a manifest: nothing else is read in silence.
             assert read is not _batch or found == expected

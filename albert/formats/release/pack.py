@@ -14,7 +14,7 @@ from albert.formats.release.checksums import write_sums
 from albert.formats.release.names import safe_parts
 from albert.formats.release.readme import readme
 from albert.system.errors import UsageError
-from albert.system.files.atomic import atomic_write, ensure_writable_directory, work_directory
+from albert.system.files.atomic import atomic_write, ensure_writable_file, work_directory
 from albert.text.tokenization import Tokenization, check_vocabulary, write_text_options
 from albert.text.vocabulary import count_pieces
 
@@ -54,9 +54,8 @@ def pack(
     name = release_name(archive)
     spm = tokenization.model_file
     check_vocabulary(checkpoint.config, count_pieces(spm), spm)
-    place = os.path.dirname(os.path.abspath(archive))
-    ensure_writable_directory(place, "--archive")
-    with work_directory(place, name) as aside:
+    ensure_writable_file(archive, "--archive")
+    with work_directory(os.path.dirname(os.path.abspath(archive)), name) as aside:
         folder = os.path.join(aside, name)
         os.mkdir(folder)
         _fill(folder, checkpoint, tokenization, flags)

@@ -143,15 +143,15 @@ def sync_directory(path: str) -> None:
         os.close(descriptor)
 
 
-def ensure_writable_directory(path: str, flag: str) -> None:
-    """Creates a directory and proves that a file can be written in it.
+def ensure_writable_directory(path: str, flag: str, name: str = ".write-test") -> None:
+    """Creates a directory and proves that a file of a name can be written in it.
 
     Raises:
       UsageError: The path is a file, or the directory cannot be made or written.
     """
     try:
         make_directory(path)
-        probe = _aside(os.path.join(path, ".write-test"))
+        probe = _aside(os.path.join(path, name))
         with open(probe, "w"):
             pass
         os.remove(probe)
@@ -189,11 +189,14 @@ def ensure_writable_file(path: str, flag: str) -> None:
     """Creates the folder of a file and proves that it can be written.
 
     Raises:
-      UsageError: The path is a folder, or the folder it is in cannot be made or written.
+      UsageError: The path is a folder, a device or a pipe, or the folder it is in cannot be made or
+        written.
     """
     if os.path.isdir(path):
         raise UsageError("{}={} is a folder; add a file name.".format(flag, path))
-    ensure_writable_directory(os.path.dirname(path) or ".", flag)
+    if os.path.exists(path) and not os.path.isfile(path):  # it would be replaced
+        raise UsageError("{}={} is a device or a pipe; name a file.".format(flag, path))
+    ensure_writable_directory(os.path.dirname(path) or ".", flag, os.path.basename(path))
 
 
 def check_holds_nothing(path: str, flag: str) -> None:

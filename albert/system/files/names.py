@@ -5,7 +5,7 @@ import os
 import re
 from typing import List, Sequence, Tuple, Union
 
-from albert.system.errors import UsageError, quoted
+from albert.system.errors import UsageError, check_utf8, quoted
 
 Path = Union[str, "os.PathLike[str]"]
 Files = Union[Path, Sequence[Path]]  # a path or glob, a comma list of them, or a list
@@ -47,6 +47,8 @@ def expand_files(
         found = [path for path in found if path == pattern or not path.endswith(left_out)]
         if not found:
             raise _matches_nothing(pattern, flag)
+        for path in found:
+            check_utf8(path)
         files.extend(path for path in found if not once or path not in files)
     if not files:
         raise UsageError("--{} is empty; name at least one file.".format(flag))

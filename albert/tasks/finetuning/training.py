@@ -32,6 +32,7 @@ from albert.training.diagnosis.folder import learned_nothing
 from albert.training.step.towers import check_batch_size
 
 _HELD_OUT_SHARE = 0.1
+_MOST_TRIALS = 10000
 
 
 class Examples(NamedTuple):
@@ -185,6 +186,7 @@ def run_finetuning(
       Interrupted: A signal ended it; the same call goes on.
     """
     check_alone("Fine-tuning")
+    check_between("trials", trials, 1, _MOST_TRIALS)
     size = options.train_batch_size
     devices = choose_devices(
         where.use_gpu,
