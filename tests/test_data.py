@@ -26,7 +26,9 @@ from albert.data.batches import (
 )
 from albert.data.dataset import RecordDataset, Shapes
 from albert.data.packing import row_layout
-from albert.data.skipping import within_bounds
+from albert.data.skipping import read_whole_ones, within_bounds
+from albert.data.source import open_data
+from albert.model.config import ModelConfig
 from albert.records import index as index_module
 from albert.records.example_proto import encode_example
 from albert.records.index import index_ends, index_head, load_index
@@ -41,6 +43,7 @@ from albert.system.errors import UsageError
 from albert.system.machine import resident_bytes
 
 SHAPES = Shapes(SEQUENCE, PREDICTIONS, SIZES["vocab_size"], 2)
+CONFIG = ModelConfig.from_dict(dict(SIZES, layout="google"))
 AS_IS = row_layout("none", 5, 1, {})
 
 
@@ -236,6 +239,27 @@ def test_a_run_goes_on_without_as_many_damaged_records_as_it_may(layout, tmp_pat
     batches = training_batches(RecordDataset([path]), order, SHAPES, layout, 0, skip=True)
     with pytest.raises(RecordError, match="is damaged .* It is one more than --skip_corrupt=1."):
         list(itertools.islice(within_bounds(batches, set(), most=1), 6))
+
+
+@pytest.mark.parametrize("at", [2, 60], ids=["length", "content"])
+def test_the_first_record_may_be_the_damaged_one(tmp_path, at):
+    path = write_record_file(tmp_path / "a.tfrecord", 12)
+
+    def flip(handle):
+        handle.seek(at)
+        octet = handle.read(1)[0]
+        handle.seek(at)
+        handle.write(bytes([octet ^ 2]))
+
+    damaged_behind_its_index(path, flip)
+    named = (path, "input_file", CONFIG, None, None, False)
+    with pytest.raises(RecordError, match="a.tfrecord is damaged at byte offset 0"):
+        open_data(*named)
+    assert load_index(path, verify=False).size == 12
+    data = open_data(*named, skip=True)
+    assert data.shapes == SHAPES and len(data.sample["input_ids"]) == 11
+    (wrong,) = read_whole_ones(data.dataset, np.arange(12), data.shapes)[1]
+    assert "a.tfrecord is damaged at byte offset 0" in wrong
 
 
 def test_a_file_that_was_cut_while_it_was_read_is_told(tmp_path):

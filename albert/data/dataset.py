@@ -1,5 +1,6 @@
 """Random access to records: any of them at any moment, checked before it is used."""
 
+import contextlib
 import hashlib
 from typing import Any, Container, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
@@ -30,6 +31,7 @@ Batch = Dict[str, np.ndarray]
 
 _UNMASKED = ("input_ids", "segment_ids", TOKEN_BOUNDARY, SENTENCE_LABEL)
 _MASKED = (*SEQUENCE_FEATURES, *PREDICTION_FEATURES, SENTENCE_LABEL)
+_TRIED = 1000  # records, for one that is whole
 _KINDS = {"i": "integers", "f": "floats", "O": "bytes"}
 
 
@@ -48,6 +50,7 @@ class RecordDataset:
     Attributes:
       files: The record files.
       size: Number of records in use.
+      first: The one that tells what all are like.
     """
 
     def __init__(
@@ -63,7 +66,8 @@ class RecordDataset:
           files: The record files.
           progress: Whether to show bars.
           mask_schedule: How much is hidden at which step; None for what the records say.
-          verify: Whether an index is only built of a file without damage.
+          verify: Whether damaged records are refused; False takes the first one that is whole for
+            what all are like, and builds an index of the others, too.
 
         Raises:
           RecordError: A file is missing, empty, cut off or damaged.
@@ -76,6 +80,7 @@ class RecordDataset:
         self._seen = [file_state(path) for path in files]
         self._open = OpenFiles()
         self.size = int(self._starts[-1])
+        self.first = 0 if verify else self._first_whole()
         self._masks = self._dynamic_masks()
 
     def __reduce__(self) -> Tuple[Any, ...]:
@@ -86,8 +91,15 @@ class RecordDataset:
         """Number of records in each file."""
         return [index.size for index in self._indexes]
 
+    def _first_whole(self) -> int:
+        for number in range(min(self.size, _TRIED)):
+            with contextlib.suppress(RecordError):
+                self._decode(number)
+                return number
+        return 0
+
     def _dynamic_masks(self) -> Optional[DynamicMasks]:
-        if not _is_unmasked(self._decode(0)):
+        if not _is_unmasked(self._decode(self.first)):
             if self._mask_schedule:
                 raise UsageError(
                     "--mask_schedule needs records without masks, and {} has them. Build them with "
@@ -99,20 +111,20 @@ class RecordDataset:
             raise RecordError(
                 "{} has no masks, and no manifest {} says how to draw them. Keep the manifest "
                 "beside the records, or build them with --masking=static.".format(
-                    self.describe(0), manifest_path(self.files[0])
+                    self.describe(self.first), manifest_path(self.files[0])
                 )
             )
         return DynamicMasks(manifest, self._mask_schedule)
 
     def record_lengths(self) -> Tuple[int, int]:
-        """(S, P) of the first record, or what masks drawn while training are padded to.
+        """(S, P) of the first whole record, or what masks drawn while training are padded to.
 
         Raises:
           RecordError: It is not a pre-training record.
         """
         if self._masks:
             return self._masks.sequence_length, self._masks.predictions
-        first = self._features([0])
+        first = self._features([self.first])
         return len(first["input_ids"].values), len(first["masked_lm_positions"].values)
 
     def read(self, numbers: Numbers, shapes: Shapes, steps: Union[int, Numbers] = 0) -> Batch:

@@ -225,7 +225,9 @@ def open_data(
     logging.debug("*** Input Files ***")
     for name in files:
         logging.debug("  %s", name)
-    dataset.read([0], shapes)  # a wrong length or vocabulary is found now, not after tracing
+    dataset.read(
+        [dataset.first], shapes
+    )  # a wrong length or vocabulary is found now, not after tracing
     return Data(dataset, shapes, sources, tokenizer, config.attention == "softmax", skip)
 
 

@@ -10,7 +10,7 @@ import gzip
 import io
 import os
 import shutil
-from typing import List, NamedTuple, Optional
+from typing import IO, List, NamedTuple, Optional
 
 import numpy as np
 from absl import logging
@@ -79,7 +79,7 @@ def load_index(path: str, progress: bool = False, verify: bool = True) -> Record
         raise RecordError("No record file {}. Check --input_file.".format(path))
     packed = _is_gzip(path)
     plain = path + PLAIN_SUFFIX if packed else path
-    bounds = None if packed and not _is_copy(plain, path) else _kept(path, plain)
+    bounds = None if packed and not _is_copy(plain, path) else _kept(path, plain, verify)
     if bounds is None:
         if packed:
             _unzip(path, plain)
@@ -100,8 +100,10 @@ def _is_copy(plain: str, path: str) -> bool:
     return os.path.isfile(plain) and os.stat(plain).st_mtime_ns == os.stat(path).st_mtime_ns
 
 
-def _kept(path: str, plain: str) -> Optional[np.ndarray]:
+def _kept(path: str, plain: str, verify: bool) -> Optional[np.ndarray]:
     """The index beside a file, if it is of this file: the first and last record are where it says.
+
+    Unless it is to `verify`, one of them will do: the other may be damaged.
 
     Times of files say nothing here: copying changes them.
     """
@@ -112,15 +114,20 @@ def _kept(path: str, plain: str) -> Optional[np.ndarray]:
         if int(bounds[-1]) != os.path.getsize(plain):
             return None
         with open(plain, "rb") as handle:
-            for number in (0, len(bounds) - 2):
-                begin, end = int(bounds[number]), int(bounds[number + 1])
-                handle.seek(begin)
-                if frame_size(handle.read(HEAD)) != end - begin:
-                    return None
-        return bounds
+            there = [_is_there(handle, bounds, number) for number in (0, len(bounds) - 2)]
+        return bounds if all(there) or any(there) and not verify else None
     except Exception:
         # Absent, or damaged, which NumPy reports in a dozen ways: it is made again.
         return None
+
+
+def _is_there(handle: IO[bytes], bounds: np.ndarray, number: int) -> bool:
+    begin, end = int(bounds[number]), int(bounds[number + 1])
+    handle.seek(begin)
+    try:
+        return frame_size(handle.read(HEAD)) == end - begin
+    except ValueError:
+        return False
 
 
 def _keep(path: str, bounds: np.ndarray) -> None:

@@ -132,10 +132,9 @@ def manifest_path(output_file: str) -> str:
 def write_manifest(path: str, manifest: Manifest) -> None:
     """Writes a manifest, whole or not at all."""
     with atomic_write(path) as handle:
-        json.dump(
-            dataclasses.asdict(manifest), handle, indent=2, ensure_ascii=False, sort_keys=True
-        )
-        handle.write("\n")
+        values = dataclasses.asdict(manifest)
+        text = json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True)
+        handle.write(text + "\n")
 
 
 def read_manifest(record_file: str) -> Optional[Manifest]:

@@ -83,7 +83,7 @@ class Workspace:
         merged = self.state()._replace(**facts)
         with atomic_write(os.path.join(self.path, _STATE)) as handle:
             facts = merged._asdict()
-            json.dump(facts, handle, indent=1, sort_keys=True, default=dataclasses.asdict)
+            handle.write(json.dumps(facts, indent=1, sort_keys=True, default=dataclasses.asdict))
 
 
 @contextlib.contextmanager
