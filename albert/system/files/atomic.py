@@ -58,9 +58,10 @@ def atomic_directory(path: str, flag: str) -> Iterator[str]:
     check_holds_nothing(path, flag)
     with contextlib.ExitStack() as made:
         try:
-            name = os.path.basename(
-                path
-            )  # that of the folder inside, too: what is in it may say it
+            # That of the folder inside, too: what is in it may say it.
+            name = os.path.basename(path)
+            for above in _above(path):  # where it was while folders between were missing
+                _aside(os.path.join(above, name))
             work = work_directory(nearest_directory(path), name)
             new = os.path.join(made.enter_context(work), name)
             os.mkdir(new)
@@ -118,10 +119,16 @@ def _lives_beside_us(process: int) -> bool:
 
 def nearest_directory(path: str) -> str:
     """The folder that `path` is in or, while that does not exist, the first one above it."""
+    return next(above for above in _above(path) if os.path.lexists(above))
+
+
+def _above(path: str) -> Iterator[str]:
+    """The folders that `path` is in, the nearest first."""
     above = os.path.dirname(os.path.realpath(path))
-    while not os.path.lexists(above):
+    while above != os.path.dirname(above):
+        yield above
         above = os.path.dirname(above)
-    return above
+    yield above
 
 
 def make_directory(path: str) -> None:
