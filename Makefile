@@ -55,6 +55,7 @@ lint: $(VENV)/installed  ## style, formatting and types
 
 faults: $(VENV)/installed  ## damage, kills and stops at length (an hour); the tests have a short sample
 	ALBERT_FAULTS=350 $(VENV)/bin/python $(PYTEST) -rP tests/faults
+	$(VENV)/bin/python tests/faults/command_kills.py --kills=10
 	$(VENV)/bin/python tests/faults/kills.py --hosts=1 --kills=20 --steps=2000
 	$(VENV)/bin/python tests/faults/kills.py --hosts=4 --kills=20 --stops=5 --steps=3000
 

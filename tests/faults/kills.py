@@ -2,8 +2,8 @@
 
     python tests/faults/kills.py --hosts=4 --kills=20 --stops=5 --steps=3000
 
-The launcher starts all again each time. At the end weights, slots and metrics must be equal, bit
-for bit. Prints when what was broken, and how long it took until every process of it had ended.
+The launcher starts all again each time. At the end weights, slots, the best checkpoint and metrics
+must be equal, bit for bit. Prints when what was broken, and how long it took until every process of it had ended.
 """
 
 import argparse
@@ -116,6 +116,13 @@ def break_one(run, folder, given, fault, chance):
     )
 
 
+def same_best(folder):
+    """Whether the best checkpoints of both runs have the same weights."""
+    one, other = (latest_checkpoint(str(folder / name / "best")) for name in ("whole", "broken"))
+    found, expected = read_tensors(other), read_tensors(one)
+    return all(np.array_equal(expected[name], found[name]) for name in expected)
+
+
 def metrics(folder):
     """What the lines say but for clock and rates."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -143,6 +150,7 @@ def main():
         code = run.wait()
     one, other = (read_tensors(latest_checkpoint(str(folder / n))) for n in ("whole", "broken"))
     equal = set(one) == set(other) and all(np.array_equal(one[n], other[n]) for n in one)
+    equal = equal and same_best(folder)
     same_lines = metrics(folder / "whole") == metrics(folder / "broken")
     left = [path.name for path in (folder / "broken").iterdir() if "tmp" in path.name]
     print(
