@@ -3,7 +3,8 @@
     python tests/faults/kills.py --hosts=4 --kills=20 --stops=5 --steps=3000
 
 The launcher starts all again each time. At the end weights, slots, the best checkpoint and metrics
-must be equal, bit for bit. Prints when what was broken, and how long it took until every process of it had ended.
+must be equal, bit for bit. Prints when what was broken, and how long it took until every process of
+it had ended.
 """
 
 import argparse
