@@ -20,6 +20,7 @@ from albert.system.files.disk import os_errors
 Tensors = Mapping[str, "tf.Tensor"]
 IDS = {name: (None, None) for name in ("input_ids", "input_mask", "segment_ids")}  # [B, S]
 _POSITIONS = "masked_lm_positions"
+_DEFAULT = "serving_default"  # what servers take where a request names no signature
 
 
 class Signature(NamedTuple):
@@ -28,10 +29,12 @@ class Signature(NamedTuple):
     Attributes:
       function: From (weights, inputs), both by name, to outputs by name.
       inputs: Shape of each int32 input; None for what a request decides.
+      longest: Most pieces of a row.
     """
 
     function: Callable[[Tensors, Tensors], Tensors]
     inputs: Dict[str, tuple]
+    longest: int
 
 
 def pretraining_signatures(config: ModelConfig) -> Dict[str, Signature]:
@@ -58,10 +61,11 @@ def pretraining_signatures(config: ModelConfig) -> Dict[str, Signature]:
     def sentence_order(weights: Tensors, inputs: Tensors) -> Tensors:
         return {"logits": run(weights, inputs).sentence_order_logits}
 
+    longest = config.max_position_embeddings
     return {
-        "encode": Signature(encode, IDS),
-        "fill_mask": Signature(fill_mask, dict(IDS, **{_POSITIONS: (None, None)})),
-        "sentence_order": Signature(sentence_order, IDS),
+        "encode": Signature(encode, IDS, longest),
+        "fill_mask": Signature(fill_mask, dict(IDS, **{_POSITIONS: (None, None)}), longest),
+        "sentence_order": Signature(sentence_order, IDS, longest),
     }
 
 
@@ -81,7 +85,9 @@ def write_saved_model(
     signatures: Mapping[str, Signature],
     extra: Mapping[str, str],
 ) -> None:
-    """Writes a SavedModel.
+    """Writes a SavedModel, with the first signature as `serving_default`, too.
+
+    A row with more pieces than the model takes is refused with both numbers.
 
     Args:
       directory: Where; a SavedModel that lies there is replaced.
@@ -99,6 +105,7 @@ def write_saved_model(
             name: _served(module, signature).get_concrete_function()
             for name, signature in signatures.items()
         }
+        served[_DEFAULT] = served[next(iter(signatures))]
         with _quiet(), os_errors(directory):
             tf.saved_model.save(module, directory, signatures=served)
     folder = os.path.join(directory, "assets.extra")
@@ -124,6 +131,12 @@ def _served(module: tf.Module, signature: Signature) -> Any:
 
     def function(*inputs: tf.Tensor) -> Tensors:
         weights = {name: tf.identity(variable) for name, variable in module.weights.items()}
-        return signature.function(weights, dict(zip(names, inputs)))
+        batch = dict(zip(names, inputs))
+        tf.debugging.assert_less_equal(
+            tf.shape(batch["input_ids"])[1],
+            signature.longest,
+            "A row has more pieces than the {} the model takes.".format(signature.longest),
+        )
+        return signature.function(weights, batch)
 
     return tf.function(function, input_signature=specs, autograph=False)

@@ -104,4 +104,5 @@ def write_served(directory: str, model: FineTuned) -> None:
     extra = {
         name: path for name, path in extra.items() if os.path.isfile(path)
     }  # imported: no report
-    write_saved_model(directory, model.weights, {name: Signature(predict, IDS)}, extra)
+    signature = Signature(predict, IDS, model.config.max_position_embeddings)
+    write_saved_model(directory, model.weights, {name: signature}, extra)
