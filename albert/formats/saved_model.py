@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import types
 from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple
 
 import numpy as np
@@ -73,10 +72,9 @@ def write_pretraining_model(
     directory: str,
     config: ModelConfig,
     weights: Mapping[str, np.ndarray],
-    extra: Mapping[str, str] = types.MappingProxyType({}),
 ) -> None:
     """Writes a SavedModel of a whole pre-training model; see `write_saved_model`."""
-    write_saved_model(directory, weights, pretraining_signatures(config), extra)
+    write_saved_model(directory, weights, pretraining_signatures(config), {})
 
 
 def write_saved_model(
@@ -98,16 +96,15 @@ def write_saved_model(
     Raises:
       OSError: The disk is full, or may not be written.
     """
-    module = tf.Module()
-    module.weights = {name: tf.Variable(value) for name, value in weights.items()}
+    module = weights_module(weights)
     with plain_operations():
-        served = {
-            name: _served(module, signature).get_concrete_function()
+        functions = {
+            name: served(module, signature).get_concrete_function()
             for name, signature in signatures.items()
         }
-        served[_DEFAULT] = served[next(iter(signatures))]
-        with _quiet(), os_errors(directory):
-            tf.saved_model.save(module, directory, signatures=served)
+        functions[_DEFAULT] = functions[next(iter(signatures))]
+        with quiet(), os_errors(directory):
+            tf.saved_model.save(module, directory, signatures=functions)
     folder = os.path.join(directory, "assets.extra")
     os.makedirs(folder, exist_ok=True)
     for name, path in extra.items():
@@ -115,7 +112,7 @@ def write_saved_model(
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Drops TensorFlow's notes on its own progress and on names nobody sees."""
     kept = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
@@ -125,7 +122,15 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(kept)
 
 
-def _served(module: tf.Module, signature: Signature) -> Any:
+def weights_module(weights: Mapping[str, np.ndarray]) -> tf.Module:
+    """Weights as variables, by name in `weights`."""
+    module = tf.Module()
+    module.weights = {name: tf.Variable(value) for name, value in weights.items()}
+    return module
+
+
+def served(module: tf.Module, signature: Signature) -> Any:
+    """A signature as a `tf.function` of its inputs, in order of their names."""
     names = sorted(signature.inputs)
     specs = [tf.TensorSpec(signature.inputs[name], tf.int32, name) for name in names]
 

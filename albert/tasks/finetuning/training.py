@@ -77,14 +77,19 @@ class TaskOptions:
         Raises:
           UsageError: A file cannot be read.
         """
-        train = self._read(self.train_file)
+        train = self.read(self.train_file)
         if self.eval_file:
-            chosen = self._read(self.eval_file)
+            chosen = self.read(self.eval_file)
         else:
             train, chosen = held_out(train, _HELD_OUT_SHARE, seed)
-        return Examples(train, chosen, self._read(self.test_file) if self.test_file else None)
+        return Examples(train, chosen, self.read(self.test_file) if self.test_file else None)
 
-    def _read(self, path: str) -> List[Any]:
+    def read(self, path: str) -> List[Any]:
+        """The labelled examples of a file.
+
+        Raises:
+          UsageError: It cannot be read.
+        """
         if self.task != "classification":
             named = (self.text_column or "words", self.label_column or "tags")
             found = read_sentences(path, self.tag_column or "", *named)
