@@ -20,6 +20,7 @@ from albert.tasks.folder import open_fine_tuned, refuse_options_of_runs
 from albert.tasks.serving import FUNCTION_FORMATS, Served, check_can_write, write_served
 from albert.tasks.task import read_task
 from albert.text.tokenization import Tokenization, write_text_options
+from albert.training.diagnosis.folder import warn_unless_learned
 
 
 def export(
@@ -82,11 +83,12 @@ def export(
         found = open_checkpoint(directory, checkpoint, albert_config_file)
         if format == "tf1":
             found.config.refuse_variants("The original system")
+        nothing = warn_unless_learned(found.directory)
         asked = (found.directory, spm_model_file, do_lower_case, keep_accents)
         if format == "hf":
             how = find_tokenization(*asked)
             with atomic_directory(target, "--export_dir") as new:
-                write_folder(new, found, how, read_flags(found.directory))
+                write_folder(new, found, how, read_flags(found.directory), nothing)
         else:
             with_text = _tokenization_if_any(*asked)
             with atomic_directory(target, "--export_dir") as new:

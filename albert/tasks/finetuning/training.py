@@ -4,8 +4,6 @@ import dataclasses
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
-from absl import logging
-
 from albert.checkpoints.folder import open_checkpoint
 from albert.checkpoints.tokenizer import find_tokenization
 from albert.formats.importing import ours
@@ -28,7 +26,7 @@ from albert.tasks.rows.sentences import check_tag_column, read_sentences
 from albert.tasks.rows.tables import read_texts
 from albert.tasks.task import KINDS, Task
 from albert.text.encoder import TextEncoder
-from albert.training.diagnosis.folder import learned_nothing
+from albert.training.diagnosis.folder import warn_unless_learned
 from albert.training.step.towers import check_batch_size
 
 _HELD_OUT_SHARE = 0.1
@@ -133,14 +131,7 @@ class BeginningOptions:
             how = {"whole": False, "exact": False}
             found = open_checkpoint(folder, name, self.albert_config_file, **how)
             run = folder or os.path.dirname(found.prefix)
-            if learned_nothing(run):
-                logging.warning(
-                    "The run in %s predicts words no better than their frequencies do, so its "
-                    "weights may be worth no more than new ones: python -m albert diagnose %s "
-                    "says why.",
-                    run,
-                    run,
-                )
+            warn_unless_learned(run)
             return Start(found.config, found.weights, self._tokenization(run))
         if not (self.albert_config_file and self.spm_model_file):
             raise UsageError(
