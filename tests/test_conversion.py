@@ -5,6 +5,8 @@ import os
 import numpy as np
 import pytest
 from conftest import SIZES
+from malay import PIECES
+from malay import model as malay_model
 from test_import_export import albert, small_run
 
 from albert.checkpoints.folder import Checkpoint
@@ -16,7 +18,11 @@ from albert.formats.saved_model import IDS, Signature, pretraining_signatures
 from albert.model.config import ModelConfig
 from albert.model.initial import initial_values
 from albert.system.errors import UsageError
-from albert.tasks.check_rows import rows_of_run
+from albert.tasks.check_rows import ROWS, rows_of_fine_tuned, rows_of_run
+from albert.tasks.folder import FineTuned
+from albert.tasks.task import Task
+from albert.text.encoder import TextEncoder
+from albert.text.tokenization import Tokenization
 
 
 def needs(check):
@@ -47,6 +53,26 @@ def test_converted_functions_give_what_tensorflow_gives(check, write, layout, fi
     assert sorted(os.listdir(directory)) == sorted(files)
     found = [float(line.split()[5]) for line in table.splitlines()[2:]]
     assert found[0] < 1e-5 < found[1] < 0.1
+
+
+def test_rows_are_those_a_fine_tuned_model_was_made_of(tmp_path, caplog):
+    config = ModelConfig.from_dict(dict(SIZES, layout="google", vocab_size=PIECES))
+    task = Task("classification", ("a", "b"), 30, False, True)
+    tuned = FineTuned(str(tmp_path), config, task, {}, 5, Tokenization(malay_model()))
+    train = tmp_path / "train.tsv"
+    train.write_text("tweet\tlabel\nsaya makan nasi\ta\nsaya\tb\n")
+    (tmp_path / "flags.txt").write_text(
+        "--text_column=tweet\n--train_file={}\n--task=x\n".format(train)
+    )
+    rows = rows_of_fine_tuned(tuned)
+    encoder = TextEncoder(tuned.tokenization, config)
+    assert rows["input_mask"].sum(axis=1).tolist() == [
+        len(encoder.pieces(text)) + 2 for text in ("saya makan nasi", "saya")
+    ]
+    assert not caplog.text
+    train.unlink()
+    assert len(rows_of_fine_tuned(tuned)["input_ids"]) == ROWS
+    assert "Checked on rows of random pieces, because no real ones are there." in caplog.text
 
 
 @pytest.mark.parametrize("change", [0.01, np.nan])
