@@ -276,7 +276,7 @@ def test_tokenizers_without_an_equal_are_refused(tmp_path):
 
 def test_a_folder_tells_its_own_numbers_and_refuses_a_foreign_tokenizer(tmp_path):
     config = ModelConfig.from_dict(dict(SIZES, layout="brightmart", vocab_size=PIECES))
-    results = {"loss": 6.5, "masked_lm_accuracy": 0.1234, "global_step": 7.0}
+    results = {"loss": 6.5, "masked_lm_accuracy": 0.1234, "masked_lm_loss": 5.0, "global_step": 7.0}
     checkpoint = Checkpoint("", "model.ckpt-7", config, initial_values(config, 0), 7, results)
     how = Tokenization(model(), TextOptions(True, False), manifest())
     write_folder(str(tmp_path), checkpoint, how, {"optimizer": "lamb"})
@@ -288,6 +288,9 @@ def test_a_folder_tells_its_own_numbers_and_refuses_a_foreign_tokenizer(tmp_path
         "| loss of a model that knows word frequencies alone | 6.2500 |",
         "trust_remote_code=True",
         "7 updates",
+        "gets 12.3% of the masked pieces",
+        "alone leave 6.25 nats a piece, this model 5.00: context saves 20% of them.",
+        "seen 12 documents",
     ):
         assert line in card
     assert "modeling_albert_brightmart.py" in os.listdir(str(tmp_path))

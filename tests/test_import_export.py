@@ -40,6 +40,7 @@ from albert.tasks.model import initial_weights
 from albert.tasks.task import Task
 from albert.text.tokenization import TextOptions, Tokenization
 from albert.training.beginning import beginning_of
+from albert.training.diagnosis import folder as diagnosis
 
 LAYOUTS = ("google", "brightmart")
 
@@ -125,6 +126,14 @@ def test_how_text_is_prepared_travels_along(kind, tmp_path, capsys):
     assert "--do_lower_case --nokeep_accents" in capsys.readouterr().out
     found = find_tokenization(str(tmp_path / "back"))
     assert found.text == TextOptions(do_lower_case=True, keep_accents=False)
+
+
+def test_an_export_says_that_its_run_learned_nothing(tmp_path, monkeypatch, caplog):
+    small_run(tmp_path / "run", "google")
+    monkeypatch.setattr(diagnosis, "learned_nothing", lambda run: True)
+    card = export_run(tmp_path, "hf") / "README.md"
+    said = "predicts words no better than their frequencies do"
+    assert said in caplog.text and said in card.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("kind", ["hf", "tf1"])

@@ -142,6 +142,96 @@ def test_brightmart_classes_for_other_tasks_load_the_encoder(kind, tmp_path):
     np.testing.assert_allclose(hidden[real], ours[real], atol=1e-4)
 
 
+@pytest.fixture(scope="module")
+def brightmart(tmp_path_factory):
+    """A folder, and its config and weights."""
+    path = tmp_path_factory.mktemp("brightmart")
+    config = ModelConfig.from_dict(dict(SIZES, layout="brightmart"))
+    weights = random_weights(config)
+    tensors = names.to_huggingface(config, weights)
+    write_model(str(path), config_json.to_huggingface(config, IDS), tensors)
+
+    def load(kind, **more):
+        auto = getattr(transformers, "AutoModel" + kind)
+        return auto.from_pretrained(str(path), trust_remote_code=True, **more)
+
+    return load, config, weights
+
+
+@pytest.mark.parametrize("how", ["sdpa", "eager"])
+def test_both_ways_to_attend_give_our_states_and_tuples(how, brightmart):
+    load, config, weights = brightmart
+    batch = random_batch(5)
+    ours = encoded(config, weights, batch)
+    loaded = load("", attn_implementation=how).eval()
+    assert loaded.config._attn_implementation == how
+    with torch.no_grad():
+        hidden, pooled = loaded(**torch_inputs(batch), return_dict=False)
+        attended = loaded(**torch_inputs(batch), output_attentions=True).attentions
+    real = batch["input_mask"] > 0
+    np.testing.assert_allclose(hidden.numpy()[real], ours.sequence.numpy()[real], atol=1e-5)
+    np.testing.assert_allclose(pooled.numpy(), ours.pooled.numpy(), atol=1e-5)
+    assert len(attended) == config.num_hidden_layers
+    np.testing.assert_allclose(attended[0].sum(-1).numpy(), 1.0, atol=1e-5)
+    with pytest.raises(ValueError, match="has 42 pieces a row, and the model takes 41"):
+        loaded(torch.ones(1, 42, dtype=torch.long))
+
+
+def test_brightmart_heads_score_what_our_states_say(brightmart):
+    load, config, weights = brightmart
+    batch = random_batch(6)
+    ours, inputs = encoded(config, weights, batch), torch_inputs(batch)
+    answers = load("ForQuestionAnswering").eval()
+    choice = load("ForMultipleChoice").eval()
+    regression = load("ForSequenceClassification", num_labels=1).eval()
+    several = load("ForSequenceClassification", num_labels=3).eval()
+
+    def linear(features, layer):
+        return features.numpy() @ layer.weight.numpy().T + layer.bias.numpy()
+
+    ones, floats = torch.ones(6, dtype=torch.long), torch.rand(6, 3).round()
+    pairs = {name: value.view(3, 2, -1) for name, value in inputs.items()}
+    with torch.no_grad():
+        spans = answers(**inputs, start_positions=ones, end_positions=ones + 1)
+        chosen = choice(**pairs, labels=ones[:3])
+        value = regression(**inputs, labels=floats[:, 0])
+        found = several(**inputs, labels=floats)
+        scores = linear(ours.sequence, answers.qa_outputs)[..., 0]
+        expected = linear(ours.pooled, choice.classifier).reshape(3, 2)
+    real = batch["input_mask"] > 0
+    np.testing.assert_allclose(spans.start_logits.numpy()[real], scores[real], atol=1e-5)
+    np.testing.assert_allclose(chosen.logits.numpy(), expected, atol=1e-5)
+    cross_entropy = torch.nn.functional.cross_entropy
+    starts, ends = (
+        cross_entropy(spans.start_logits, ones),
+        cross_entropy(spans.end_logits, ones + 1),
+    )
+    assert float(spans.loss) == pytest.approx(float(starts + ends) / 2, rel=1e-5)
+    squares = (value.logits[:, 0] - floats[:, 0]) ** 2
+    assert float(value.loss) == pytest.approx(float(squares.mean()), rel=1e-5)
+    wanted = torch.nn.functional.binary_cross_entropy_with_logits(found.logits, floats)
+    assert float(found.loss) == pytest.approx(float(wanted), rel=1e-5)
+
+
+def test_brightmart_grows_and_recomputes(brightmart):
+    load, config, _ = brightmart
+    inputs = torch_inputs(random_batch(4))
+    gradients = []
+    for recompute in (False, True):
+        loaded = load("ForMaskedLM").train()
+        if recompute:
+            loaded.gradient_checkpointing_enable()
+            assert loaded.albert.encoder.gradient_checkpointing
+        loaded(**inputs, labels=inputs["input_ids"]).loss.backward()
+        gradients.append(loaded.albert.embeddings.projection.weight.grad)
+    torch.testing.assert_close(*gradients)
+    before = loaded.eval()(**inputs).logits
+    loaded.resize_token_embeddings(config.vocab_size + 3)
+    after = loaded(**inputs).logits
+    assert after.shape[-1] == config.vocab_size + 3 == loaded.config.vocab_size
+    torch.testing.assert_close(after[..., : config.vocab_size], before)
+
+
 def our_ids(lines, words, lower_case, keep_accents):
     text = "\n".join(lines).encode("utf-8")
     found = encoding.encode_block(

@@ -31,6 +31,11 @@ for path in sys.argv[2:]:
         outputs = function(**{key: tf.constant(batch[key]) for key in wanted})
         found.update({name + "/" + key: value.numpy() for key, value in outputs.items()})
     np.savez(path + ".found", **found)
+ids = {name: tf.ones([1, 42], tf.int32) for name in ("input_ids", "input_mask", "segment_ids")}
+try:
+    model.signatures["serving_default"](**ids)
+except tf.errors.InvalidArgumentError as error:
+    print(error)
 """
 
 
@@ -66,7 +71,9 @@ def test_plain_tensorflow_serves_it(layout, variant, tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
-    assert done.returncode == 0, done.stdout.decode()
+    printed = done.stdout.decode()
+    assert done.returncode == 0, printed
+    assert "A row has more pieces than the 41 the model takes." in printed
     tensors = {k: tf.constant(v) for k, v in initial_values(config, 3).items()}
     for path, batch in zip(paths, batches):
         ours = pretraining_output(config, tensors, {k: tf.constant(v) for k, v in batch.items()})

@@ -20,7 +20,6 @@ from albert.optim.optimizers import OptimizerConfig, make_optimizer
 from albert.optim.schedules import polynomial_with_warmup
 from albert.system.errors import UsageError
 from albert.tasks.entities import check_tags, entity_scores
-from albert.tasks.finetuning import training
 from albert.tasks.finetuning.finetune import class_weights
 from albert.tasks.folder import begin_folder, open_fine_tuned
 from albert.tasks.inference.predictor import Predictor
@@ -38,6 +37,7 @@ from albert.tasks.rows.tables import read_texts
 from albert.tasks.task import Task
 from albert.text.encoder import TextEncoder
 from albert.text.tokenization import Tokenization
+from albert.training.diagnosis import folder as diagnosis
 from albert.training.loop import learner
 from albert.training.setup import claimed
 from albert.training.step.step import StepOptions, make_train_step
@@ -563,7 +563,7 @@ def test_one_label_is_refused_and_a_run_that_learned_nothing_is_named(
     tmp_path, monkeypatch, capsys, caplog
 ):
     small_run(tmp_path / "run", "google")
-    monkeypatch.setattr(training, "learned_nothing", lambda run: True)
+    monkeypatch.setattr(diagnosis, "learned_nothing", lambda run: True)
     monkeypatch.setitem(MAKE, "classification", lambda count, _: [Text("saya", "good")] * count)
     assert finetune(tmp_path, "classification") == 2
     assert "have the one label 'good'" in capsys.readouterr().err

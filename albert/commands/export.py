@@ -22,6 +22,8 @@ USAGE = """Writes a checkpoint of a run, or a fine-tuned model, in a format that
 
   hf          a folder for transformers: AutoModelForPreTraining, AutoTokenizer
   savedmodel  functions encode, fill_mask and sentence_order for plain TensorFlow
+  onnx        the same functions for onnxruntime, as float32 and int8, held to TensorFlow first
+  tflite      likewise for TensorFlow Lite, with its built-in operations alone
   tf1         weights alone under the original names, as the published archives hold them
 """
 

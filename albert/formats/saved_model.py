@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import types
 from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from albert.system.files.disk import os_errors
 Tensors = Mapping[str, "tf.Tensor"]
 IDS = {name: (None, None) for name in ("input_ids", "input_mask", "segment_ids")}  # [B, S]
 _POSITIONS = "masked_lm_positions"
+_DEFAULT = "serving_default"  # what servers take where a request names no signature
 
 
 class Signature(NamedTuple):
@@ -28,10 +28,12 @@ class Signature(NamedTuple):
     Attributes:
       function: From (weights, inputs), both by name, to outputs by name.
       inputs: Shape of each int32 input; None for what a request decides.
+      longest: Most pieces of a row.
     """
 
     function: Callable[[Tensors, Tensors], Tensors]
     inputs: Dict[str, tuple]
+    longest: int
 
 
 def pretraining_signatures(config: ModelConfig) -> Dict[str, Signature]:
@@ -58,10 +60,11 @@ def pretraining_signatures(config: ModelConfig) -> Dict[str, Signature]:
     def sentence_order(weights: Tensors, inputs: Tensors) -> Tensors:
         return {"logits": run(weights, inputs).sentence_order_logits}
 
+    longest = config.max_position_embeddings
     return {
-        "encode": Signature(encode, IDS),
-        "fill_mask": Signature(fill_mask, dict(IDS, **{_POSITIONS: (None, None)})),
-        "sentence_order": Signature(sentence_order, IDS),
+        "encode": Signature(encode, IDS, longest),
+        "fill_mask": Signature(fill_mask, dict(IDS, **{_POSITIONS: (None, None)}), longest),
+        "sentence_order": Signature(sentence_order, IDS, longest),
     }
 
 
@@ -69,10 +72,9 @@ def write_pretraining_model(
     directory: str,
     config: ModelConfig,
     weights: Mapping[str, np.ndarray],
-    extra: Mapping[str, str] = types.MappingProxyType({}),
 ) -> None:
     """Writes a SavedModel of a whole pre-training model; see `write_saved_model`."""
-    write_saved_model(directory, weights, pretraining_signatures(config), extra)
+    write_saved_model(directory, weights, pretraining_signatures(config), {})
 
 
 def write_saved_model(
@@ -81,7 +83,9 @@ def write_saved_model(
     signatures: Mapping[str, Signature],
     extra: Mapping[str, str],
 ) -> None:
-    """Writes a SavedModel.
+    """Writes a SavedModel, with the first signature as `serving_default`, too.
+
+    A row with more pieces than the model takes is refused with both numbers.
 
     Args:
       directory: Where; a SavedModel that lies there is replaced.
@@ -92,15 +96,15 @@ def write_saved_model(
     Raises:
       OSError: The disk is full, or may not be written.
     """
-    module = tf.Module()
-    module.weights = {name: tf.Variable(value) for name, value in weights.items()}
+    module = weights_module(weights)
     with plain_operations():
-        served = {
-            name: _served(module, signature).get_concrete_function()
+        functions = {
+            name: served(module, signature).get_concrete_function()
             for name, signature in signatures.items()
         }
-        with _quiet(), os_errors(directory):
-            tf.saved_model.save(module, directory, signatures=served)
+        functions[_DEFAULT] = functions[next(iter(signatures))]
+        with quiet(), os_errors(directory):
+            tf.saved_model.save(module, directory, signatures=functions)
     folder = os.path.join(directory, "assets.extra")
     os.makedirs(folder, exist_ok=True)
     for name, path in extra.items():
@@ -108,7 +112,7 @@ def write_saved_model(
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Drops TensorFlow's notes on its own progress and on names nobody sees."""
     kept = logging.get_verbosity()
     logging.set_verbosity(logging.ERROR)
@@ -118,12 +122,26 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(kept)
 
 
-def _served(module: tf.Module, signature: Signature) -> Any:
+def weights_module(weights: Mapping[str, np.ndarray]) -> tf.Module:
+    """Weights as variables, by name in `weights`."""
+    module = tf.Module()
+    module.weights = {name: tf.Variable(value) for name, value in weights.items()}
+    return module
+
+
+def served(module: tf.Module, signature: Signature) -> Any:
+    """A signature as a `tf.function` of its inputs, in order of their names."""
     names = sorted(signature.inputs)
     specs = [tf.TensorSpec(signature.inputs[name], tf.int32, name) for name in names]
 
     def function(*inputs: tf.Tensor) -> Tensors:
         weights = {name: tf.identity(variable) for name, variable in module.weights.items()}
-        return signature.function(weights, dict(zip(names, inputs)))
+        batch = dict(zip(names, inputs))
+        tf.debugging.assert_less_equal(
+            tf.shape(batch["input_ids"])[1],
+            signature.longest,
+            "A row has more pieces than the {} the model takes.".format(signature.longest),
+        )
+        return signature.function(weights, batch)
 
     return tf.function(function, input_signature=specs, autograph=False)

@@ -13,11 +13,13 @@ from albert.formats.huggingface.folder import (
     write_model,
     write_tokenizer,
 )
-from albert.formats.saved_model import IDS, Signature, Tensors, write_saved_model
+from albert.formats.saved_model import IDS, Signature, Tensors
 from albert.system.files.atomic import atomic_write
+from albert.tasks.check_rows import rows_of_fine_tuned
 from albert.tasks.folder import FineTuned
 from albert.tasks.model import task_logits
 from albert.tasks.scores import REPORT_FILE
+from albert.tasks.serving import Served
 from albert.tasks.task import TASK_FILE
 
 _PIPELINES = {
@@ -84,11 +86,11 @@ def _card(model: FineTuned, results: Mapping[str, float], folder: str) -> str:
     return text + "\n| | |\n|---|---|\n" + "\n".join(lines) + "\n"
 
 
-def write_served(directory: str, model: FineTuned) -> None:
-    """Writes a SavedModel with one signature, `classify` or `tag`.
+def served_task(model: FineTuned) -> Served:
+    """One signature, `classify` or `tag`.
 
     It takes input_ids, input_mask and segment_ids, [B, S], and returns logits and probabilities,
-    [B, labels] of texts and [B, S, labels] of words; labels and tokenizer lie in `assets.extra`.
+    [B, labels] of texts and [B, S, labels] of words; labels and tokenizer lie beside it.
     """
 
     def predict(weights: Tensors, inputs: Tensors) -> Tensors:
@@ -96,12 +98,9 @@ def write_served(directory: str, model: FineTuned) -> None:
         return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
 
     name = "tag" if model.task.tags_words else "classify"
-    extra = {
-        SPIECE_FILE: model.tokenization.model_file,
-        TASK_FILE: os.path.join(model.directory, TASK_FILE),
-        REPORT_FILE: os.path.join(model.directory, REPORT_FILE),
-    }
-    extra = {
-        name: path for name, path in extra.items() if os.path.isfile(path)
-    }  # imported: no report
-    write_saved_model(directory, model.weights, {name: Signature(predict, IDS)}, extra)
+    signature = Signature(predict, IDS, model.config.max_position_embeddings)
+    files = {SPIECE_FILE: model.tokenization.model_file}
+    for kept in (TASK_FILE, REPORT_FILE):  # imported ones have no report
+        if os.path.isfile(os.path.join(model.directory, kept)):
+            files[kept] = os.path.join(model.directory, kept)
+    return Served({name: signature}, model.weights, files, lambda: rows_of_fine_tuned(model))

@@ -48,10 +48,18 @@ _REMOTE = """
 The layers are ordered as in brightmart's ALBERT, for which transformers has no class:
 `{module}` in this folder holds it, and `trust_remote_code=True` runs that file.
 """
+_ON_PLATEAU = """
+**It predicts words no better than their frequencies do, so its weights may be worth no more than
+new ones.**
+"""
 
 
 def model_card(
-    checkpoint: Checkpoint, tokenization: Tokenization, flags: Mapping[str, str], folder: str
+    checkpoint: Checkpoint,
+    tokenization: Tokenization,
+    flags: Mapping[str, str],
+    folder: str,
+    learned_nothing: bool = False,
 ) -> str:
     """The text of README.md.
 
@@ -60,13 +68,49 @@ def model_card(
       tokenization: How text becomes ids.
       flags: Of the training run, if it is known.
       folder: What the model is called when it is loaded.
+      learned_nothing: Whether its run sits on the plateau of word frequencies, or diverged.
     """
     text = _FRONT_MATTER + title(checkpoint)
     remote = checkpoint.config.layout == "brightmart"
     text += _USE.format(folder=folder, remote=", trust_remote_code=True" if remote else "")
     if remote:
         text += _REMOTE.format(module=REMOTE_CODE_FILE)
+    text += _abilities(checkpoint, tokenization.manifest, learned_nothing)
     return text + numbers(checkpoint, tokenization, flags)
+
+
+def _abilities(checkpoint: Checkpoint, manifest: Optional[Manifest], learned_nothing: bool) -> str:
+    """What the numbers below mean, in words."""
+    text = "\n## What it can and cannot do\n"
+    results, words = checkpoint.results, "masked_lm_accuracy"
+    text += _ON_PLATEAU if learned_nothing else ""
+    if words in results:
+        text += "\nIt gets {:.1%} of the masked pieces of held-out text right".format(
+            results[words]
+        )
+        order = results.get("sentence_order_accuracy")
+        if order is not None:
+            text += ", and {:.1%} of the orders of two segments, of which a guess gets half".format(
+                order
+            )
+        text += ".\n"
+    if manifest and "masked_lm_loss" in results:
+        loss, entropy = results["masked_lm_loss"], manifest.unigram_entropy
+        text += (
+            "\nWord frequencies alone leave {:.2f} nats a piece, this model {:.2f}: context saves "
+            "{:.0%} of them.\n".format(entropy, loss, max(0.0, 1.0 - loss / entropy))
+        )
+    if manifest:
+        text += (
+            "\nIt has seen {:,} documents, {:,} tokens; of what is not like them it knows ".format(
+                manifest.documents, manifest.tokens
+            )
+        )
+        text += "little.\n"
+    return text + (
+        "\nIt fills gaps and makes vectors; for labels it must be fine-tuned. It does not write "
+        "text, and repeats what its training text says of people.\n"
+    )
 
 
 def title(checkpoint: Checkpoint) -> str:

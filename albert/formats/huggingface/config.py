@@ -18,6 +18,8 @@ _REMOTE_CLASSES = {
     "AutoModelForMaskedLM": "BrightmartAlbertForMaskedLM",
     "AutoModelForSequenceClassification": "BrightmartAlbertForSequenceClassification",
     "AutoModelForTokenClassification": "BrightmartAlbertForTokenClassification",
+    "AutoModelForQuestionAnswering": "BrightmartAlbertForQuestionAnswering",
+    "AutoModelForMultipleChoice": "BrightmartAlbertForMultipleChoice",
 }
 # ALBERT's gelu is the tanh form, which transformers calls gelu_new; its "gelu" is the erf form.
 _ACTIVATIONS = {

@@ -28,7 +28,11 @@ _REMOTE_CODE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "remote_
 
 
 def write_folder(
-    directory: str, checkpoint: Checkpoint, tokenization: Tokenization, flags: Mapping[str, str]
+    directory: str,
+    checkpoint: Checkpoint,
+    tokenization: Tokenization,
+    flags: Mapping[str, str],
+    learned_nothing: bool = False,
 ) -> None:
     """Writes weights, config, tokenizer, model card and, for brightmart's layout, the class.
 
@@ -37,6 +41,7 @@ def write_folder(
       checkpoint: The model.
       tokenization: Its tokenizer.
       flags: Of the training run, for the card.
+      learned_nothing: Whether that run learned nothing, likewise.
 
     Raises:
       UsageError: Tokenizer and model differ in size, or transformers has no equal of either.
@@ -52,7 +57,7 @@ def write_folder(
     write_tokenizer(directory, pieces, tokenization, config.max_position_embeddings)
     with atomic_write(os.path.join(directory, "README.md")) as handle:
         name = os.path.basename(os.path.abspath(directory))
-        handle.write(model_card(checkpoint, tokenization, flags, name))
+        handle.write(model_card(checkpoint, tokenization, flags, name, learned_nothing))
 
 
 def write_model(

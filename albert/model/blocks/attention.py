@@ -52,7 +52,8 @@ def surroundings(config: ModelConfig, batch: Mapping[str, tf.Tensor]) -> Surroun
 def padding_bias(mask: tf.Tensor) -> tf.Tensor:
     """What to add to logits so that padding is not attended to: [B, S'] -> [B, 1, 1, S']."""
     bias = (1.0 - tf.cast(mask, tf.float32)) * MASKED_LOGIT
-    return bias[:, tf.newaxis, tf.newaxis, :]
+    # Not [:, None, None, :]: TFLite has no operation for a slice with two new axes.
+    return tf.expand_dims(tf.expand_dims(bias, 1), 1)
 
 
 def packed_bias(numbers: tf.Tensor) -> tf.Tensor:
@@ -216,19 +217,19 @@ def _projected(
 ) -> List[tf.Tensor]:
     """Query, at the positions alone, key and value: [B, N, S or P, H] each."""
     if positions is None:
-        return _heads(dense(inputs, projections), 3, num_heads)
+        return _heads(inputs, projections, 3, num_heads)
     width = inputs.shape[-1]
     kernels = tf.split(projections.kernel, [width, 2 * width], axis=1)
     biases = [None, None]
     if projections.bias is not None:
         biases = tf.split(projections.bias, [width, 2 * width])
     attending = gather_positions(inputs, positions)
-    query = _heads(dense(attending, Dense(kernels[0], biases[0])), 1, num_heads)
-    return query + _heads(dense(inputs, Dense(kernels[1], biases[1])), 2, num_heads)
+    query = _heads(attending, Dense(kernels[0], biases[0]), 1, num_heads)
+    return query + _heads(inputs, Dense(kernels[1], biases[1]), 2, num_heads)
 
 
-def _heads(projected: tf.Tensor, maps: int, num_heads: int) -> List[tf.Tensor]:
-    """Takes linear maps apart that were computed as one: [B, S, maps * D] -> [B, N, S, H] each."""
-    batch, length, width = sizes(projected)
-    split = [batch, length, maps, num_heads, width // maps // num_heads]
-    return tf.unstack(tf.transpose(tf.reshape(projected, split), [2, 0, 3, 1, 4]))
+def _heads(inputs: tf.Tensor, joined: Dense, maps: int, num_heads: int) -> List[tf.Tensor]:
+    """Takes linear maps apart that are computed as one: [B, S, D] -> [B, N, S, H] each."""
+    batch, length, width = sizes(inputs)  # of the outputs, tf2onnx would lose them with a reshape
+    split = [batch, length, maps, num_heads, width // num_heads]
+    return tf.unstack(tf.transpose(tf.reshape(dense(inputs, joined), split), [2, 0, 3, 1, 4]))

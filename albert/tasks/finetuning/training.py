@@ -4,8 +4,6 @@ import dataclasses
 import os
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
-from absl import logging
-
 from albert.checkpoints.folder import open_checkpoint
 from albert.checkpoints.tokenizer import find_tokenization
 from albert.formats.importing import ours
@@ -28,7 +26,7 @@ from albert.tasks.rows.sentences import check_tag_column, read_sentences
 from albert.tasks.rows.tables import read_texts
 from albert.tasks.task import KINDS, Task
 from albert.text.encoder import TextEncoder
-from albert.training.diagnosis.folder import learned_nothing
+from albert.training.diagnosis.folder import warn_unless_learned
 from albert.training.step.towers import check_batch_size
 
 _HELD_OUT_SHARE = 0.1
@@ -78,14 +76,19 @@ class TaskOptions:
         Raises:
           UsageError: A file cannot be read.
         """
-        train = self._read(self.train_file)
+        train = self.read(self.train_file)
         if self.eval_file:
-            chosen = self._read(self.eval_file)
+            chosen = self.read(self.eval_file)
         else:
             train, chosen = held_out(train, _HELD_OUT_SHARE, seed)
-        return Examples(train, chosen, self._read(self.test_file) if self.test_file else None)
+        return Examples(train, chosen, self.read(self.test_file) if self.test_file else None)
 
-    def _read(self, path: str) -> List[Any]:
+    def read(self, path: str) -> List[Any]:
+        """The labelled examples of a file.
+
+        Raises:
+          UsageError: It cannot be read.
+        """
         if self.task != "classification":
             named = (self.text_column or "words", self.label_column or "tags")
             found = read_sentences(path, self.tag_column or "", *named)
@@ -129,14 +132,7 @@ class BeginningOptions:
             how = {"whole": False, "exact": False}
             found = open_checkpoint(folder, name, self.albert_config_file, **how)
             run = folder or os.path.dirname(found.prefix)
-            if learned_nothing(run):
-                logging.warning(
-                    "The run in %s predicts words no better than their frequencies do, so its "
-                    "weights may be worth no more than new ones: python -m albert diagnose %s "
-                    "says why.",
-                    run,
-                    run,
-                )
+            warn_unless_learned(run)
             return Start(found.config, found.weights, self._tokenization(run))
         if not (self.albert_config_file and self.spm_model_file):
             raise UsageError(

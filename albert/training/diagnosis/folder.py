@@ -63,6 +63,20 @@ def learned_nothing(directory: str) -> bool:
     return state_of(facts) in ("plateau", "diverged")
 
 
+def warn_unless_learned(directory: str) -> bool:
+    """Warns of a run that `learned_nothing`; returns whether it is one."""
+    found = learned_nothing(directory)
+    if found:
+        logging.warning(
+            "The run in %s predicts words no better than their frequencies do, so its "
+            "weights may be worth no more than new ones: python -m albert diagnose %s "
+            "says why.",
+            directory,
+            directory,
+        )
+    return found
+
+
 def _read_kept(directory: str) -> Optional[Kept]:
     path = os.path.join(directory, SETTINGS_FILE)
     kept: Optional[Kept] = read_as(Kept, path, "settings") if os.path.isfile(path) else None

@@ -10,13 +10,17 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 from transformers.activations import ACT2FN
+from transformers.loss.loss_utils import ForQuestionAnsweringLoss, ForSequenceClassificationLoss
 from transformers.modeling_outputs import (
     BaseModelOutputWithPooling,
     MaskedLMOutput,
+    MultipleChoiceModelOutput,
+    QuestionAnsweringModelOutput,
     SequenceClassifierOutput,
     TokenClassifierOutput,
 )
 from transformers.models.albert.modeling_albert import AlbertForPreTrainingOutput
+from transformers.utils import can_return_tuple
 
 MASKED_LOGIT = -10000.0  # of the original
 
@@ -131,6 +135,7 @@ class Attention(nn.Module):
     def __init__(self, config):
         super().__init__()
         width = config.hidden_size
+        self.config = config
         self.heads = config.num_attention_heads
         self.before = config.ln_type == "preln"
         self.scale = config.residual_scale
@@ -142,8 +147,8 @@ class Attention(nn.Module):
         self.weight_dropout = nn.Dropout(config.attention_probs_dropout_prob)
         self.dropout = nn.Dropout(config.hidden_dropout_prob)
 
-    def forward(self, hidden, bias, rotation):
-        """[B, S, D], [B, 1, 1, S] -> [B, S, D] and attention weights [B, N, S, S]."""
+    def forward(self, hidden, bias, rotation, with_weights):
+        """[B, S, D], [B, 1, 1, S] -> [B, S, D] and attention weights [B, N, S, S], or None."""
         inputs = self.LayerNorm(hidden) if self.before else hidden
         batch, length, width = inputs.shape
 
@@ -153,9 +158,15 @@ class Attention(nn.Module):
         query, key, value = (split(f(inputs)) for f in (self.query, self.key, self.value))
         if rotation is not None:
             query, key = _rotated(query, rotation), _rotated(key, rotation)
-        logits = query @ key.transpose(2, 3) * (width // self.heads) ** -0.5 + bias
-        weights = self.weight_dropout(logits.softmax(-1))
-        context = (weights @ value).transpose(1, 2).reshape(batch, length, width)
+        weights = None
+        if self.config._attn_implementation == "sdpa" and not with_weights:
+            rate = self.weight_dropout.p if self.training else 0.0
+            context = nn.functional.scaled_dot_product_attention(query, key, value, bias, rate)
+        else:
+            logits = query @ key.transpose(2, 3) * (width // self.heads) ** -0.5 + bias
+            weights = self.weight_dropout(logits.softmax(-1))
+            context = weights @ value
+        context = context.transpose(1, 2).reshape(batch, length, width)
         hidden = hidden + self.dropout(self.dense(context)) * self.scale
         return (hidden if self.before else self.LayerNorm(hidden)), weights
 
@@ -201,20 +212,28 @@ class Encoder(nn.Module):
             FeedForward(config) for _ in range(layers if own_ffn else 1)
         )
         self.layers = layers
+        self.gradient_checkpointing = False
         width = config.hidden_size
         rotary = config.position_embedding_type == "rotary"
         self.turned = width // config.num_attention_heads if rotary else 0
         norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
         self.LayerNorm = norm if config.final_layer_norm else None
 
-    def forward(self, hidden, bias, position_ids):
+    def _layer(self, layer, hidden, *around):
+        attention = self.attentions[layer % len(self.attentions)]
+        hidden, weights = attention(hidden, *around)
+        return self.feed_forwards[layer % len(self.feed_forwards)](hidden), weights
+
+    def forward(self, hidden, bias, position_ids, with_weights):
         """Returns the states before each layer and after the last, and attention weights."""
         states, weights = [hidden], []
         rotation = _rotation(position_ids, self.turned) if self.turned else None
         for layer in range(self.layers):
-            attention = self.attentions[layer % len(self.attentions)]
-            hidden, attended = attention(hidden, bias, rotation)
-            hidden = self.feed_forwards[layer % len(self.feed_forwards)](hidden)
+            inputs = (layer, hidden, bias, rotation, with_weights)
+            if self.gradient_checkpointing and self.training:
+                hidden, attended = self._gradient_checkpointing_func(self._layer, *inputs)
+            else:
+                hidden, attended = self._layer(*inputs)
             states.append(hidden)
             weights.append(attended)
         if self.LayerNorm is not None:
@@ -227,6 +246,19 @@ class BrightmartAlbertPreTrainedModel(PreTrainedModel):
 
     config_class = BrightmartAlbertConfig
     base_model_prefix = "albert"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+
+    def resize_token_embeddings(self, *how, **named):
+        """As of any model of transformers; the output bias grows and shrinks with the table."""
+        table = super().resize_token_embeddings(*how, **named)
+        head = getattr(self, "predictions", None)
+        if head is not None:
+            bias = head.bias.data.new_zeros(table.num_embeddings)
+            kept = min(len(bias), len(head.bias))
+            bias[:kept] = head.bias.data[:kept]
+            head.bias = nn.Parameter(bias)
+        return table
 
     def _init_weights(self, module):
         if isinstance(module, (nn.Linear, nn.Embedding)):
@@ -256,6 +288,7 @@ class BrightmartAlbertModel(BrightmartAlbertPreTrainedModel):
         """Replaces the word table."""
         self.embeddings.word_embeddings = value
 
+    @can_return_tuple
     def forward(
         self,
         input_ids=None,
@@ -263,19 +296,33 @@ class BrightmartAlbertModel(BrightmartAlbertPreTrainedModel):
         token_type_ids=None,
         position_ids=None,
         inputs_embeds=None,
-        output_hidden_states=False,
-        output_attentions=False,
+        output_hidden_states=None,
+        output_attentions=None,
         **_,
     ):
-        """Arguments and outputs of transformers' AlbertModel."""
+        """Arguments and outputs of transformers' AlbertModel; attentions are computed eagerly."""
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("Pass either input_ids or inputs_embeds.")
+        given = input_ids if inputs_embeds is None else inputs_embeds
+        length, most = given.shape[1], self.config.max_position_embeddings
+        if length > most:
+            raise ValueError(
+                f"The input has {length} pieces a row, and the model takes {most} "
+                "(max_position_embeddings). Cut it: tokenizer(..., truncation=True, "
+                f"max_length={most})."
+            )
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        if output_attentions is None:
+            output_attentions = self.config.output_attentions
         if position_ids is None:
-            given = input_ids if inputs_embeds is None else inputs_embeds
-            position_ids = torch.arange(given.shape[1], device=given.device)[None]
+            position_ids = torch.arange(length, device=given.device)[None]
         embedded = self.embeddings(input_ids, token_type_ids, position_ids, inputs_embeds)
         if attention_mask is None:
             attention_mask = torch.ones(embedded.shape[:2], device=embedded.device)
         bias = (1.0 - attention_mask.to(embedded.dtype)) * MASKED_LOGIT
-        states, weights = self.encoder(embedded, bias[:, None, None, :], position_ids)
+        bias = bias[:, None, None, :]
+        states, weights = self.encoder(embedded, bias, position_ids, output_attentions)
         pooled = torch.tanh(self.pooler(states[-1][:, 0])) if self.pooler else None
         return BaseModelOutputWithPooling(
             last_hidden_state=states[-1],
@@ -329,9 +376,10 @@ class BrightmartAlbertForPreTraining(BrightmartAlbertPreTrainedModel):
         self.sop_classifier = SentenceOrderHead(config)
         self.post_init()
 
+    @can_return_tuple
     def forward(self, input_ids=None, labels=None, sentence_order_label=None, **inputs):
         """Arguments and outputs of transformers' AlbertForPreTraining."""
-        outputs = self.albert(input_ids, **inputs)
+        outputs = self.albert(input_ids, return_dict=True, **inputs)
         words = self.predictions(outputs.last_hidden_state, self.albert.embeddings)
         order = self.sop_classifier(outputs.pooler_output)
         loss = None
@@ -355,9 +403,10 @@ class BrightmartAlbertForMaskedLM(BrightmartAlbertPreTrainedModel):
         self.predictions = MaskedWordHead(config)
         self.post_init()
 
+    @can_return_tuple
     def forward(self, input_ids=None, labels=None, **inputs):
         """Arguments and outputs of transformers' AlbertForMaskedLM."""
-        outputs = self.albert(input_ids, **inputs)
+        outputs = self.albert(input_ids, return_dict=True, **inputs)
         logits = self.predictions(outputs.last_hidden_state, self.albert.embeddings)
         return MaskedLMOutput(
             loss=None if labels is None else _loss(logits, labels),
@@ -367,20 +416,58 @@ class BrightmartAlbertForMaskedLM(BrightmartAlbertPreTrainedModel):
         )
 
 
-class _Classifier(BrightmartAlbertPreTrainedModel):
+class _Task(BrightmartAlbertPreTrainedModel):
+    """The encoder with one linear map; `classifier` of tasks with labels."""
+
     pooled = True
+    head = "classifier"
 
     def __init__(self, config):
         super().__init__(config)
-        self.num_labels = config.num_labels
+        self.num_labels = self._outputs(config)
         self.albert = BrightmartAlbertModel(config, add_pooling_layer=self.pooled)
         self.dropout = nn.Dropout(config.classifier_dropout_prob)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        setattr(self, self.head, nn.Linear(config.hidden_size, self.num_labels))
         self.post_init()
 
-    def _classify(self, kind, features, outputs, labels):
-        logits = self.classifier(self.dropout(features))
-        return kind(
+    def _outputs(self, config):
+        return config.num_labels
+
+
+class BrightmartAlbertForSequenceClassification(_Task):
+    """A label for each text, from the pooled output; numbers or several labels, too.
+
+    `problem_type` of the config says which; None is regression with one label, several labels
+    where they are given as floats, else one of them.
+    """
+
+    @can_return_tuple
+    def forward(self, input_ids=None, labels=None, **inputs):
+        """Arguments and outputs of transformers' AlbertForSequenceClassification."""
+        outputs = self.albert(input_ids, return_dict=True, **inputs)
+        logits = self.classifier(self.dropout(outputs.pooler_output))
+        loss = None
+        if labels is not None:
+            loss = ForSequenceClassificationLoss(labels, logits, self.config)
+        return SequenceClassifierOutput(
+            loss=loss,
+            logits=logits,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+
+class BrightmartAlbertForTokenClassification(_Task):
+    """A label for each token."""
+
+    pooled = False
+
+    @can_return_tuple
+    def forward(self, input_ids=None, labels=None, **inputs):
+        """Arguments and outputs of transformers' AlbertForTokenClassification."""
+        outputs = self.albert(input_ids, return_dict=True, **inputs)
+        logits = self.classifier(self.dropout(outputs.last_hidden_state))
+        return TokenClassifierOutput(
             loss=None if labels is None else _loss(logits, labels),
             logits=logits,
             hidden_states=outputs.hidden_states,
@@ -388,21 +475,53 @@ class _Classifier(BrightmartAlbertPreTrainedModel):
         )
 
 
-class BrightmartAlbertForSequenceClassification(_Classifier):
-    """A label for each text, from the pooled output."""
-
-    def forward(self, input_ids=None, labels=None, **inputs):
-        """Arguments and outputs of transformers' AlbertForSequenceClassification."""
-        outputs = self.albert(input_ids, **inputs)
-        return self._classify(SequenceClassifierOutput, outputs.pooler_output, outputs, labels)
-
-
-class BrightmartAlbertForTokenClassification(_Classifier):
-    """A label for each token."""
+class BrightmartAlbertForQuestionAnswering(_Task):
+    """Where in a text an answer begins and ends."""
 
     pooled = False
+    head = "qa_outputs"
 
+    def _outputs(self, config):
+        return 2
+
+    @can_return_tuple
+    def forward(self, input_ids=None, start_positions=None, end_positions=None, **inputs):
+        """Arguments and outputs of transformers' AlbertForQuestionAnswering."""
+        outputs = self.albert(input_ids, return_dict=True, **inputs)
+        start, end = self.qa_outputs(outputs.last_hidden_state).unbind(-1)
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            loss = ForQuestionAnsweringLoss(start, end, start_positions, end_positions)
+        return QuestionAnsweringModelOutput(
+            loss=loss,
+            start_logits=start,
+            end_logits=end,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+
+class BrightmartAlbertForMultipleChoice(_Task):
+    """Which of some texts is right, [B, choices, S]."""
+
+    def _outputs(self, config):
+        return 1
+
+    @can_return_tuple
     def forward(self, input_ids=None, labels=None, **inputs):
-        """Arguments and outputs of transformers' AlbertForTokenClassification."""
-        outputs = self.albert(input_ids, **inputs)
-        return self._classify(TokenClassifierOutput, outputs.last_hidden_state, outputs, labels)
+        """Arguments and outputs of transformers' AlbertForMultipleChoice."""
+        given = inputs["inputs_embeds"] if input_ids is None else input_ids
+        choices = given.shape[1]
+
+        def flat(value):
+            return value.flatten(0, 1) if torch.is_tensor(value) and value.ndim > 2 else value
+
+        inputs = {name: flat(value) for name, value in inputs.items()}
+        outputs = self.albert(flat(input_ids), return_dict=True, **inputs)
+        logits = self.classifier(self.dropout(outputs.pooler_output)).view(-1, choices)
+        return MultipleChoiceModelOutput(
+            loss=None if labels is None else _loss(logits, labels),
+            logits=logits,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
