@@ -21,7 +21,7 @@ USAGE = """Runs a model on text, a line each from --input_file, the arguments or
   fill-mask        the likeliest pieces at each [MASK]
   sentence-order   two texts with a tab between them: whether they stand in order
   embed            a vector for each text
-  classification   of a folder that finetune wrote: the label of each text
+  classification   of a folder that finetune wrote: the label of each text; of a pair, a tab between
   tagging          likewise: the tag of each word
   entities         likewise: the entities of each text, and where they stand
 
@@ -80,6 +80,8 @@ def _predictor() -> Callable[[List[str]], List[Dict[str, Any]]]:
         return lambda chunk: model.sentence_order([_pair(line) for line in chunk])
     if task == "embed":
         return lambda chunk: model.embed(chunk, f.pooling)
+    if model.task.pairs:
+        return lambda chunk: model.predict([_pair(line) for line in chunk])
     return model.predict
 
 
@@ -116,9 +118,7 @@ def _pair(line: str) -> Tuple[str, str]:
     parts = line.split("\t")
     if len(parts) != 2 or not all(part.strip() for part in parts):
         raise UsageError(
-            "Sentence order needs two texts with a tab between them. Received {!r}.".format(
-                line[:80]
-            )
+            "This needs two texts with a tab between them. Received {!r}.".format(line[:80])
         )
     return parts[0], parts[1]
 

@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
-from albert.tasks.rows.examples import Example, Sentence, Text, labels_of
+from albert.tasks.rows.examples import Example, Sentence, Text, are_pairs, labels_of
 from albert.tasks.scores import judge, main_name
 from albert.tasks.task import Task
 
@@ -16,21 +16,39 @@ _Baseline = Callable[[Sequence[Any], Sequence[Any]], List[_Labels]]
 
 def tfidf_logistic_regression(train: Sequence[Text], test: Sequence[Text]) -> List[_Labels]:
     """Labels by logistic regression on TF-IDF of words and pairs of words."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
 
-    model = make_pipeline(
-        TfidfVectorizer(
-            ngram_range=(1, 2), sublinear_tf=True, min_df=2 if len(train) > 1000 else 1
-        ),
-        LogisticRegression(max_iter=1000, random_state=0),
-    )
     try:
-        model.fit([example.text for example in train], [example.label for example in train])
+        seen, new = tfidf(train, test)
     except ValueError:  # no word that it knows how to part
         return majority(train, test)
-    return [(label,) for label in model.predict([example.text for example in test])]
+    model = LogisticRegression(max_iter=1000, random_state=0)
+    model.fit(seen, [example.label for example in train])
+    return [(label,) for label in model.predict(new)]
+
+
+def tfidf(train: Sequence[Text], test: Sequence[Text]) -> Tuple[Any, Any]:
+    """Sparse features of texts; of pairs those of each of both, and their cosine.
+
+    Raises:
+      ValueError: No text has a word.
+    """
+    from scipy.sparse import hstack
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    words = TfidfVectorizer(
+        ngram_range=(1, 2), sublinear_tf=True, min_df=2 if len(train) > 1000 else 1
+    )
+    words.fit([text for example in train for text in (example.text, example.text_b) if text])
+
+    def features(examples: Sequence[Text]) -> Any:
+        first = words.transform([example.text for example in examples])
+        if not are_pairs(examples):
+            return first
+        second = words.transform([example.text_b for example in examples])
+        return hstack([first, second, first.multiply(second).sum(axis=1)]).tocsr()
+
+    return features(train), features(test)
 
 
 def most_frequent_tag(train: Sequence[Sentence], test: Sequence[Sentence]) -> List[_Labels]:

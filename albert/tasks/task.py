@@ -21,6 +21,7 @@ class Task(NamedTuple):
       max_seq_length: Most pieces of an example, special ones included.
       lower_case: Whether text is lower-cased before it is encoded.
       keep_accents: Whether text keeps its combining marks.
+      pairs: Whether an example is two texts.
     """
 
     kind: str
@@ -28,6 +29,7 @@ class Task(NamedTuple):
     max_seq_length: int
     lower_case: bool
     keep_accents: bool
+    pairs: bool = False
 
     @property
     def tags_words(self) -> bool:

@@ -22,7 +22,7 @@ from albert.tasks.finetuning.finetune import FIELDS, FinetuneOptions, Rows, fine
 from albert.tasks.finetuning.search import Start, claimed, run_trials
 from albert.tasks.inference.fine_tuned import TaskModel
 from albert.tasks.inference.load import load
-from albert.tasks.rows.examples import Example, held_out, labels_of
+from albert.tasks.rows.examples import Example, are_pairs, held_out, labels_of
 from albert.tasks.rows.features import features_of
 from albert.tasks.rows.sentences import check_tag_column, read_sentences
 from albert.tasks.rows.tables import read_texts
@@ -53,6 +53,7 @@ class TaskOptions:
       test_file: For the report; None for the evaluation examples.
       text_column: Column of the texts, a name or a number; None for "text", or "words" in JSON.
       label_column: Column of the labels; None for "label", or "tags" in JSON.
+      text_b_column: Column of the second texts of pairs; None for "text_b", if there is one.
       tag_column: Column of the tags, as `sentences.read_sentences` takes it; None for the usual.
       max_seq_length: Most pieces of a text.
     """
@@ -63,6 +64,7 @@ class TaskOptions:
     test_file: Optional[str] = None
     text_column: Optional[str] = None
     label_column: Optional[str] = None
+    text_b_column: Optional[str] = None
     tag_column: Optional[str] = None
     max_seq_length: int = 128
 
@@ -77,21 +79,22 @@ class TaskOptions:
         Raises:
           UsageError: A file cannot be read.
         """
-        train = self._read(self.train_file)
+        train = self._read(self.train_file, self.text_b_column)
+        text_b = (self.text_b_column or "text_b") if are_pairs(train) else ""
+        test = self._read(self.test_file, text_b) if self.test_file else None
         if self.eval_file:
-            chosen = self._read(self.eval_file)
-        else:
-            train, chosen = held_out(train, _HELD_OUT_SHARE, seed)
-        return Examples(train, chosen, self._read(self.test_file) if self.test_file else None)
+            return Examples(train, self._read(self.eval_file, text_b), test)
+        return Examples(*held_out(train, _HELD_OUT_SHARE, seed), test)
 
-    def _read(self, path: str) -> List[Any]:
+    def _read(self, path: str, text_b_column: Optional[str]) -> List[Any]:
         if self.task != "classification":
             named = (self.text_column or "words", self.label_column or "tags")
             found = read_sentences(path, self.tag_column or "", *named)
             if self.task == "entities":
                 check_tags(tuple(labels_of(found)), path)
             return found
-        return read_texts(path, self.text_column or "text", self.label_column or "label")
+        columns = (self.text_column or "text", self.label_column or "label", text_b_column)
+        return read_texts(path, *columns)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,7 +209,7 @@ def run_finetuning(
                 what.train_file, quoted(labels[0])
             )
         )
-    task = Task(what.task, labels, length, *how.text)
+    task = Task(what.task, labels, length, *how.text, pairs=are_pairs(examples.train))
     encoder = TextEncoder(how, start.config)
     train, chosen, test = [features_of(task, encoder, part) if part else None for part in examples]
     rows = Rows(train or [], chosen or [], test)

@@ -7,7 +7,7 @@ from albert.system.files.side import read_json_object
 from albert.tasks.entities import entities_in
 from albert.tasks.folder import FineTuned
 from albert.tasks.inference.predictor import Predictor
-from albert.tasks.rows.examples import Sentence, Text, checked_texts
+from albert.tasks.rows.examples import Sentence, Text, checked_pairs, checked_texts
 from albert.tasks.rows.features import features_of
 from albert.tasks.scores import REPORT_FILE
 from albert.text.encoder import TextEncoder, split_words, word_spans
@@ -39,32 +39,38 @@ class TaskModel:
         """
         return read_json_object(os.path.join(self.output_dir, REPORT_FILE))
 
-    def predict(self, texts: Iterable[str]) -> List[Dict[str, Any]]:
+    def predict(self, texts: Iterable[Any]) -> List[Dict[str, Any]]:
         """Labels texts, or tags their words.
 
         Args:
-          texts: Any; a classifier does not read beyond its longest example.
+          texts: Any; pairs of texts, where the model has learned from pairs. A classifier does not
+            read beyond its longest example.
 
         Returns:
-          For each text, in order, {"text": ..., "label": ..., "probabilities": by label}; of a
-          tagger {"text": ..., "words": [...], "tags": [...]}; of entities {"text": ...,
-          "entities": [{"entity": ..., "text": ..., "start": ..., "end": ...}]}, places in
-          characters.
+          For each text, in order, {"text": ..., "label": ..., "probabilities": by label}, of a
+          pair with "text_b"; of a tagger {"text": ..., "words": [...], "tags": [...]}; of
+          entities {"text": ..., "entities": [{"entity": ..., "text": ..., "start": ...,
+          "end": ...}]}, places in characters.
 
         Raises:
-          UsageError: It is no list of texts.
+          UsageError: It is no list of texts, or of pairs.
         """
-        found = checked_texts(texts)
-        return self._tag(found) if self.task.tags_words else self._label(found)
+        if self.task.tags_words:
+            return self._tag(checked_texts(texts))
+        if self.task.pairs:
+            pairs = checked_pairs("A model that has learned from pairs", texts)
+            return self._label([Text(first, "", second) for first, second in pairs])
+        return self._label([Text(text, "") for text in checked_texts(texts)])
 
-    def _label(self, texts: Sequence[str]) -> List[Dict[str, Any]]:
-        examples = [Text(text, "") for text in texts]
+    def _label(self, examples: Sequence[Text]) -> List[Dict[str, Any]]:
         rows = features_of(self.task, self._encoder, examples, labelled=False)
         answers = []
-        for text, shares in zip(texts, self._predictor.probabilities(rows)):
+        for example, shares in zip(examples, self._predictor.probabilities(rows)):
             by_label = {name: round(float(p), 6) for name, p in zip(self.task.labels, shares)}
             likeliest = self.task.labels[int(shares.argmax())]
-            answers.append({"text": text, "label": likeliest, "probabilities": by_label})
+            texts = {"text": example.text, "text_b": example.text_b}
+            asked = {name: text for name, text in texts.items() if text or name == "text"}
+            answers.append(dict(asked, label=likeliest, probabilities=by_label))
         return answers
 
     def _tag(self, texts: Sequence[str]) -> List[Dict[str, Any]]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from albert.system.errors import UsageError, quoted
 from albert.tasks.rows.batching import bucket
-from albert.tasks.rows.examples import Example, Sentence
+from albert.tasks.rows.examples import Example, Sentence, Text
 from albert.tasks.rows.lines import names_of
 from albert.tasks.task import Task
 from albert.text.encoder import Encoded, TextEncoder, padded_batch
@@ -33,8 +33,8 @@ def features_of(
 ) -> List[Features]:
     """Encodes examples.
 
-    A text that is too long loses its end; a sentence is cut between words into several rows, so
-    that each of its words is tagged.
+    A text that is too long loses its end, of two the longer one; a sentence is cut between words
+    into several rows, so that each of its words is tagged.
 
     Args:
       task: What to predict.
@@ -63,9 +63,16 @@ def features_of(
         if isinstance(example, Sentence):
             rows += _sentence(task, encoder, example, [number(tag) for tag in example.tags], at)
         else:
-            encoded = encoder.single(encoder.pieces(example.text), task.max_seq_length)
+            encoded = _encoded(task, encoder, example)
             rows.append(Features(encoded, np.array([number(example.label)], np.int32), at))
     return rows
+
+
+def _encoded(task: Task, encoder: TextEncoder, example: Text) -> Encoded:
+    pieces = encoder.pieces(example.text)
+    if not task.pairs:
+        return encoder.single(pieces, task.max_seq_length)
+    return encoder.pair(pieces, encoder.pieces(example.text_b), task.max_seq_length)
 
 
 def _sentence(
