@@ -1,4 +1,4 @@
-"""Tasks beyond one label of one text: pairs of texts."""
+"""Tasks beyond one label of one text: pairs of texts, numbers."""
 
 import json
 
@@ -7,12 +7,17 @@ import pytest
 from test_import_export import albert, small_run
 from test_tasks import encoder
 
+from albert.compat import tf
 from albert.system.errors import UsageError
 from albert.tasks.baselines import baselines
 from albert.tasks.folder import open_fine_tuned
+from albert.tasks.inference.load import load
+from albert.tasks.losses import task_loss
 from albert.tasks.rows.examples import Text
-from albert.tasks.rows.features import features_of
+from albert.tasks.rows.features import features_of, make_batch
+from albert.tasks.rows.labels import number
 from albert.tasks.rows.tables import read_texts
+from albert.tasks.scores import judge
 from albert.tasks.task import Task
 
 
@@ -67,7 +72,7 @@ def test_second_texts_are_found_by_name_or_number(tmp_path):
     with pytest.raises(UsageError, match="row 2 has no column 'kedua'.*--text_b_column"):
         read_texts(str(named), text_b_column="kedua")
     written(tmp_path / "c.tsv", ["text\ttext_b\tlabel", "saya\t\tsame"])
-    with pytest.raises(UsageError, match="row 2 has no text_b"):
+    with pytest.raises(UsageError, match="row 2 has no text .column text_b"):
         read_texts(str(tmp_path / "c.tsv"))
 
 
@@ -98,3 +103,77 @@ def test_a_baseline_of_pairs_knows_how_alike_they_are():
     task = Task("classification", ("other", "same"), 16, False, True, pairs=True)
     found = baselines(task, examples[:200], examples[200:])
     assert found["TF-IDF, logistic regression"]["accuracy"] > 0.9
+
+
+def numbers(count, seed=0):
+    """Texts whose number is how often they name food, in tens."""
+    random = np.random.RandomState(seed)
+    foods = random.randint(0, 6, count)
+    return [Text(" ".join(["nasi"] * n + ["hujan"] * (5 - n)), 10.0 * n + 100.0) for n in foods]
+
+
+def test_losses_of_numbers_are_those_of_transformers():
+    logits = np.array([[0.3], [-1.2], [2.5], [9.0]], np.float32)
+    labels = np.array([[0.5], [1.0], [2.0], [np.nan]], np.float32)
+    loss = task_loss(Task("regression", ("score",), 16, False, True), [1.0])
+    (found,) = loss.sums(tf.constant(logits), tf.constant(labels))
+    assert float(found.weight) == float(loss.weight(tf.constant(labels))) == 3.0
+    # torch.nn.functional.mse_loss, as AlbertForSequenceClassification has it, of the first three.
+    assert float(found.total) / 3.0 == pytest.approx(1.7099999, rel=1e-6)
+
+
+def test_correlations_are_those_of_their_definitions():
+    task = Task("regression", ("score",), 16, False, True)
+    right, found = [np.array([x]) for x in (1.0, 2.0, 2.0, 4.0)], [1.0, 3.0, 2.0, 9.0]
+    scores = judge(task, right, [np.array([x]) for x in found]).scores
+    assert scores["pearson"] == pytest.approx(np.corrcoef([1, 2, 2, 4], found)[0, 1])
+    assert scores["spearman"] == pytest.approx(np.corrcoef([1, 2.5, 2.5, 4], [1, 3, 2, 4])[0, 1])
+    assert scores["mean_absolute_error"] == pytest.approx(1.5)
+    assert judge(task, right, [np.array([0.0])] * 4).scores["spearman"] == 0.0
+
+
+def test_what_is_no_number_is_refused(tmp_path, capsys):
+    for cell in ("tiga", "nan", ""):
+        written(tmp_path / "x.tsv", ["text\tlabel", "saya\t" + cell])
+        with pytest.raises(UsageError, match="row 2 has (the label .*, which is no|no label)"):
+            read_texts(str(tmp_path / "x.tsv"), parse=number)
+    small_run(tmp_path / "run", "google")
+    train = written(tmp_path / "x.csv", ["text,label"] + ["saya,3"] * 9)
+    assert finetune(tmp_path, "regression", train) == 2
+    assert "have the one label 3.0" in capsys.readouterr().err
+    train = written(tmp_path / "x.csv", ["text,label"] + ["saya,3", "dia,4"] * 9)
+    assert finetune(tmp_path, "regression", train, "--class_weights=balanced") == 2
+    assert "is for tasks that choose one label" in capsys.readouterr().err
+
+
+def test_numbers_of_any_size_are_learned_predicted_and_exported(tmp_path, capsys):
+    small_run(tmp_path / "run", "google")
+    lines = ["{}\t{}".format(*each) for each in numbers(160)]
+    train = written(tmp_path / "train.tsv", ["text\tlabel"] + lines)
+    more = ["--num_train_epochs=4", "--learning_rate=5e-3", "--num_gpu_cores=2"]
+    assert finetune(tmp_path, "regression", train, *more) == 0
+    tuned = str(tmp_path / "tuned")
+    report = json.loads((tmp_path / "tuned" / "report.json").read_text(encoding="utf-8"))
+    assert report["spearman"] > 0.9 and report["mean_absolute_error"] < 10.0
+    assert set(report["baselines"]) == {"TF-IDF, ridge regression", "mean"}
+    assert "confusion" not in report and not (tmp_path / "tuned" / "confusion_matrix.png").exists()
+    texts = [each.text for each in numbers(4, 7)]
+    answers = [answer["score"] for answer in predict(tmp_path, capsys, *texts)]
+    assert np.abs(np.array(answers) - [each.label for each in numbers(4, 7)]).mean() < 10.0
+    # Through transformers and back, where the head says the number itself.
+    out = ["--output_dir=" + tuned, "--export_dir={}".format(tmp_path / "hf")]
+    assert albert("export", *out) == 0
+    config = json.loads((tmp_path / "hf" / "config.json").read_text(encoding="utf-8"))
+    assert config["problem_type"] == "regression" and config["id2label"] == {"0": "score"}
+    again = load(str(tmp_path / "hf"), use_gpu=False)
+    assert (again.task.kind, again.task.mean, again.task.deviation) == ("regression", 0.0, 1.0)
+    assert [a["score"] for a in again.predict(texts)] == pytest.approx(answers, rel=1e-5)
+    out = ["--output_dir=" + tuned, "--export_dir={}".format(tmp_path / "served")]
+    assert albert("export", "--format=savedmodel", *out) == 0
+    loaded = tf.saved_model.load(str(tmp_path / "served"))  # kept: it owns the variables
+    found = open_fine_tuned(tuned)
+    rows = features_of(found.task, encoder(), [Text(text, 0.0) for text in texts])
+    batch = make_batch(found.task, rows, 16)
+    del batch["labels"]
+    served = loaded.signatures["regress"](**{n: tf.constant(v) for n, v in batch.items()})
+    np.testing.assert_allclose(served["scores"].numpy()[:, 0], answers, rtol=1e-5)

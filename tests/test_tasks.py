@@ -305,7 +305,7 @@ def test_rare_labels_weigh_as_much_as_frequent_ones():
     tensors = {name: tf.constant(value) for name, value in weights.items()}
     batch = {k: tf.constant(v) for k, v in make_batch(task, rows + [None], 16).items()}
     sums = fine_tuning(config, task, [4 / 6.0, 2.0]).sums(tensors, batch)
-    shares = Predictor(config, task, weights, "/device:CPU:0").probabilities(rows)
+    shares = Predictor(config, task, weights, "/device:CPU:0").outputs(rows)
     expected = -sum(
         weight * np.log(share[label])
         for share, label, weight in zip(shares, [0, 0, 0, 1], [4 / 6.0] * 3 + [2.0])
@@ -417,9 +417,7 @@ def check_served(tmp_path, kind, examples):
     )
     found = open_fine_tuned(tuned)
     rows = features_of(found.task, encoder(), examples)
-    expected = Predictor(found.config, found.task, found.weights, "/device:CPU:0").probabilities(
-        rows
-    )
+    expected = Predictor(found.config, found.task, found.weights, "/device:CPU:0").outputs(rows)
     loaded = tf.saved_model.load(out)  # kept: it owns the variables
     served = loaded.signatures["classify" if kind == "classification" else "tag"]
     batch = make_batch(found.task, rows[:4], 16)

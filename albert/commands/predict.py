@@ -11,8 +11,9 @@ from albert.commands.export import CHECKPOINT_FLAGS, checkpoint_flags, define_ch
 from albert.system import command_line
 from albert.system.errors import UsageError
 from albert.tasks import POOLINGS
+from albert.tasks.task import KINDS
 
-TASKS = ("fill-mask", "sentence-order", "embed", "classification", "tagging", "entities")
+TASKS = ("fill-mask", "sentence-order", "embed") + KINDS
 USAGE = """Runs a model on text, a line each from --input_file, the arguments or stdin.
 
   python -m albert predict --task=fill-mask --output_dir=pretraining_output "Saya makan [MASK] ."
@@ -22,6 +23,7 @@ USAGE = """Runs a model on text, a line each from --input_file, the arguments or
   sentence-order   two texts with a tab between them: whether they stand in order
   embed            a vector for each text
   classification   of a folder that finetune wrote: the label of each text; of a pair, a tab between
+  regression       likewise: the number of each text, or pair
   tagging          likewise: the tag of each word
   entities         likewise: the entities of each text, and where they stand
 
@@ -94,7 +96,7 @@ def _ours(folder: Optional[str]) -> Optional[str]:
 def _task() -> str:
     """What to predict: --task, or what a fine-tuned model is for."""
     from albert.tasks.folder import refuse_options_of_runs, task_of
-    from albert.tasks.task import KINDS, read_task
+    from albert.tasks.task import read_task
 
     f = flags.FLAGS
     if f.task in KINDS and not f.output_dir:

@@ -10,7 +10,7 @@ from albert.tasks.scores import judge, main_name
 from albert.tasks.task import Task
 
 Scores = Dict[str, float]
-_Labels = Tuple[str, ...]  # of an example: that of a text, or those of its words
+_Labels = Tuple[Any, ...]  # of an example: that of a text or its number, or those of its words
 _Baseline = Callable[[Sequence[Any], Sequence[Any]], List[_Labels]]
 
 
@@ -72,24 +72,54 @@ def _commonest(train: Sequence[Example]) -> str:
     return max(counts, key=lambda label: counts[label])
 
 
+def tfidf_ridge(train: Sequence[Text], test: Sequence[Text]) -> List[_Labels]:
+    """Numbers by ridge regression on the same features."""
+    from sklearn.linear_model import Ridge
+
+    try:
+        seen, new = tfidf(train, test)
+    except ValueError:  # no word that it knows how to part
+        return mean(train, test)
+    model = Ridge(random_state=0).fit(seen, [example.label for example in train])
+    return [(number,) for number in model.predict(new)]
+
+
+def mean(train: Sequence[Text], test: Sequence[Text]) -> List[_Labels]:
+    """The mean of the numbers everywhere."""
+    return [(np.mean([example.label for example in train]),)] * len(test)
+
+
 def _labels(example: Example) -> _Labels:
     return example.tags if isinstance(example, Sentence) else (example.label,)
 
 
+_OF_TAGS: Mapping[str, _Baseline] = {"most frequent tag": most_frequent_tag, "majority": majority}
+_BASELINES: Dict[str, Mapping[str, _Baseline]] = {
+    "classification": {
+        "TF-IDF, logistic regression": tfidf_logistic_regression,
+        "majority": majority,
+    },
+    "tagging": _OF_TAGS,
+    "entities": _OF_TAGS,
+    "regression": {"TF-IDF, ridge regression": tfidf_ridge, "mean": mean},
+}
+
+
 def baselines(task: Task, train: Sequence[Example], test: Sequence[Example]) -> Dict[str, Scores]:
     """Scores of each baseline of a task, by its name."""
-    name = "most frequent tag" if task.tags_words else "TF-IDF, logistic regression"
-    best: _Baseline = most_frequent_tag if task.tags_words else tfidf_logistic_regression
-    numbers = {label: number for number, label in enumerate(task.labels)}
-
-    def numbered(labels: Sequence[_Labels]) -> List[np.ndarray]:
-        return [np.array([numbers[label] for label in each]) for each in labels]
-
-    expected = numbered([_labels(example) for example in test])
-    ways: Mapping[str, _Baseline] = {name: best, "majority": majority}
+    expected = _in_numbers(task, [_labels(example) for example in test])
     return {
-        name: judge(task, expected, numbered(way(train, test))).scores for name, way in ways.items()
+        name: judge(task, expected, _in_numbers(task, way(train, test))).scores
+        for name, way in _BASELINES[task.kind].items()
     }
+
+
+def _in_numbers(task: Task, labels: Sequence[_Labels]) -> List[np.ndarray]:
+    """Answers as `judge` takes them."""
+    if task.kind == "regression":
+        return [np.array(each) for each in labels]
+    numbers = {label: number for number, label in enumerate(task.labels)}
+    return [np.array([numbers[label] for label in each]) for each in labels]
 
 
 def verdict(task: Task, scores: Mapping[str, float], others: Mapping[str, Scores]) -> str:

@@ -1,20 +1,22 @@
-"""A fine-tuned model at work on text: labels and tags."""
+"""A fine-tuned model at work on text: labels, numbers and tags."""
 
 import os
 from typing import Any, Dict, Iterable, List, Sequence
 
+import numpy as np
+
 from albert.system.files.side import read_json_object
 from albert.tasks.entities import entities_in
 from albert.tasks.folder import FineTuned
-from albert.tasks.inference.predictor import Predictor
+from albert.tasks.inference.predictor import Predictor, answers_of
+from albert.tasks.report import REPORT_FILE
 from albert.tasks.rows.examples import Sentence, Text, checked_pairs, checked_texts
 from albert.tasks.rows.features import features_of
-from albert.tasks.scores import REPORT_FILE
 from albert.text.encoder import TextEncoder, split_words, word_spans
 
 
 class TaskModel:
-    """A model that labels texts or tags words; `albert.load` makes one of its folder.
+    """A model that labels or scores texts, or tags words; `albert.load` makes one of its folder.
 
     Attributes:
       output_dir: The folder that `finetune` wrote.
@@ -32,7 +34,7 @@ class TaskModel:
 
     @property
     def report(self) -> Dict[str, Any]:
-        """How good it is: accuracy, F1, the numbers of each label, the confusion matrix.
+        """How good it is: the scores of its task, the numbers of each label, baselines.
 
         Raises:
           UsageError: The folder has no `report.json`.
@@ -47,10 +49,11 @@ class TaskModel:
             read beyond its longest example.
 
         Returns:
-          For each text, in order, {"text": ..., "label": ..., "probabilities": by label}, of a
-          pair with "text_b"; of a tagger {"text": ..., "words": [...], "tags": [...]}; of
-          entities {"text": ..., "entities": [{"entity": ..., "text": ..., "start": ...,
-          "end": ...}]}, places in characters.
+          For each, in order, {"text": ...}, "text_b" of a pair, and what the task is for:
+            classification: "label" and "probabilities" by label.
+            regression: "score".
+            tagging: "words" and their "tags".
+            entities: "entities", each with "entity", "text", "start" and "end" (characters).
 
         Raises:
           UsageError: It is no list of texts, or of pairs.
@@ -65,20 +68,26 @@ class TaskModel:
     def _label(self, examples: Sequence[Text]) -> List[Dict[str, Any]]:
         rows = features_of(self.task, self._encoder, examples, labelled=False)
         answers = []
-        for example, shares in zip(examples, self._predictor.probabilities(rows)):
-            by_label = {name: round(float(p), 6) for name, p in zip(self.task.labels, shares)}
-            likeliest = self.task.labels[int(shares.argmax())]
+        for example, output in zip(examples, self._predictor.outputs(rows)):
             texts = {"text": example.text, "text_b": example.text_b}
             asked = {name: text for name, text in texts.items() if text or name == "text"}
-            answers.append(dict(asked, label=likeliest, probabilities=by_label))
+            answers.append(dict(asked, **self._labelled(output)))
         return answers
+
+    def _labelled(self, output: np.ndarray) -> Dict[str, Any]:
+        numbers = [round(float(number), 6) for number in output]
+        if self.task.kind == "regression":
+            return dict(zip(self.task.labels, numbers))
+        by_label = dict(zip(self.task.labels, numbers))
+        return {"label": self.task.labels[int(output.argmax())], "probabilities": by_label}
 
     def _tag(self, texts: Sequence[str]) -> List[Dict[str, Any]]:
         words = [tuple(split_words(text)) for text in texts]
         sentences = [Sentence(found, ("",) * len(found)) for found in words]
         rows = features_of(self.task, self._encoder, sentences, labelled=False)
         tags: List[List[str]] = [[] for _ in texts]
-        for row, numbers in zip(rows, self._predictor.labels(rows)):
+        for row, output in zip(rows, self._predictor.outputs(rows)):
+            numbers = answers_of(self.task, row, output)
             tags[row.example] += [self.task.labels[number] for number in numbers]
         if self.task.kind == "entities":
             return [

@@ -1,7 +1,7 @@
 """Labelled examples: texts and their labels, words and their tags."""
 
 import collections
-from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -9,10 +9,13 @@ from albert.system.errors import UsageError, check_seed
 
 
 class Text(NamedTuple):
-    """A text, or a pair of them, and its label; `text_b` is empty where there is one text."""
+    """A text, or a pair of them, and its label; a number is the label of regression.
+
+    `text_b` is empty where there is one text.
+    """
 
     text: str
-    label: str
+    label: Any
     text_b: str = ""
 
 

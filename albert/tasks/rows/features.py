@@ -19,7 +19,8 @@ class Features(NamedTuple):
 
     Attributes:
       encoded: The pieces.
-      labels: int32 [1] of a text; [s] of a sentence, `NO_LABEL` but at the first piece of a word.
+      labels: int32 [1] of a text; [s] of a sentence, `NO_LABEL` but at the first piece of a word;
+        float32 [1], in deviations from the mean, of a number.
       example: Number of the example; long sentences take several rows.
     """
 
@@ -39,7 +40,7 @@ def features_of(
     Args:
       task: What to predict.
       encoder: Of the model.
-      examples: Texts for classification, sentences for tagging.
+      examples: Sentences for tagging, else texts.
       labelled: Whether the examples have labels; without, words get label 0.
 
     Raises:
@@ -64,7 +65,12 @@ def features_of(
             rows += _sentence(task, encoder, example, [number(tag) for tag in example.tags], at)
         else:
             encoded = _encoded(task, encoder, example)
-            rows.append(Features(encoded, np.array([number(example.label)], np.int32), at))
+            if task.kind == "regression":
+                label = (example.label - task.mean) / task.deviation if labelled else 0.0
+                labels = np.array([label], np.float32)
+            else:
+                labels = np.array([number(example.label)], np.int32)
+            rows.append(Features(encoded, labels, at))
     return rows
 
 
@@ -102,11 +108,12 @@ def _row(
 def make_batch(
     task: Task, rows: Sequence[Optional[Features]], max_length: int
 ) -> Dict[str, np.ndarray]:
-    """input_ids, input_mask, segment_ids [B, S] and labels, [B] or [B, S] of tagging, int32.
+    """input_ids, input_mask, segment_ids [B, S], int32, and labels.
 
-    None stands for an empty row, which has no weight.
+    Labels are [B], [B, S] of tagging, int32, or [B, 1] of numbers, float32. None stands for an
+    empty row, which has no weight.
     """
-    nothing = Features(Encoded(*[np.zeros(1, np.int32)] * 2), np.full(1, NO_LABEL, np.int32))
+    nothing = Features(Encoded(*[np.zeros(1, np.int32)] * 2), _no_label(task))
     filled = [row or nothing for row in rows]
     length = bucket(max(len(row.encoded.ids) for row in filled), max_length)
     batch = padded_batch([row.encoded for row in filled], length)
@@ -115,5 +122,12 @@ def make_batch(
         for number, row in enumerate(filled):
             labels[number, : len(row.labels)] = row.labels
     else:
-        labels = np.array([row.labels[0] for row in filled], np.int32)
+        labels = np.stack([row.labels for row in filled])
+        labels = labels[:, 0] if task.kind == "classification" else labels
     return dict(batch, labels=labels)
+
+
+def _no_label(task: Task) -> np.ndarray:
+    if task.kind == "regression":
+        return np.full(1, np.nan, np.float32)
+    return np.full(1, NO_LABEL, np.int32)

@@ -5,6 +5,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from albert.system.errors import UsageError
 from albert.tasks.rows.examples import Text
+from albert.tasks.rows.labels import Parse, one_label
 from albert.tasks.rows.lines import (
     ending_of,
     json_object,
@@ -22,6 +23,7 @@ def read_texts(
     text_column: str = "text",
     label_column: str = "label",
     text_b_column: Optional[str] = None,
+    parse: Parse = one_label,
 ) -> List[Text]:
     """Reads .tsv, .csv or .jsonl, also .gz.
 
@@ -30,17 +32,19 @@ def read_texts(
       text_column: Name of the texts' column; in a table without a header its number, from "1".
       label_column: Likewise that of the labels.
       text_b_column: Likewise that of second texts; "" for none, None for "text_b" if there is one.
+      parse: From a cell to a label.
 
     Raises:
       UsageError: The file cannot be read, lacks a column, or a row lacks text or label.
     """
+    parsers = {"text": _text, "label": parse, "text_b": _text}
     columns = {"text": text_column, "label": label_column, "text_b": text_b_column}
     examples = []
     for row, values in _rows(path, [column for column in columns.values() if column]):
         if columns["text_b"] is None:
             columns["text_b"] = "text_b" if "text_b" in values else ""
         found = {
-            what: _value(values, column, what, "{} row {}".format(path, row))
+            what: _value(values, column, parsers[what], "{} row {}".format(path, row))
             for what, column in columns.items()
             if column
         }
@@ -48,17 +52,26 @@ def read_texts(
     return not_empty(examples, path)
 
 
-def _value(values: Dict[str, Any], column: str, what: str, where: str) -> str:
+def _text(value: Any) -> str:
+    text = "" if value is None else str(value).strip()
+    if not text:
+        raise ValueError("no text")
+    return text
+
+
+def _value(values: Dict[str, Any], column: str, parse: Parse, where: str) -> Any:
     if column not in values:
         raise UsageError(
             "{} has no column '{}'; it has: {}. Name the columns with --text_column and "
             "--label_column (second texts with --text_b_column); in a table without a header "
             "number them: --text_column=1 --label_column=2.".format(where, column, names_of(values))
         )
-    value = "" if values[column] is None else str(values[column]).strip()
-    if not value:
-        raise UsageError("{} has no {}. Give it one, or take the row out.".format(where, what))
-    return value
+    try:
+        return parse(values[column])
+    except ValueError as error:
+        raise UsageError(
+            "{} has {} (column {}). Give it one, or take the row out.".format(where, error, column)
+        ) from error
 
 
 def _rows(path: str, columns: Sequence[str]) -> Iterator[_Row]:
