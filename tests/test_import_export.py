@@ -426,6 +426,7 @@ def test_fine_tuned_folders_come_back_as_they_were(layout, kind, tmp_path, capsy
 @pytest.mark.parametrize(
     "change, message",
     [
+        ({"id2label": {"0": "x", "1": "x"}}, "two or more labels"),
         ({"problem_type": "regression"}, "problem_type='regression' and 3 labels"),
         ({"problem_type": "ranking"}, "that choose labels or give one number"),
         ({"id2label": {"0": "x"}}, r"classifier.weight: \[3, 21\] in the checkpoint"),

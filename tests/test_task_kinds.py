@@ -1,4 +1,4 @@
-"""Tasks beyond one label of one text: pairs of texts, numbers."""
+"""Tasks beyond one label of one text: pairs of texts, numbers, several labels."""
 
 import json
 
@@ -10,15 +10,17 @@ from test_tasks import encoder
 from albert.compat import tf
 from albert.system.errors import UsageError
 from albert.tasks.baselines import baselines
+from albert.tasks.finetuning.what import TaskOptions
 from albert.tasks.folder import open_fine_tuned
 from albert.tasks.inference.load import load
 from albert.tasks.losses import task_loss
 from albert.tasks.rows.examples import Text
 from albert.tasks.rows.features import features_of, make_batch
-from albert.tasks.rows.labels import number
+from albert.tasks.rows.labels import number, several
 from albert.tasks.rows.tables import read_texts
 from albert.tasks.scores import judge
 from albert.tasks.task import Task
+from albert.text.tokenization import TextOptions
 
 
 def written(path, lines):
@@ -76,18 +78,12 @@ def test_second_texts_are_found_by_name_or_number(tmp_path):
         read_texts(str(tmp_path / "c.tsv"))
 
 
-def test_pairs_are_learned_and_predicted(tmp_path, capsys):
+def test_files_of_pairs_and_of_texts_do_not_mix(tmp_path, capsys):
     small_run(tmp_path / "run", "google")
     train = written(tmp_path / "train.tsv", ["text\ttext_b\tlabel"] + PAIRS * 8)
     test = written(tmp_path / "test.tsv", ["text\tlabel", "saya\tsame"])
     assert finetune(tmp_path, "classification", train, "--test_file={}".format(test)) == 2
     assert "row 2 has no column 'text_b'" in capsys.readouterr().err
-    assert finetune(tmp_path, "classification", train) == 0
-    assert open_fine_tuned(str(tmp_path / "tuned")).task.pairs
-    (answer,) = predict(tmp_path, capsys, "saya makan\thujan")
-    assert (answer["text"], answer["text_b"]) == ("saya makan", "hujan")
-    assert albert("predict", "--output_dir={}".format(tmp_path / "tuned"), "saya makan") == 2
-    assert "two texts with a tab between them" in capsys.readouterr().err
 
 
 def test_a_baseline_of_pairs_knows_how_alike_they_are():
@@ -177,3 +173,94 @@ def test_numbers_of_any_size_are_learned_predicted_and_exported(tmp_path, capsys
     del batch["labels"]
     served = loaded.signatures["regress"](**{n: tf.constant(v) for n, v in batch.items()})
     np.testing.assert_allclose(served["scores"].numpy()[:, 0], answers, rtol=1e-5)
+
+
+FLAVOURS = {"nasi": "salty", "durian": "sweet", "kopi": "bitter"}
+
+
+def flavours(count, seed=0):
+    """Pairs of texts with a label for each kind of food that the second names, some without."""
+    random = np.random.RandomState(seed)
+    found = []
+    for _ in range(count):
+        foods = [food for food in sorted(FLAVOURS) if random.rand() < 0.4]
+        labels = tuple(sorted(FLAVOURS[food] for food in foods))
+        found.append(Text("saya makan", labels, " ".join(foods + ["hujan"])))
+    return found
+
+
+def test_several_labels_are_read_from_lists_and_cells(tmp_path):
+    expected = [Text("saya", ("a", "b")), Text("dia", ()), Text("kami", ("a",))]
+    for name, lines, separator in (
+        ("x.tsv", ["text\tlabel", "saya\tb, a,b", "dia\t", "kami\ta"], ","),
+        ("x.csv", ["text,label", "saya,b|a", "dia,", "kami,a"], "|"),
+        (
+            "x.jsonl",
+            [
+                '{"text": "saya", "label": ["b", "a"]}',
+                '{"text": "dia", "label": []}',
+                '{"text": "kami", "label": "a"}',
+            ],
+            ",",
+        ),
+    ):
+        path = written(tmp_path / name, lines)
+        assert read_texts(str(path), parse=several(separator)) == expected
+    with pytest.raises(UsageError, match="--label_separator must not be empty"):
+        TaskOptions("multi-label", "x.tsv", label_separator="")
+
+
+def test_a_label_too_rare_for_the_training_share_is_a_label(tmp_path):
+    lines = ["text\tlabel"] + ["saya\ta", "dia\tb"] * 10 + ["kami\trare"]
+    train = str(written(tmp_path / "x.tsv", lines))
+    for seed in range(20):
+        what = TaskOptions("classification", train)
+        examples = what.examples(seed)
+        assert what.task_of(examples, 16, TextOptions(False, True)).labels == ("a", "b", "rare")
+
+
+def test_losses_and_scores_of_several_labels_are_those_of_their_definitions():
+    logits = np.array([[0.3, -1.2, 2.5], [0.1, 4.0, -3.0], [9.0, 9.0, 9.0]], np.float32)
+    labels = np.array([[1, 0, 1], [0, 0, 1], [-1, -1, -1]], np.int32)
+    task = Task("multi-label", ("a", "b", "c"), 16, False, True)
+    loss = task_loss(task, [1.0] * 3)
+    (found,) = loss.sums(tf.constant(logits), tf.constant(labels))
+    assert float(found.weight) == float(loss.weight(tf.constant(labels))) == 6.0
+    # binary_cross_entropy_with_logits, as AlbertForSequenceClassification has it, of two rows.
+    assert float(found.total) / 6.0 == pytest.approx(1.4512768, rel=1e-6)
+    judged = judge(task, list(labels[:2]), [np.array([1, 1, 1]), np.array([0, 0, 1])])
+    # a and c are right everywhere, b was found once and never there.
+    f1 = {"micro_f1": 6.0 / 7.0, "macro_f1": 2.0 / 3.0, "exact_match": 0.5}
+    assert judged.scores == pytest.approx(f1)
+    assert judged.labels["b"]["f1"] == 0.0 and judged.labels["c"]["count"] == 2
+
+
+def test_several_labels_of_pairs_are_learned_predicted_and_exported(tmp_path, capsys):
+    small_run(tmp_path / "run", "google")
+    files = []
+    for name, examples in (("train.tsv", flavours(200)), ("test.tsv", flavours(30, 7))):
+        lines = ["{}\t{}\t{}".format(x.text, x.text_b, ",".join(x.label)) for x in examples]
+        files.append(written(tmp_path / name, ["text\ttext_b\tlabel"] + lines))
+    more = ["--num_train_epochs=4", "--learning_rate=2e-3", "--dropout=0", "--train_batch_size=4"]
+    more.append("--test_file={}".format(files[1]))
+    assert finetune(tmp_path, "multi-label", files[0], *more) == 0
+    report = json.loads((tmp_path / "tuned" / "report.json").read_text(encoding="utf-8"))
+    assert report["micro_f1"] > 0.7 and set(report["labels"]) == set(FLAVOURS.values())
+    assert report["baselines"]["TF-IDF, one-vs-rest logistic regression"]["micro_f1"] > 0.9
+    # What predict says of the same examples adds up to the report.
+    pairs = [(each.text, each.text_b) for each in flavours(30, 7)]
+    answers = predict(tmp_path, capsys, *["\t".join(pair) for pair in pairs])
+    assert [(answer["text"], answer["text_b"]) for answer in answers] == pairs
+    right = [tuple(a["labels"]) == each.label for a, each in zip(answers, flavours(30, 7))]
+    assert np.mean(right) == pytest.approx(report["exact_match"])
+    assert albert("predict", "--output_dir={}".format(tmp_path / "tuned"), "saya makan") == 2
+    assert "two texts with a tab between them" in capsys.readouterr().err
+    out = ["--output_dir={}".format(tmp_path / "tuned"), "--export_dir={}".format(tmp_path / "hf")]
+    assert albert("export", *out) == 0
+    config = json.loads((tmp_path / "hf" / "config.json").read_text(encoding="utf-8"))
+    assert config["problem_type"] == "multi_label_classification"
+    again = load(str(tmp_path / "hf"), use_gpu=False)
+    assert again.task.kind == "multi-label"
+    # Which models have learned from pairs, transformers does not say.
+    again.task = again.task._replace(pairs=True)
+    assert [answer["labels"] for answer in again.predict(pairs)] == [a["labels"] for a in answers]

@@ -17,6 +17,8 @@ USAGE = """Fine-tunes a pre-trained model on labelled texts or tagged words.
   classification   .tsv, .csv or .jsonl: columns text and label, or those you name; without a
                    header by number: --text_column=1 --label_column=2; with a column text_b the
                    label is of the pair of both texts
+  multi-label      the same, with several labels a row, or none: a list in JSON, "happy,calm" in a
+                   table (--label_separator=,)
   regression       the same, with a number for a label
   tagging          CoNLL-U (tags in UPOS); columns with the word first and its tag last; or .jsonl
                    with lists of words and tags
@@ -42,6 +44,7 @@ def define_flags() -> None:
     d.DEFINE_string("text_column", None, "Name or number of the texts' column; default: text.")
     d.DEFINE_string("label_column", None, "That of the labels; default: label.")
     d.DEFINE_string("text_b_column", None, "That of second texts; default: text_b, if any.")
+    d.DEFINE_string("label_separator", ",", "Between several labels in a table.")
     d.DEFINE_string("tag_column", None, "upos, xpos, last or a number; default: upos or last.")
     d.DEFINE_string("init_checkpoint", None, "A run's folder, or a checkpoint in one.")
     command_line.define_alias("model_path", "init_checkpoint")

@@ -23,6 +23,7 @@ USAGE = """Runs a model on text, a line each from --input_file, the arguments or
   sentence-order   two texts with a tab between them: whether they stand in order
   embed            a vector for each text
   classification   of a folder that finetune wrote: the label of each text; of a pair, a tab between
+  multi-label      likewise: all labels of each text, or pair
   regression       likewise: the number of each text, or pair
   tagging          likewise: the tag of each word
   entities         likewise: the entities of each text, and where they stand

@@ -5,12 +5,12 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
-from albert.tasks.rows.examples import Example, Sentence, Text, are_pairs, labels_of
+from albert.tasks.rows.examples import Example, Sentence, Text, are_pairs, labels_in, labels_of
 from albert.tasks.scores import judge, main_name
 from albert.tasks.task import Task
 
 Scores = Dict[str, float]
-_Labels = Tuple[Any, ...]  # of an example: that of a text or its number, or those of its words
+_Labels = Tuple[Any, ...]  # as `labels_in` gives those of an example
 _Baseline = Callable[[Sequence[Any], Sequence[Any]], List[_Labels]]
 
 
@@ -64,7 +64,7 @@ def most_frequent_tag(train: Sequence[Sentence], test: Sequence[Sentence]) -> Li
 
 def majority(train: Sequence[Example], test: Sequence[Example]) -> List[_Labels]:
     """The commonest label everywhere."""
-    return [(_commonest(train),) * len(_labels(example)) for example in test]
+    return [(_commonest(train),) * len(labels_in(example)) for example in test]
 
 
 def _commonest(train: Sequence[Example]) -> str:
@@ -89,8 +89,27 @@ def mean(train: Sequence[Text], test: Sequence[Text]) -> List[_Labels]:
     return [(np.mean([example.label for example in train]),)] * len(test)
 
 
-def _labels(example: Example) -> _Labels:
-    return example.tags if isinstance(example, Sentence) else (example.label,)
+def tfidf_one_vs_rest(train: Sequence[Text], test: Sequence[Text]) -> List[_Labels]:
+    """Each label by a logistic regression of its own, on the same features."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.preprocessing import MultiLabelBinarizer
+
+    try:
+        seen, new = tfidf(train, test)
+    except ValueError:  # no word that it knows how to part
+        return commonest_labels(train, test)
+    labels = MultiLabelBinarizer()
+    wanted = labels.fit_transform([example.label for example in train])
+    model = OneVsRestClassifier(LogisticRegression(max_iter=1000, random_state=0))
+    found: List[_Labels] = labels.inverse_transform(model.fit(seen, wanted).predict(new))
+    return found
+
+
+def commonest_labels(train: Sequence[Text], test: Sequence[Text]) -> List[_Labels]:
+    """The labels that most texts have together, everywhere."""
+    counts = collections.Counter(example.label for example in train)
+    return [max(sorted(counts), key=lambda labels: counts[labels])] * len(test)
 
 
 _OF_TAGS: Mapping[str, _Baseline] = {"most frequent tag": most_frequent_tag, "majority": majority}
@@ -98,6 +117,10 @@ _BASELINES: Dict[str, Mapping[str, _Baseline]] = {
     "classification": {
         "TF-IDF, logistic regression": tfidf_logistic_regression,
         "majority": majority,
+    },
+    "multi-label": {
+        "TF-IDF, one-vs-rest logistic regression": tfidf_one_vs_rest,
+        "majority": commonest_labels,
     },
     "tagging": _OF_TAGS,
     "entities": _OF_TAGS,
@@ -107,7 +130,7 @@ _BASELINES: Dict[str, Mapping[str, _Baseline]] = {
 
 def baselines(task: Task, train: Sequence[Example], test: Sequence[Example]) -> Dict[str, Scores]:
     """Scores of each baseline of a task, by its name."""
-    expected = _in_numbers(task, [_labels(example) for example in test])
+    expected = _in_numbers(task, [labels_in(example) for example in test])
     return {
         name: judge(task, expected, _in_numbers(task, way(train, test))).scores
         for name, way in _BASELINES[task.kind].items()
@@ -119,6 +142,8 @@ def _in_numbers(task: Task, labels: Sequence[_Labels]) -> List[np.ndarray]:
     if task.kind == "regression":
         return [np.array(each) for each in labels]
     numbers = {label: number for number, label in enumerate(task.labels)}
+    if task.kind == "multi-label":
+        return [np.array([int(label in each) for label in task.labels]) for each in labels]
     return [np.array([numbers[label] for label in each]) for each in labels]
 
 

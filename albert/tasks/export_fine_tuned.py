@@ -25,6 +25,7 @@ from albert.tasks.task import TASK_FILE, Task
 
 _PIPELINES = {
     "classification": "text-classification",
+    "multi-label": "text-classification",
     "tagging": "token-classification",
     "entities": "token-classification",
     "regression": "text-classification",
@@ -32,6 +33,7 @@ _PIPELINES = {
 # The signature that a task has, and what it returns beside logits.
 _SERVED = {
     "classification": ("classify", "probabilities"),
+    "multi-label": ("classify", "probabilities"),
     "tagging": ("tag", "probabilities"),
     "entities": ("tag", "probabilities"),
     "regression": ("regress", "scores"),

@@ -34,7 +34,13 @@ def task_loss(task: Task, class_weights: Sequence[float]) -> TaskLoss:
     """
     if task.kind == "regression":
         return _of_numbers(tf.math.squared_difference, tf.math.is_finite)
+    if task.kind == "multi-label":
+        return _of_numbers(_sigmoid_cross_entropy, lambda labels: labels >= 0)
     return _of_a_choice(class_weights)
+
+
+def _sigmoid_cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    return tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)
 
 
 def _of_a_choice(class_weights: Sequence[float]) -> TaskLoss:

@@ -86,7 +86,7 @@ def task_output(task: Task, logits: tf.Tensor) -> tf.Tensor:
     """What a model says, of its logits: the number, or the probabilities of the labels."""
     if task.kind == "regression":
         return task.mean + task.deviation * logits
-    return tf.nn.softmax(logits)
+    return tf.sigmoid(logits) if task.kind == "multi-label" else tf.nn.softmax(logits)
 
 
 def fine_tuning(config: ModelConfig, task: Task, class_weights: Sequence[float]) -> Objective:

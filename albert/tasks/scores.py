@@ -11,6 +11,7 @@ _OF_LABELS = ("accuracy", "macro_f1", "weighted_f1")
 # The scores of each task, in the order in which people read them.
 _NAMES = {
     "classification": _OF_LABELS,
+    "multi-label": ("micro_f1", "macro_f1", "exact_match"),
     "tagging": _OF_LABELS,
     "entities": ("entity_f1", "entity_precision", "entity_recall", "accuracy"),
     "regression": ("spearman", "pearson", "mean_absolute_error"),
@@ -18,6 +19,7 @@ _NAMES = {
 # What the best epoch has most of.
 _MAIN = {
     "classification": "macro_f1",
+    "multi-label": "micro_f1",
     "tagging": "accuracy",
     "entities": "entity_f1",
     "regression": "spearman",
@@ -83,7 +85,7 @@ def judge(task: Task, expected: Sequence[Any], predicted: Sequence[Any]) -> Judg
     Args:
       task: Its labels.
       expected: Of each example the right answer: the number of its label, or of that of each word;
-        or the right number.
+        the right number; or 1 for each label it has, else 0.
       predicted: Likewise.
     """
     return _JUDGES.get(task.kind, _judge_labels)(task, expected, predicted)
@@ -109,6 +111,21 @@ def _each_label(task: Task, expected: Labels, predicted: Labels) -> Dict[str, Di
     columns = (each[0].tolist(), each[1].tolist(), each[2].tolist(), each[3].tolist())
     names = ("precision", "recall", "f1", "count")
     return {label: dict(zip(names, row)) for label, row in zip(task.labels, zip(*columns))}
+
+
+def _judge_several(
+    task: Task, expected: Sequence[np.ndarray], predicted: Sequence[np.ndarray]
+) -> Judgement:
+    """F1 of all labels together, mean F1 of the labels, share of texts with just their labels."""
+    from sklearn.metrics import f1_score
+
+    both = np.stack(expected), np.stack(predicted)
+    f1 = {
+        average + "_f1": float(f1_score(*both, average=average, zero_division=0))
+        for average in ("micro", "macro")
+    }
+    exact = float((both[0] == both[1]).all(axis=1).mean())
+    return Judgement(dict(f1, exact_match=exact), _each_label(task, *both))
 
 
 def _judge_entities(
@@ -143,6 +160,7 @@ def _judge_numbers(
 
 
 _JUDGES: Dict[str, Callable[..., Judgement]] = {
+    "multi-label": _judge_several,
     "entities": _judge_entities,
     "regression": _judge_numbers,
 }

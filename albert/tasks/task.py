@@ -9,7 +9,7 @@ from albert.system.errors import UsageError
 from albert.system.files.atomic import atomic_write
 from albert.system.files.side import read_as
 
-KINDS = ("classification", "tagging", "entities", "regression")
+KINDS = ("classification", "multi-label", "regression", "tagging", "entities")
 
 
 class Task(NamedTuple):

@@ -25,8 +25,9 @@ TASK_CLASSES = {
     "tagging": "TokenClassification",
     "entities": "TokenClassification",
     "regression": "SequenceClassification",
+    "multi-label": "SequenceClassification",
 }
-PROBLEM_TYPES = {"regression": "regression"}
+PROBLEM_TYPES = {"regression": "regression", "multi-label": "multi_label_classification"}
 _REMOTE_CODE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "remote_code")
 
 

@@ -32,6 +32,7 @@ _PANELS = (
     ("accuracy", "accuracy"),
     ("macro_f1", "macro F1"),
     ("entity_f1", "entity F1"),
+    ("micro_f1", "micro F1"),
     ("spearman", "Spearman correlation"),
 )
 

@@ -137,7 +137,7 @@ def run_finetuning(
     check_batch_size(size, micro_batches, "train_batch_size")
     examples, start = what.examples(options.random_seed), beginning.open(output_dir)
     how = start.tokenization
-    task = what.task_of(examples.train, start.config.max_position_embeddings, how.text)
+    task = what.task_of(examples, start.config.max_position_embeddings, how.text)
     check_class_weights(task, options.class_weights)
     encoder = TextEncoder(how, start.config)
     train, chosen, test = [features_of(task, encoder, part) if part else None for part in examples]

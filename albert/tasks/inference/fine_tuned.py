@@ -51,6 +51,7 @@ class TaskModel:
         Returns:
           For each, in order, {"text": ...}, "text_b" of a pair, and what the task is for:
             classification: "label" and "probabilities" by label.
+            multi-label: "labels", those above one half, and "probabilities".
             regression: "score".
             tagging: "words" and their "tags".
             entities: "entities", each with "entity", "text", "start" and "end" (characters).
@@ -79,6 +80,9 @@ class TaskModel:
         if self.task.kind == "regression":
             return dict(zip(self.task.labels, numbers))
         by_label = dict(zip(self.task.labels, numbers))
+        if self.task.kind == "multi-label":
+            likely = [label for label, share in zip(self.task.labels, output) if share > 0.5]
+            return {"labels": likely, "probabilities": by_label}
         return {"label": self.task.labels[int(output.argmax())], "probabilities": by_label}
 
     def _tag(self, texts: Sequence[str]) -> List[Dict[str, Any]]:

@@ -61,10 +61,12 @@ def answers_of(task: Task, row: Features, output: np.ndarray) -> np.ndarray:
     """What an output means.
 
     The number of the likeliest label, [1] of a text or one for each word of a row of a sentence;
-    of regression the number itself, [1].
+    of regression the number itself, [1]; of several labels 1 for each that is likely, else 0.
     """
     if task.kind == "regression":
         return output
+    if task.kind == "multi-label":
+        return (output > 0.5).astype(np.int32)
     best = np.atleast_1d(output.argmax(axis=-1))
     return best[: len(row.labels)][row.labels >= 0]
 

@@ -9,8 +9,9 @@ from albert.system.errors import UsageError, check_seed
 
 
 class Text(NamedTuple):
-    """A text, or a pair of them, and its label; a number is the label of regression.
+    """A text, or a pair of them, and its label.
 
+    The label is a number in regression, and all labels of the text in multi-label.
     `text_b` is empty where there is one text.
     """
 
@@ -61,11 +62,18 @@ def checked_pairs(what: str, pairs: Iterable[Tuple[str, str]]) -> List[Tuple[str
     return found
 
 
+def labels_in(example: Example) -> Tuple[Any, ...]:
+    """What is right: the tags of words, the labels of a text, its one label or number."""
+    if isinstance(example, Sentence):
+        return example.tags
+    return example.label if isinstance(example.label, tuple) else (example.label,)
+
+
 def labels_of(examples: Sequence[Example]) -> Dict[str, int]:
     """How often each label or tag occurs, sorted by name."""
     counts: collections.Counter = collections.Counter()
     for example in examples:
-        counts.update([example.label] if isinstance(example, Text) else example.tags)
+        counts.update(labels_in(example))
     return {label: counts[label] for label in sorted(counts)}
 
 

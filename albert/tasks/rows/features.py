@@ -20,7 +20,7 @@ class Features(NamedTuple):
     Attributes:
       encoded: The pieces.
       labels: int32 [1] of a text; [s] of a sentence, `NO_LABEL` but at the first piece of a word;
-        float32 [1], in deviations from the mean, of a number.
+        float32 [1], in deviations from the mean, of a number; of several labels [labels], 0 or 1.
       example: Number of the example; long sentences take several rows.
     """
 
@@ -65,9 +65,13 @@ def features_of(
             rows += _sentence(task, encoder, example, [number(tag) for tag in example.tags], at)
         else:
             encoded = _encoded(task, encoder, example)
-            if task.kind == "regression":
-                label = (example.label - task.mean) / task.deviation if labelled else 0.0
-                labels = np.array([label], np.float32)
+            if not labelled:
+                labels = np.zeros_like(_no_label(task))
+            elif task.kind == "regression":
+                labels = np.array([(example.label - task.mean) / task.deviation], np.float32)
+            elif task.kind == "multi-label":
+                labels = np.zeros(len(task.labels), np.int32)
+                labels[[number(label) for label in example.label]] = 1
             else:
                 labels = np.array([number(example.label)], np.int32)
             rows.append(Features(encoded, labels, at))
@@ -110,8 +114,8 @@ def make_batch(
 ) -> Dict[str, np.ndarray]:
     """input_ids, input_mask, segment_ids [B, S], int32, and labels.
 
-    Labels are [B], [B, S] of tagging, int32, or [B, 1] of numbers, float32. None stands for an
-    empty row, which has no weight.
+    Labels are [B], [B, labels] where a text has several, [B, S] of tagging, int32, or [B, 1] of
+    numbers, float32. None stands for an empty row, which has no weight.
     """
     nothing = Features(Encoded(*[np.zeros(1, np.int32)] * 2), _no_label(task))
     filled = [row or nothing for row in rows]
@@ -130,4 +134,4 @@ def make_batch(
 def _no_label(task: Task) -> np.ndarray:
     if task.kind == "regression":
         return np.full(1, np.nan, np.float32)
-    return np.full(1, NO_LABEL, np.int32)
+    return np.full(len(task.labels) if task.kind == "multi-label" else 1, NO_LABEL, np.int32)

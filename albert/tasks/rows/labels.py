@@ -1,7 +1,7 @@
 """Labels of texts, from the cell of a table or the value of a JSON line."""
 
 import math
-from typing import Any, Callable
+from typing import Any, Callable, Tuple
 
 from albert.system.errors import quoted
 
@@ -18,6 +18,16 @@ def one_label(value: Any) -> str:
     if not label:
         raise ValueError("no label")
     return label
+
+
+def several(separator: str) -> Callable[[Any], Tuple[str, ...]]:
+    """A parser of several labels, none or one: a list in JSON, in a cell with a separator."""
+
+    def parse(value: Any) -> Tuple[str, ...]:
+        parts = value if isinstance(value, list) else str(value or "").split(separator)
+        return tuple(sorted({str(part).strip() for part in parts} - {""}))
+
+    return parse
 
 
 def number(value: Any) -> float:
