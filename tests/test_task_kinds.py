@@ -14,8 +14,9 @@ from albert.tasks.finetuning.what import TaskOptions
 from albert.tasks.folder import open_fine_tuned
 from albert.tasks.inference.load import load
 from albert.tasks.losses import task_loss
+from albert.tasks.rows.encoding import features_of
 from albert.tasks.rows.examples import Text
-from albert.tasks.rows.features import features_of, make_batch
+from albert.tasks.rows.features import make_batch
 from albert.tasks.rows.labels import number, several
 from albert.tasks.rows.tables import read_texts
 from albert.tasks.scores import judge

@@ -26,13 +26,14 @@ from albert.tasks.folder import begin_folder, open_fine_tuned
 from albert.tasks.inference.predictor import Predictor
 from albert.tasks.model import fine_tuning, initial_weights
 from albert.tasks.rows.batching import each_row, shuffled_batches
+from albert.tasks.rows.encoding import features_of
 from albert.tasks.rows.examples import (
     Sentence,
     Text,
     held_out,
     labels_of,
 )
-from albert.tasks.rows.features import features_of, make_batch
+from albert.tasks.rows.features import make_batch
 from albert.tasks.rows.sentences import read_sentences
 from albert.tasks.rows.tables import read_texts
 from albert.tasks.task import Task

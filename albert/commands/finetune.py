@@ -23,6 +23,7 @@ USAGE = """Fine-tunes a pre-trained model on labelled texts or tagged words.
   tagging          CoNLL-U (tags in UPOS); columns with the word first and its tag last; or .jsonl
                    with lists of words and tags
   entities         the same, tags in BIO (IOB2) or BIOES; scored by entity
+  question-answering  SQuAD 1.1 or 2.0 (.json), or a question a line (.jsonl)
 
 The folder then holds the best epoch's weights, report.json and confusion_matrix.png, and is what
 `python -m albert predict` and `export` take. Without --init_checkpoint the model starts from

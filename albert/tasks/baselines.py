@@ -5,13 +5,14 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 
+from albert.tasks.answers import no_answers, similar_sentences
 from albert.tasks.rows.examples import Example, Sentence, Text, are_pairs, labels_in, labels_of
 from albert.tasks.scores import judge, main_name
 from albert.tasks.task import Task
 
 Scores = Dict[str, float]
 _Labels = Tuple[Any, ...]  # as `labels_in` gives those of an example
-_Baseline = Callable[[Sequence[Any], Sequence[Any]], List[_Labels]]
+_Baseline = Callable[[Sequence[Any], Sequence[Any]], Sequence[Any]]  # labels, or answers
 
 
 def tfidf_logistic_regression(train: Sequence[Text], test: Sequence[Text]) -> List[_Labels]:
@@ -124,6 +125,10 @@ _BASELINES: Dict[str, Mapping[str, _Baseline]] = {
     },
     "tagging": _OF_TAGS,
     "entities": _OF_TAGS,
+    "question-answering": {
+        "TF-IDF, most similar sentence": similar_sentences,
+        "no answer": no_answers,
+    },
     "regression": {"TF-IDF, ridge regression": tfidf_ridge, "mean": mean},
 }
 
@@ -137,8 +142,10 @@ def baselines(task: Task, train: Sequence[Example], test: Sequence[Example]) -> 
     }
 
 
-def _in_numbers(task: Task, labels: Sequence[_Labels]) -> List[np.ndarray]:
+def _in_numbers(task: Task, labels: Sequence[Any]) -> Sequence[Any]:
     """Answers as `judge` takes them."""
+    if task.kind == "question-answering":
+        return labels
     if task.kind == "regression":
         return [np.array(each) for each in labels]
     numbers = {label: number for number, label in enumerate(task.labels)}

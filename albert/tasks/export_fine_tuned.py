@@ -9,6 +9,7 @@ from albert.checkpoints.results import read_results
 from albert.formats.huggingface import config as config_json
 from albert.formats.huggingface import names, spiece
 from albert.formats.huggingface.folder import (
+    HEADS,
     PROBLEM_TYPES,
     SPIECE_FILE,
     TASK_CLASSES,
@@ -26,6 +27,7 @@ from albert.tasks.task import TASK_FILE, Task
 _PIPELINES = {
     "classification": "text-classification",
     "multi-label": "text-classification",
+    "question-answering": "question-answering",
     "tagging": "token-classification",
     "entities": "token-classification",
     "regression": "text-classification",
@@ -34,6 +36,7 @@ _PIPELINES = {
 _SERVED = {
     "classification": ("classify", "probabilities"),
     "multi-label": ("classify", "probabilities"),
+    "question-answering": ("answer", "probabilities"),
     "tagging": ("tag", "probabilities"),
     "entities": ("tag", "probabilities"),
     "regression": ("regress", "scores"),
@@ -76,7 +79,8 @@ def write_huggingface(directory: str, model: FineTuned) -> None:
     values["classifier_dropout_prob"] = config.hidden_dropout_prob
     if task.kind in PROBLEM_TYPES:
         values["problem_type"] = PROBLEM_TYPES[task.kind]
-    write_model(directory, values, names.to_huggingface(config, _plain(task, model.weights)))
+    head = HEADS.get(task.kind, "classifier")
+    write_model(directory, values, names.to_huggingface(config, _plain(task, model.weights), head))
     write_tokenizer(directory, pieces, model.tokenization, task.max_seq_length)
     name = os.path.basename(os.path.abspath(directory))
     with atomic_write(os.path.join(directory, "README.md")) as handle:
@@ -110,10 +114,11 @@ def _card(model: FineTuned, results: Mapping[str, float], folder: str) -> str:
 
 
 def write_served(directory: str, model: FineTuned) -> None:
-    """Writes a SavedModel with one signature, `classify`, `regress` or `tag`.
+    """Writes a SavedModel with one signature, `classify`, `regress`, `tag` or `answer`.
 
     It takes input_ids, input_mask and segment_ids, [B, S], and returns logits and probabilities,
-    [B, labels] of texts and [B, S, labels] of words, or scores, [B, 1], of regression; labels and
+    [B, labels] of texts and [B, S, labels] of words, scores, [B, 1], of regression, and [B, 2, S]
+    of a question and its text, that the answer begins, and ends, at each piece; labels and
     tokenizer lie in `assets.extra`.
     """
     served, output = _SERVED[model.task.kind]

@@ -36,7 +36,8 @@ def task_loss(task: Task, class_weights: Sequence[float]) -> TaskLoss:
         return _of_numbers(tf.math.squared_difference, tf.math.is_finite)
     if task.kind == "multi-label":
         return _of_numbers(_sigmoid_cross_entropy, lambda labels: labels >= 0)
-    return _of_a_choice(class_weights)
+    answers = task.kind == "question-answering"
+    return _of_a_choice([] if answers else class_weights)
 
 
 def _sigmoid_cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -44,9 +45,11 @@ def _sigmoid_cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
 
 
 def _of_a_choice(class_weights: Sequence[float]) -> TaskLoss:
-    """Cross-entropy of labels, each weighted by its class; label -1 has no weight."""
+    """Cross-entropy of labels, each weighted by its class, if any; label -1 has no weight."""
 
     def weights(labels: tf.Tensor) -> tf.Tensor:
+        if not class_weights:
+            return tf.cast(labels >= 0, tf.float32)
         table = tf.constant(class_weights, tf.float32)
         of_class = tf.gather(table, tf.maximum(labels, 0))
         return tf.where(labels >= 0, of_class, tf.zeros_like(of_class))

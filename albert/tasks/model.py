@@ -27,6 +27,7 @@ from albert.tasks.losses import task_loss
 from albert.tasks.task import Task
 from albert.training.step.objective import Objective, uses_dropout
 
+_NEVER = -10000.0  # of padding, beside which no piece has a chance
 _SEED_STEP = 15485863  # between the dropout seeds of the encoder and of the head
 
 
@@ -50,7 +51,7 @@ def initial_weights(
 def _tree(config: ModelConfig, task: Task) -> Parameters:
     tree = encoder_tree(config)
     # A pooled output is of no use to tags, and weights without a gradient cannot be trained.
-    return tree._replace(pooler=None) if task.tags_words else tree
+    return tree._replace(pooler=None) if task.reads_pieces else tree
 
 
 def task_logits(
@@ -64,6 +65,8 @@ def task_logits(
 ) -> tf.Tensor:
     """Scores of the labels: [B, labels] of texts, [B, S, labels] of words; numbers, [B, 1].
 
+    Of questions [B, 2, S]: that the answer begins, and ends, at each piece; none at padding.
+
     Args:
       config: The model.
       task: Its labels.
@@ -75,11 +78,16 @@ def task_logits(
     """
     parameters = bound(_tree(config, task), tensors, precision)
     output = encoder_output(config, parameters, batch, dropout_seed, recompute)
-    features = output.sequence if task.tags_words else output.pooled
+    features = output.sequence if task.reads_pieces else output.pooled
     seed = None if dropout_seed is None else dropout_seed + [0, _SEED_STEP]
     features = make_dropout(seed)(features, config.hidden_dropout_prob)
     head = precision.cast({name: tensors[name] for name in (HEAD_WEIGHTS, HEAD_BIAS)})
-    return dense(features, Dense(head[HEAD_WEIGHTS], head[HEAD_BIAS]), transpose=True)
+    logits = dense(features, Dense(head[HEAD_WEIGHTS], head[HEAD_BIAS]), transpose=True)
+    if task.kind != "question-answering":
+        return logits
+    ends = tf.transpose(logits, [0, 2, 1])
+    there = tf.cast(batch["input_mask"][:, tf.newaxis, :], ends.dtype)
+    return ends + (1.0 - there) * _NEVER
 
 
 def task_output(task: Task, logits: tf.Tensor) -> tf.Tensor:

@@ -4,6 +4,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 import numpy as np
 
+from albert.tasks.answers import answer_scores
 from albert.tasks.entities import entity_scores
 from albert.tasks.task import Task
 
@@ -15,6 +16,7 @@ _NAMES = {
     "tagging": _OF_LABELS,
     "entities": ("entity_f1", "entity_precision", "entity_recall", "accuracy"),
     "regression": ("spearman", "pearson", "mean_absolute_error"),
+    "question-answering": ("f1", "exact_match"),
 }
 # What the best epoch has most of.
 _MAIN = {
@@ -23,6 +25,7 @@ _MAIN = {
     "tagging": "accuracy",
     "entities": "entity_f1",
     "regression": "spearman",
+    "question-answering": "f1",
 }
 
 Labels = Union[np.ndarray, Sequence[int]]  # a number for each text or word
@@ -85,8 +88,8 @@ def judge(task: Task, expected: Sequence[Any], predicted: Sequence[Any]) -> Judg
     Args:
       task: Its labels.
       expected: Of each example the right answer: the number of its label, or of that of each word;
-        the right number; or 1 for each label it has, else 0.
-      predicted: Likewise.
+        the right number; 1 for each label it has, else 0; or its right answers, as texts.
+      predicted: Likewise; one answer.
     """
     return _JUDGES.get(task.kind, _judge_labels)(task, expected, predicted)
 
@@ -159,8 +162,15 @@ def _judge_numbers(
     return Judgement(scores, {})
 
 
+def _judge_answers(
+    task: Task, expected: Sequence[Sequence[str]], predicted: Sequence[str]
+) -> Judgement:
+    return Judgement(answer_scores(expected, predicted), {})
+
+
 _JUDGES: Dict[str, Callable[..., Judgement]] = {
     "multi-label": _judge_several,
     "entities": _judge_entities,
     "regression": _judge_numbers,
+    "question-answering": _judge_answers,
 }

@@ -17,6 +17,7 @@ _REMOTE_CLASSES = {
     "AutoModelForPreTraining": "BrightmartAlbertForPreTraining",
     "AutoModelForMaskedLM": "BrightmartAlbertForMaskedLM",
     "AutoModelForSequenceClassification": "BrightmartAlbertForSequenceClassification",
+    "AutoModelForQuestionAnswering": "BrightmartAlbertForQuestionAnswering",
     "AutoModelForTokenClassification": "BrightmartAlbertForTokenClassification",
 }
 # ALBERT's gelu is the tanh form, which transformers calls gelu_new; its "gelu" is the erf form.

@@ -26,8 +26,10 @@ TASK_CLASSES = {
     "entities": "TokenClassification",
     "regression": "SequenceClassification",
     "multi-label": "SequenceClassification",
+    "question-answering": "QuestionAnswering",
 }
 PROBLEM_TYPES = {"regression": "regression", "multi-label": "multi_label_classification"}
+HEADS = {"question-answering": "qa_outputs"}  # what a head is called that is no "classifier"
 _REMOTE_CODE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "remote_code")
 
 

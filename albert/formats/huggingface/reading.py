@@ -10,6 +10,7 @@ from albert.checkpoints.restore import some_of
 from albert.formats.huggingface import config as config_json
 from albert.formats.huggingface import names
 from albert.formats.huggingface.folder import (
+    HEADS,
     MODEL_CONFIG_FILE,
     PROBLEM_TYPES,
     SPIECE_FILE,
@@ -21,7 +22,7 @@ from albert.formats.huggingface.weights import has_weights, read_tensors
 from albert.model.config import ModelConfig
 from albert.system.errors import UsageError, quoted
 from albert.system.files.side import read_as, read_json_object
-from albert.tasks.task import Task
+from albert.tasks.task import ENDS, NUMBER, Task
 from albert.text.tokenization import TextOptions
 from albert.text.vocabulary import count_pieces
 
@@ -69,8 +70,9 @@ def read_folder(directory: str) -> Folder:
     config = config_json.from_huggingface(values, path)
     kind, labels = _labels(values, path)
     tensors = read_tensors(directory)
-    weights = names.from_huggingface(config, tensors, directory, len(labels))
-    unused = names.unused_keys(config, tensors, len(labels))
+    head = HEADS.get(kind, "classifier")
+    weights = names.from_huggingface(config, tensors, directory, len(labels), head)
+    unused = names.unused_keys(config, tensors, len(labels), head)
     if unused:
         logging.warning(
             "%s: %d tensors have no use here: %s", directory, len(unused), some_of(unused)
@@ -94,6 +96,8 @@ def _labels(values: Mapping[str, Any], path: str) -> Tuple[str, Tuple[str, ...]]
     kinds = [kind for kind, ending in TASK_CLASSES.items() if name.endswith("For" + ending)]
     if not kinds:
         return "", ()
+    if kinds[0] == "question-answering":
+        return kinds[0], ENDS
     named = values.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}  # as transformers has it
     labels = [named.get(str(n)) for n in range(len(named))] if isinstance(named, dict) else []
     kind = _kind(kinds[0], values.get("problem_type"), len(labels), path)
@@ -104,7 +108,7 @@ def _labels(values: Mapping[str, Any], path: str) -> Tuple[str, Tuple[str, ...]]
                 path, quoted(named)
             )
         )
-    return kind, ("score",) if kind == "regression" else tuple(map(str, labels))
+    return kind, NUMBER if kind == "regression" else tuple(map(str, labels))
 
 
 def _kind(kind: str, problem: Any, labels: int, path: str) -> str:

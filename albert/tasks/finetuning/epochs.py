@@ -33,6 +33,7 @@ _PANELS = (
     ("macro_f1", "macro F1"),
     ("entity_f1", "entity F1"),
     ("micro_f1", "micro F1"),
+    ("f1", "F1"),
     ("spearman", "Spearman correlation"),
 )
 

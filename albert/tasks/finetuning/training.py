@@ -28,7 +28,7 @@ from albert.tasks.finetuning.search import Start, claimed, run_trials
 from albert.tasks.finetuning.what import TaskOptions
 from albert.tasks.inference.fine_tuned import TaskModel
 from albert.tasks.inference.load import load
-from albert.tasks.rows.features import features_of
+from albert.tasks.rows.encoding import features_of
 from albert.text.encoder import TextEncoder
 from albert.training.diagnosis.folder import learned_nothing
 from albert.training.step.towers import check_batch_size

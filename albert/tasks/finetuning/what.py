@@ -1,21 +1,21 @@
 """What is learned: a task, the files of its examples, and what they say of it."""
 
 import dataclasses
-from typing import Any, List, NamedTuple, Optional
+from typing import Any, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from albert.system.errors import UsageError, check_between, check_one_of, quoted
 from albert.tasks.entities import check_tags
-from albert.tasks.rows.examples import Example, are_pairs, held_out, labels_in, labels_of
+from albert.tasks.rows.examples import Example, Question, are_pairs, held_out, labels_in, labels_of
 from albert.tasks.rows.labels import number, one_label, several
+from albert.tasks.rows.questions import read_questions
 from albert.tasks.rows.sentences import check_tag_column, read_sentences
 from albert.tasks.rows.tables import read_texts
-from albert.tasks.task import KINDS, Task
+from albert.tasks.task import ENDS, KINDS, NUMBER, Task
 from albert.text.tokenization import TextOptions
 
 _HELD_OUT_SHARE = 0.1
-_NUMBER = ("score",)  # what stands for the labels of regression
 
 
 class Examples(NamedTuple):
@@ -68,6 +68,8 @@ class TaskOptions:
           UsageError: A file cannot be read.
         """
         train = self._read(self.train_file, self.text_b_column)
+        if self.task == "question-answering":
+            train = [each for each in train if not each.answers or each.start >= 0]
         text_b = (self.text_b_column or "text_b") if are_pairs(train) else ""
         test = self._read(self.test_file, text_b) if self.test_file else None
         if self.eval_file:
@@ -76,9 +78,11 @@ class TaskOptions:
 
     @property
     def _of_texts(self) -> bool:
-        return self.task not in ("tagging", "entities")
+        return self.task in ("classification", "multi-label", "regression")
 
     def _read(self, path: str, text_b_column: Optional[str]) -> List[Any]:
+        if self.task == "question-answering":
+            return read_questions(path)
         if not self._of_texts:
             named = (self.text_column or "words", self.label_column or "tags")
             found = read_sentences(path, self.tag_column or "", *named)
@@ -101,8 +105,10 @@ class TaskOptions:
           UsageError: All of them have the same label.
         """
         train: List[Any] = examples.train
-        pairs = are_pairs(train)
         length = min(self.max_seq_length, length)
+        if self.task == "question-answering":
+            return self._answers(train, length, text)
+        pairs = are_pairs(train)
         # A label so rare that only examples held out of the file have it is a label, too.
         labels = tuple(labels_of(train if self.eval_file else train + examples.held_out))
         different = {labels_in(example) for example in train} if self._of_texts else labels
@@ -117,4 +123,13 @@ class TaskOptions:
             return Task(self.task, labels, length, *text, pairs=pairs)
         numbers = np.array([example.label for example in train])
         mean, deviation = float(numbers.mean()), float(numbers.std())
-        return Task(self.task, _NUMBER, length, *text, pairs, mean, deviation)
+        return Task(self.task, NUMBER, length, *text, pairs, mean, deviation)
+
+    def _answers(self, train: Sequence[Question], length: int, text: TextOptions) -> Task:
+        if not any(each.answers for each in train):
+            raise UsageError(
+                "No question in {} has an answer at its place in its context, so there is nothing "
+                "to learn.".format(self.train_file)
+            )
+        impossible = not all(each.answers for each in train)
+        return Task(self.task, ENDS, length, *text, impossible=impossible)

@@ -1,17 +1,18 @@
 """A fine-tuned model at work on text: labels, numbers and tags."""
 
 import os
-from typing import Any, Dict, Iterable, List, Sequence
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 import numpy as np
 
 from albert.system.files.side import read_json_object
+from albert.tasks.answers import best_answer
 from albert.tasks.entities import entities_in
 from albert.tasks.folder import FineTuned
-from albert.tasks.inference.predictor import Predictor, answers_of
+from albert.tasks.inference.predictor import Predictor, answers_of, rows_of_examples
 from albert.tasks.report import REPORT_FILE
-from albert.tasks.rows.examples import Sentence, Text, checked_pairs, checked_texts
-from albert.tasks.rows.features import features_of
+from albert.tasks.rows.encoding import features_of
+from albert.tasks.rows.examples import Question, Sentence, Text, checked_pairs, checked_texts
 from albert.text.encoder import TextEncoder, split_words, word_spans
 
 
@@ -45,8 +46,8 @@ class TaskModel:
         """Labels texts, or tags their words.
 
         Args:
-          texts: Any; pairs of texts, where the model has learned from pairs. A classifier does not
-            read beyond its longest example.
+          texts: Any; pairs of texts, where the model has learned from pairs; pairs of a question
+            and a text to answer it from. A classifier does not read beyond its longest example.
 
         Returns:
           For each, in order, {"text": ...}, "text_b" of a pair, and what the task is for:
@@ -54,6 +55,9 @@ class TaskModel:
             multi-label: "labels", those above one half, and "probabilities".
             regression: "score".
             tagging: "words" and their "tags".
+            question-answering: instead of "text" the "question", its "answer" with "start" and
+              "end" (characters of the text), and "probability". The answer is empty, and without
+              a place, where the model has learned that there may be none and finds none.
             entities: "entities", each with "entity", "text", "start" and "end" (characters).
 
         Raises:
@@ -61,6 +65,8 @@ class TaskModel:
         """
         if self.task.tags_words:
             return self._tag(checked_texts(texts))
+        if self.task.kind == "question-answering":
+            return self._answer(checked_pairs("A model that answers questions", texts))
         if self.task.pairs:
             pairs = checked_pairs("A model that has learned from pairs", texts)
             return self._label([Text(first, "", second) for first, second in pairs])
@@ -84,6 +90,17 @@ class TaskModel:
             likely = [label for label, share in zip(self.task.labels, output) if share > 0.5]
             return {"labels": likely, "probabilities": by_label}
         return {"label": self.task.labels[int(output.argmax())], "probabilities": by_label}
+
+    def _answer(self, pairs: Sequence[Tuple[str, str]]) -> List[Dict[str, Any]]:
+        asked = [Question(question, context) for question, context in pairs]
+        rows = features_of(self.task, self._encoder, asked, labelled=False)
+        answers: List[Dict[str, Any]] = []
+        for parts in rows_of_examples(rows, self._predictor.outputs(rows)):
+            found = best_answer(parts, self.task.impossible)
+            place = {"start": found.start, "end": found.end} if found.text else {}
+            named = {"question": asked[len(answers)].question, "answer": found.text}
+            answers.append(dict(named, **place, probability=round(found.probability, 6)))
+        return answers
 
     def _tag(self, texts: Sequence[str]) -> List[Dict[str, Any]]:
         words = [tuple(split_words(text)) for text in texts]

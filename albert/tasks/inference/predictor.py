@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from albert.compat import compiled, tf
 from albert.model.albert import Batch
 from albert.model.config import ModelConfig
 from albert.model.precision import policy
+from albert.tasks.answers import best_answer
 from albert.tasks.model import task_logits, task_output
 from albert.tasks.rows.batching import each_row
 from albert.tasks.rows.features import Features, make_batch
@@ -42,8 +43,8 @@ class Predictor:
     def outputs(self, rows: Sequence[Features]) -> List[np.ndarray]:
         """What `task_output` says of each row.
 
-        [labels] of each text, [S, labels] of each row of a sentence, S its batch's length, and [1]
-        of a number.
+        [labels] of each text, [S, labels] of each row of a sentence, S its batch's length, [1] of
+        a number, and [2, S] of each window of a question.
         """
         with tf.device(self._device):
             weights = {name: tf.convert_to_tensor(w) for name, w in self._parameters.items()}
@@ -73,14 +74,27 @@ def answers_of(task: Task, row: Features, output: np.ndarray) -> np.ndarray:
 
 def expected_and_predicted(
     task: Task, rows: Sequence[Features], outputs: Sequence[np.ndarray]
-) -> Tuple[List[np.ndarray], List[np.ndarray]]:
-    """Both for every example, as `scores.judge` takes them, long sentences put together."""
-    expected, found = [], []
-    for _, group in itertools.groupby(zip(rows, outputs), lambda pair: pair[0].example):
-        parts = list(group)
+) -> Tuple[List[Any], List[Any]]:
+    """Both for every example, as `scores.judge` takes them, rows of one put together."""
+    expected: List[Any] = []
+    found: List[Any] = []
+    for parts in rows_of_examples(rows, outputs):
+        window = parts[0][0].window
+        if window is not None:
+            expected.append(window.asked.answers)
+            found.append(best_answer(parts, task.impossible).text)
+            continue
         expected.append(np.concatenate([_right(task, row) for row, _ in parts]))
         found.append(np.concatenate([answers_of(task, row, output) for row, output in parts]))
     return expected, found
+
+
+def rows_of_examples(
+    rows: Sequence[Features], outputs: Sequence[np.ndarray]
+) -> Iterator[List[Tuple[Features, np.ndarray]]]:
+    """The rows of each example with their outputs."""
+    for _, group in itertools.groupby(zip(rows, outputs), lambda pair: pair[0].example):
+        yield list(group)
 
 
 def _right(task: Task, row: Features) -> np.ndarray:

@@ -27,7 +27,25 @@ class Sentence(NamedTuple):
     tags: Tuple[str, ...]
 
 
-Example = Union[Text, Sentence]
+class Question(NamedTuple):
+    """A question on a text.
+
+    Attributes:
+      question: What is asked.
+      context: The text.
+      answers: All right answers; none where the text does not say.
+      start: First character, in the context, of the one to learn; -1 where it is not known.
+      end: The character after its last.
+    """
+
+    question: str
+    context: str
+    answers: Tuple[str, ...] = ()
+    start: int = -1
+    end: int = -1
+
+
+Example = Union[Text, Sentence, Question]
 
 
 def checked_texts(texts: Iterable[str]) -> List[str]:
@@ -63,9 +81,11 @@ def checked_pairs(what: str, pairs: Iterable[Tuple[str, str]]) -> List[Tuple[str
 
 
 def labels_in(example: Example) -> Tuple[Any, ...]:
-    """What is right: the tags of words, the labels of a text, its one label or number."""
+    """What is right: tags of words, labels of a text, its one label or number, answers."""
     if isinstance(example, Sentence):
         return example.tags
+    if isinstance(example, Question):
+        return example.answers
     return example.label if isinstance(example.label, tuple) else (example.label,)
 
 

@@ -33,6 +33,7 @@ _COLUMNS = (
     "macro_f1",
     "entity_f1",
     "micro_f1",
+    "f1",
     "spearman",
     "learning_rate",
     "gradient_norm",

@@ -13,6 +13,7 @@ from transformers.activations import ACT2FN
 from transformers.modeling_outputs import (
     BaseModelOutputWithPooling,
     MaskedLMOutput,
+    QuestionAnsweringModelOutput,
     SequenceClassifierOutput,
     TokenClassifierOutput,
 )
@@ -315,7 +316,11 @@ class SentenceOrderHead(nn.Module):
         return self.classifier(self.dropout(pooled))
 
 
-def _loss(logits, labels):
+def _loss(logits, labels, problem=None):
+    if problem == "regression":
+        return nn.functional.mse_loss(logits.squeeze(), labels.squeeze())
+    if problem == "multi_label_classification":
+        return nn.functional.binary_cross_entropy_with_logits(logits, labels)
     return nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1))
 
 
@@ -381,7 +386,7 @@ class _Classifier(BrightmartAlbertPreTrainedModel):
     def _classify(self, kind, features, outputs, labels):
         logits = self.classifier(self.dropout(features))
         return kind(
-            loss=None if labels is None else _loss(logits, labels),
+            loss=None if labels is None else _loss(logits, labels, self.config.problem_type),
             logits=logits,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
@@ -389,7 +394,7 @@ class _Classifier(BrightmartAlbertPreTrainedModel):
 
 
 class BrightmartAlbertForSequenceClassification(_Classifier):
-    """A label for each text, from the pooled output."""
+    """A label, several, or a number for each text, from the pooled output."""
 
     def forward(self, input_ids=None, labels=None, **inputs):
         """Arguments and outputs of transformers' AlbertForSequenceClassification."""
@@ -406,3 +411,29 @@ class BrightmartAlbertForTokenClassification(_Classifier):
         """Arguments and outputs of transformers' AlbertForTokenClassification."""
         outputs = self.albert(input_ids, **inputs)
         return self._classify(TokenClassifierOutput, outputs.last_hidden_state, outputs, labels)
+
+
+class BrightmartAlbertForQuestionAnswering(BrightmartAlbertPreTrainedModel):
+    """Where in a text the answer to a question begins and ends."""
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.albert = BrightmartAlbertModel(config, add_pooling_layer=False)
+        self.qa_outputs = nn.Linear(config.hidden_size, 2)
+        self.post_init()
+
+    def forward(self, input_ids=None, start_positions=None, end_positions=None, **inputs):
+        """Arguments and outputs of transformers' AlbertForQuestionAnswering."""
+        outputs = self.albert(input_ids, **inputs)
+        starts, ends = self.qa_outputs(outputs.last_hidden_state).unbind(-1)
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            loss = (_loss(starts, start_positions) + _loss(ends, end_positions)) / 2
+        return QuestionAnsweringModelOutput(
+            loss=loss,
+            start_logits=starts,
+            end_logits=ends,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
