@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from conftest import SIZES, encoded, random_batch
+from conftest import SEQUENCE, SIZES, encoded, random_batch
 from malay import PIECES, sentences
 from malay import model as malay_model
 from preprocess_corpus import folder
@@ -15,7 +15,12 @@ from albert.checkpoints.folder import Checkpoint
 from albert.compat import tf
 from albert.formats.huggingface import config as config_json
 from albert.formats.huggingface import names, spiece
-from albert.formats.huggingface.folder import write_folder, write_model, write_tokenizer
+from albert.formats.huggingface.folder import (
+    TASK_CLASSES,
+    write_folder,
+    write_model,
+    write_tokenizer,
+)
 from albert.formats.huggingface.reading import read_folder
 from albert.formats.huggingface.unigram import read_unigram
 from albert.formats.huggingface.weights import read_tensors
@@ -27,10 +32,10 @@ from albert.model.parameters import HEAD_BIAS
 from albert.system.errors import UsageError
 from albert.tasks.export_fine_tuned import write_huggingface
 from albert.tasks.folder import FineTuned
-from albert.tasks.model import initial_weights, task_logits
+from albert.tasks.model import fine_tuning, initial_weights, task_logits
+from albert.tasks.rows.encoding import features_of
 from albert.tasks.rows.examples import Sentence
-from albert.tasks.rows.features import features_of
-from albert.tasks.task import Task
+from albert.tasks.task import ENDS, NUMBER, Task
 from albert.text import vocabulary
 from albert.text.encoder import TextEncoder, split_words
 from albert.text.tokenization import TextOptions, Tokenization
@@ -120,7 +125,9 @@ def test_logits_of_both_heads_are_equal(variant, tmp_path):
     assert np.abs(order).max() < 1e-4
 
 
-@pytest.mark.parametrize("kind", ["MaskedLM", "SequenceClassification", "TokenClassification"])
+@pytest.mark.parametrize(
+    "kind", ["MaskedLM", "SequenceClassification", "TokenClassification", "QuestionAnswering"]
+)
 def test_brightmart_classes_for_other_tasks_load_the_encoder(kind, tmp_path):
     config = ModelConfig.from_dict(dict(SIZES, layout="brightmart"))
     weights, batch = random_weights(config), random_batch(3)
@@ -371,36 +378,69 @@ def test_a_pickled_module_is_refused_in_a_sentence(tmp_path):
             read_tensors(str(tmp_path))
 
 
+LABELS = {"regression": NUMBER, "question-answering": ENDS}
+
+
 def tuned(kind, layout):
     config = ModelConfig.from_dict(dict(SIZES, layout=layout, vocab_size=PIECES))
-    task = Task(kind, ("satu", "dua", "tiga"), 30, False, True)
+    task = Task(kind, LABELS.get(kind, ("satu", "dua", "tiga")), 30, False, True)
+    if kind == "regression":
+        task = task._replace(mean=3.0, deviation=7.0)
     weights = initial_weights(config, task, random_weights(config), seed=4)
-    weights[HEAD_BIAS] = np.array([0.5, -0.5, 1.0], np.float32)
+    weights[HEAD_BIAS] = np.array([0.5, -0.5, 1.0], np.float32)[: len(task.labels)]
     return FineTuned("", config, task, weights, 5, Tokenization(malay_model()))
 
 
 @pytest.mark.parametrize("layout", ["google", "brightmart"])
 @pytest.mark.parametrize(
-    "kind,auto", [("classification", "SequenceClassification"), ("tagging", "TokenClassification")]
+    "kind,auto", [(kind, auto) for kind, auto in TASK_CLASSES.items() if kind != "entities"]
 )
-def test_fine_tuned_models_give_the_same_logits(kind, auto, layout, tmp_path):
+def test_fine_tuned_models_give_the_same_logits_and_losses(kind, auto, layout, tmp_path):
     model = tuned(kind, layout)
     write_huggingface(str(tmp_path), model)
     loaded, report = getattr(transformers, "AutoModelFor" + auto).from_pretrained(
         str(tmp_path), trust_remote_code=layout == "brightmart", output_loading_info=True
     )
     assert not any(report.values()), report
-    assert loaded.config.id2label == {0: "satu", 1: "dua", 2: "tiga"}
-    batch = random_batch(6)
+    assert loaded.config.id2label == dict(enumerate(model.task.labels))
+    batch = dict(random_batch(6), input_mask=np.ones((6, SEQUENCE), np.int32))
+    labels = right_answers(model.task, 6)
+    asked = {name: torch.tensor(value) for name, value in labels.items()}
     with torch.no_grad():
-        theirs = loaded.eval()(**torch_inputs(batch)).logits.numpy()
+        found = loaded.eval()(**torch_inputs(batch), **asked)
     tensors = {name: tf.constant(value) for name, value in model.weights.items()}
     inputs = {name: tf.constant(value) for name, value in batch.items()}
     ours = task_logits(model.config, model.task, tensors, inputs).numpy()
-    if kind == "tagging":
-        ours, theirs = ours[batch["input_mask"] > 0], theirs[batch["input_mask"] > 0]
-    assert np.ptp(ours) > 0.5
-    assert np.abs(ours - theirs).max() < 1e-4
+    if kind == "question-answering":
+        theirs = np.stack([found.start_logits.numpy(), found.end_logits.numpy()], axis=1)
+    else:
+        theirs = found.logits.numpy()
+    of_numbers = kind == "regression"
+    assert np.ptp(ours) > (0.01 if of_numbers else 0.5)
+    said = model.task.mean + model.task.deviation * ours if of_numbers else ours
+    print("largest difference:", np.abs(said - theirs).max())
+    assert np.abs(said - theirs).max() < 1e-4
+    right = np.stack(list(labels.values()), 1) if len(labels) > 1 else labels["labels"]
+    numbers = ((right - 3.0) / 7.0)[:, np.newaxis].astype(np.float32) if of_numbers else None
+    batch["labels"] = right.astype(np.int32) if numbers is None else numbers
+    inputs = {name: tf.constant(value) for name, value in batch.items()}
+    loss = fine_tuning(model.config, model.task, [1.0] * 3).sums(tensors, inputs)["loss"]
+    mean = float(loss.total / loss.weight) * (7.0**2 if of_numbers else 1.0)
+    assert mean == pytest.approx(float(found.loss), rel=1e-5)
+
+
+def right_answers(task, rows):
+    """Labels as transformers takes them."""
+    random = np.random.RandomState(3)
+    if task.kind == "question-answering":
+        names = ("start_positions", "end_positions")
+        return {name: random.randint(SEQUENCE, size=rows) for name in names}
+    shape = (rows, SEQUENCE) if task.kind == "tagging" else (rows,)
+    labels = {
+        "regression": random.randn(rows).astype(np.float32),
+        "multi-label": random.randint(2, size=(rows, 3)).astype(np.float32),
+    }.get(task.kind, random.randint(3, size=shape))
+    return {"labels": labels}
 
 
 def test_words_one_by_one_have_the_same_ids(tmp_path):

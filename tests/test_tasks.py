@@ -25,13 +25,14 @@ from albert.tasks.folder import begin_folder, open_fine_tuned
 from albert.tasks.inference.predictor import Predictor
 from albert.tasks.model import fine_tuning, initial_weights
 from albert.tasks.rows.batching import each_row, shuffled_batches
+from albert.tasks.rows.encoding import features_of
 from albert.tasks.rows.examples import (
     Sentence,
     Text,
     held_out,
     labels_of,
 )
-from albert.tasks.rows.features import features_of, make_batch
+from albert.tasks.rows.features import make_batch
 from albert.tasks.rows.sentences import read_sentences
 from albert.tasks.rows.tables import read_texts
 from albert.tasks.task import Task
@@ -161,7 +162,7 @@ def test_columns_are_named_or_numbered(tmp_path):
     path = tmp_path / "x.tsv"
     path.write_text("b\tsaya\n\na\tdia\n", encoding="utf-8")
     assert read_texts(str(path), "2", "1") == [Text("saya", "b"), Text("dia", "a")]
-    with pytest.raises(UsageError, match="no column '3' .row 1.; it has: 1, 2"):
+    with pytest.raises(UsageError, match="row 1 has no column '3'; it has: 1, 2"):
         read_texts(str(path), "3", "1")
     path.write_text("id\ttweet\tsentiment\n7\tsaya\tb\n", encoding="utf-8")
     assert read_texts(str(path), "tweet", "sentiment") == [Text("saya", "b")]
@@ -305,7 +306,7 @@ def test_rare_labels_weigh_as_much_as_frequent_ones():
     tensors = {name: tf.constant(value) for name, value in weights.items()}
     batch = {k: tf.constant(v) for k, v in make_batch(task, rows + [None], 16).items()}
     sums = fine_tuning(config, task, [4 / 6.0, 2.0]).sums(tensors, batch)
-    shares = Predictor(config, task, weights, "/device:CPU:0").probabilities(rows)
+    shares = Predictor(config, task, weights, "/device:CPU:0").outputs(rows)
     expected = -sum(
         weight * np.log(share[label])
         for share, label, weight in zip(shares, [0, 0, 0, 1], [4 / 6.0] * 3 + [2.0])
@@ -417,9 +418,7 @@ def check_served(tmp_path, kind, examples):
     )
     found = open_fine_tuned(tuned)
     rows = features_of(found.task, encoder(), examples)
-    expected = Predictor(found.config, found.task, found.weights, "/device:CPU:0").probabilities(
-        rows
-    )
+    expected = Predictor(found.config, found.task, found.weights, "/device:CPU:0").outputs(rows)
     loaded = tf.saved_model.load(out)  # kept: it owns the variables
     served = loaded.signatures["classify" if kind == "classification" else "tag"]
     batch = make_batch(found.task, rows[:4], 16)

@@ -10,9 +10,11 @@ from absl import flags
 from albert.commands.export import CHECKPOINT_FLAGS, checkpoint_flags, define_checkpoint_flags
 from albert.system import command_line
 from albert.system.errors import UsageError, quoted
+from albert.system.files.side import parse_json
 from albert.tasks import POOLINGS
+from albert.tasks.task import KINDS
 
-TASKS = ("fill-mask", "sentence-order", "embed", "classification", "tagging", "entities")
+TASKS = ("fill-mask", "sentence-order", "embed") + KINDS
 USAGE = """Runs a model on text, a line each from --input_file, the arguments or stdin.
 
   python -m albert predict --task=fill-mask --output_dir=pretraining_output "Saya makan [MASK] ."
@@ -21,7 +23,11 @@ USAGE = """Runs a model on text, a line each from --input_file, the arguments or
   fill-mask        the likeliest pieces at each [MASK]
   sentence-order   two texts with a tab between them: whether they stand in order
   embed            a vector for each text
-  classification   of a folder that finetune wrote: the label of each text
+  classification   of a folder that finetune wrote: the label of each text; of a pair, a tab between
+  multi-label      likewise: all labels of each text, or pair
+  regression       likewise: the number of each text, or pair
+  question-answering  likewise: the answer to a question on a text, a tab between them; or a line
+                   of JSON, {"question": ..., "context": ...}
   tagging          likewise: the tag of each word
   entities         likewise: the entities of each text, and where they stand
 
@@ -80,6 +86,9 @@ def _predictor() -> Callable[[List[str]], List[Dict[str, Any]]]:
         return lambda chunk: model.sentence_order([_pair(line) for line in chunk])
     if task == "embed":
         return lambda chunk: model.embed(chunk, f.pooling)
+    names = ("question", "context") if task == "question-answering" else ("text", "text_b")
+    if model.task.pairs or task == "question-answering":
+        return lambda chunk: model.predict([_pair(line, names) for line in chunk])
     return model.predict
 
 
@@ -92,7 +101,7 @@ def _ours(folder: Optional[str]) -> Optional[str]:
 def _task() -> str:
     """What to predict: --task, or what a fine-tuned model is for."""
     from albert.tasks.folder import refuse_options_of_runs, task_of
-    from albert.tasks.task import KINDS, read_task
+    from albert.tasks.task import read_task
 
     f = flags.FLAGS
     if f.task in KINDS and not f.output_dir:
@@ -112,15 +121,25 @@ def _task() -> str:
     return kind
 
 
-def _pair(line: str) -> Tuple[str, str]:
-    parts = line.split("\t")
+def _pair(line: str, names: Sequence[str] = ()) -> Tuple[str, str]:
+    """Two texts of a line, with a tab between them or, where they have names, in JSON."""
+    parts = _json_pair(line, names) if names and line.startswith("{") else line.split("\t")
     if len(parts) != 2 or not all(part.strip() for part in parts):
         raise UsageError(
-            "Sentence order needs two texts with a tab between them. Received {}.".format(
-                quoted(line)
-            )
+            "This needs two texts with a tab between them. Received {}.".format(quoted(line))
         )
     return parts[0], parts[1]
+
+
+def _json_pair(line: str, names: Sequence[str]) -> List[str]:
+    try:
+        values = parse_json(line)
+        found = [values[name] for name in names]
+    except (ValueError, LookupError, TypeError) as error:
+        raise UsageError(
+            "This is no JSON of {}. Received {}.".format(" and ".join(names), quoted(line))
+        ) from error
+    return [text if isinstance(text, str) else "" for text in found]
 
 
 def _lines(positional: Sequence[str]) -> Iterator[str]:

@@ -36,7 +36,8 @@ def rows_of_run(found: Checkpoint) -> Dict[str, np.ndarray]:
 
 def rows_of_fine_tuned(model: FineTuned) -> Dict[str, np.ndarray]:
     """Rows of the examples it was chosen by or trained with; int32 [B, S]."""
-    from albert.tasks.rows.features import features_of, make_batch
+    from albert.tasks.rows.encoding import features_of
+    from albert.tasks.rows.features import make_batch
 
     try:
         examples = _examples(model, read_flags(model.directory))
@@ -48,12 +49,12 @@ def rows_of_fine_tuned(model: FineTuned) -> Dict[str, np.ndarray]:
 
 
 def _examples(model: FineTuned, flags: Mapping[str, str]) -> List[Example]:
-    from albert.tasks.finetuning.training import TaskOptions
+    from albert.tasks.finetuning.what import TaskOptions
 
     path = flags.get("test_file") or flags.get("eval_file") or flags.get("train_file")
     if not path:
         raise UsageError("{} does not say which examples it is of.".format(model.directory))
-    columns = ("text_column", "label_column", "tag_column")
+    columns = ("text_column", "label_column", "text_b_column", "label_separator", "tag_column")
     named: Dict[str, Any] = {name: flags[name] for name in columns if name in flags}
     return TaskOptions(model.task.kind, path, **named).read(path)
 

@@ -11,7 +11,7 @@ from albert.model.albert import Batch, bound, encoder_output
 from albert.model.config import ModelConfig
 from albert.model.initial import initial_value
 from albert.model.layers import dense, make_dropout
-from albert.model.losses import WeightedSum, classification_sums
+from albert.model.losses import WeightedSum
 from albert.model.parameters import (
     HEAD_BIAS,
     HEAD_WEIGHTS,
@@ -23,9 +23,11 @@ from albert.model.parameters import (
     specs_of,
 )
 from albert.model.precision import POLICIES, Policy
+from albert.tasks.losses import task_loss
 from albert.tasks.task import Task
 from albert.training.step.objective import Objective, uses_dropout
 
+_NEVER = -10000.0  # of padding, beside which no piece has a chance
 _SEED_STEP = 15485863  # between the dropout seeds of the encoder and of the head
 
 
@@ -49,7 +51,7 @@ def initial_weights(
 def _tree(config: ModelConfig, task: Task) -> Parameters:
     tree = encoder_tree(config)
     # A pooled output is of no use to tags, and weights without a gradient cannot be trained.
-    return tree._replace(pooler=None) if task.tags_words else tree
+    return tree._replace(pooler=None) if task.reads_pieces else tree
 
 
 def task_logits(
@@ -61,7 +63,9 @@ def task_logits(
     recompute: bool = False,
     precision: Policy = POLICIES["float32"],
 ) -> tf.Tensor:
-    """Scores of the labels: [B, labels] of texts, [B, S, labels] of words.
+    """Scores of the labels: [B, labels] of texts, [B, S, labels] of words; numbers, [B, 1].
+
+    Of questions [B, 2, S]: that the answer begins, and ends, at each piece; none at padding.
 
     Args:
       config: The model.
@@ -74,32 +78,38 @@ def task_logits(
     """
     parameters = bound(_tree(config, task), tensors, precision)
     output = encoder_output(config, parameters, batch, dropout_seed, recompute)
-    features = output.sequence if task.tags_words else output.pooled
+    features = output.sequence if task.reads_pieces else output.pooled
     seed = None if dropout_seed is None else dropout_seed + [0, _SEED_STEP]
     features = make_dropout(seed)(features, config.hidden_dropout_prob)
     head = precision.cast({name: tensors[name] for name in (HEAD_WEIGHTS, HEAD_BIAS)})
-    return dense(features, Dense(head[HEAD_WEIGHTS], head[HEAD_BIAS]), transpose=True)
+    logits = dense(features, Dense(head[HEAD_WEIGHTS], head[HEAD_BIAS]), transpose=True)
+    if task.kind != "question-answering":
+        return logits
+    ends = tf.transpose(logits, [0, 2, 1])
+    there = tf.cast(batch["input_mask"][:, tf.newaxis, :], ends.dtype)
+    return ends + (1.0 - there) * _NEVER
+
+
+def task_output(task: Task, logits: tf.Tensor) -> tf.Tensor:
+    """What a model says, of its logits: the number, or the probabilities of the labels."""
+    if task.kind == "regression":
+        return task.mean + task.deviation * logits
+    return tf.sigmoid(logits) if task.kind == "multi-label" else tf.nn.softmax(logits)
 
 
 def fine_tuning(config: ModelConfig, task: Task, class_weights: Sequence[float]) -> Objective:
-    """Cross-entropy of the labels, each weighted by its class; label -1 has no weight."""
-
-    def weights(labels: tf.Tensor) -> tf.Tensor:
-        table = tf.constant(class_weights, tf.float32)
-        of_class = tf.gather(table, tf.maximum(labels, 0))
-        return tf.where(labels >= 0, of_class, tf.zeros_like(of_class))
+    """The loss of a task, `losses.task_loss`, of the whole model."""
+    loss = task_loss(task, class_weights)
 
     def sums(
         tensors: Mapping[str, tf.Tensor], batch: Batch, *how: Any, **named: Any
     ) -> Dict[str, WeightedSum]:
         logits = task_logits(config, task, tensors, batch, *how, **named)
-        labels = batch["labels"]
-        found = classification_sums(logits, tf.maximum(labels, 0), weights(labels))
-        return dict(zip(("loss", "accuracy"), found))
+        return dict(zip(loss.names, loss.sums(logits, batch["labels"])))
 
     return Objective(
-        ("loss", "accuracy"),
-        lambda batch: tf.reduce_sum(weights(batch["labels"])),
+        loss.names,
+        lambda batch: loss.weight(batch["labels"]),
         sums,
         lambda sums, whole: sums["loss"].total / tf.maximum(whole, 1e-5),
         uses_dropout(config),

@@ -48,6 +48,24 @@ class TextEncoder:
             for part in table.get(piece, (piece,))
         ]
 
+    def located_pieces(self, text: str) -> Tuple[List[int], List[Tuple[int, int]]]:
+        """The same ids, and where in the text each piece begins and ends, in characters.
+
+        Pieces of a word whose letters change when it is encoded stand where all of it does.
+        """
+        ids: List[int] = []
+        spans: List[Tuple[int, int]] = []
+        for word in re.finditer(r"\S+", text):
+            pieces = self.pieces(word.group())
+            spelled = [len(self.spell(piece)) for piece in pieces]
+            ends = np.cumsum([word.start()] + spelled).tolist()
+            if ends[-1] == word.end() and self.vocabulary.unk not in pieces:
+                spans += zip(ends, ends[1:])
+            else:
+                spans += [word.span()] * len(pieces)
+            ids += pieces
+        return ids, spans
+
     def masked_pieces(self, text: str) -> List[int]:
         """The ids of a text in which "[MASK]" stands for the piece to fill in.
 

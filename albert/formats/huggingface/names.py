@@ -73,19 +73,21 @@ def pretraining_keys(config: ModelConfig) -> Dict[str, Key]:
     return keys
 
 
-def _keys(config: ModelConfig, fine_tuned: Union[bool, int]) -> Dict[str, Key]:
+def _keys(config: ModelConfig, fine_tuned: Union[bool, int], head: str) -> Dict[str, Key]:
     keys = pretraining_keys(config)
     if fine_tuned:
-        keys[HEAD_WEIGHTS] = Key("classifier.weight", False)
-        keys[HEAD_BIAS] = Key("classifier.bias", False)
+        keys[HEAD_WEIGHTS] = Key(head + ".weight", False)
+        keys[HEAD_BIAS] = Key(head + ".bias", False)
     return keys
 
 
-def to_huggingface(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
+def to_huggingface(
+    config: ModelConfig, weights: Mapping[str, np.ndarray], head: str = "classifier"
+) -> Dict[str, np.ndarray]:
     """Our weights under transformers' keys, of a pre-trained or a fine-tuned model."""
     tensors = {
         key.name: np.ascontiguousarray(weights[name].T if key.transposed else weights[name])
-        for name, key in _keys(config, HEAD_WEIGHTS in weights).items()
+        for name, key in _keys(config, HEAD_WEIGHTS in weights, head).items()
         if name in weights
     }
     if _needs_identity(config):
@@ -95,7 +97,11 @@ def to_huggingface(config: ModelConfig, weights: Mapping[str, np.ndarray]) -> Di
 
 
 def from_huggingface(
-    config: ModelConfig, tensors: Mapping[str, np.ndarray], source: str, labels: int = 0
+    config: ModelConfig,
+    tensors: Mapping[str, np.ndarray],
+    source: str,
+    labels: int = 0,
+    head: str = "classifier",
 ) -> Dict[str, np.ndarray]:
     """The weights in a transformers file by our names, float32; pooler and heads may be absent.
 
@@ -104,6 +110,7 @@ def from_huggingface(
       tensors: By key.
       source: What a message calls it.
       labels: Of a fine-tuned model, whose head must be there; 0 of a pre-trained one.
+      head: What transformers calls that head.
 
     Raises:
       UsageError: A weight of the encoder is missing, one has another shape than the config says or
@@ -113,7 +120,7 @@ def from_huggingface(
     _check_equal_model(config, tensors, source)
     if _OUTPUT_BIAS not in tensors and _OUTPUT_BIAS_COPY in tensors:
         tensors[_OUTPUT_BIAS] = tensors[_OUTPUT_BIAS_COPY]
-    keys = _keys(config, labels)
+    keys = _keys(config, labels, head)
     ours = specs_there(config, [name for name, key in keys.items() if key.name in tensors])
     ours.update(head_specs(config, labels) if labels else {})
     specs = {
@@ -133,10 +140,13 @@ def from_huggingface(
 
 
 def unused_keys(
-    config: ModelConfig, tensors: Mapping[str, np.ndarray], labels: int = 0
+    config: ModelConfig,
+    tensors: Mapping[str, np.ndarray],
+    labels: int = 0,
+    head: str = "classifier",
 ) -> List[str]:
     """Keys of a transformers file that hold neither a weight of ours nor a copy of one."""
-    known = {key.name for key in _keys(config, labels).values()}
+    known = {key.name for key in _keys(config, labels, head).values()}
     known |= {_WORDS_COPY, _OUTPUT_BIAS_COPY, _MAPPING + "weight", _MAPPING + "bias"}
     buffers = ("position_ids", "token_type_ids")
     return sorted(k for k in tensors if _full_name(k) not in known and not k.endswith(buffers))

@@ -1,20 +1,23 @@
-"""A fine-tuned model at work on text: labels and tags."""
+"""A fine-tuned model at work on text: labels, numbers and tags."""
 
 import os
-from typing import Any, Dict, Iterable, List, Sequence
+from typing import Any, Dict, Iterable, List, Sequence, Tuple
+
+import numpy as np
 
 from albert.system.files.side import read_json_object
+from albert.tasks.answers import best_answer
 from albert.tasks.entities import entities_in
 from albert.tasks.folder import FineTuned
-from albert.tasks.inference.predictor import Predictor
-from albert.tasks.rows.examples import Sentence, Text, checked_texts
-from albert.tasks.rows.features import features_of
-from albert.tasks.scores import REPORT_FILE
+from albert.tasks.inference.predictor import Predictor, answers_of, rows_of_examples
+from albert.tasks.report import REPORT_FILE
+from albert.tasks.rows.encoding import features_of
+from albert.tasks.rows.examples import Question, Sentence, Text, checked_pairs, checked_texts
 from albert.text.encoder import TextEncoder, split_words, word_spans
 
 
 class TaskModel:
-    """A model that labels texts or tags words; `albert.load` makes one of its folder.
+    """A model that labels or scores texts, or tags words; `albert.load` makes one of its folder.
 
     Attributes:
       output_dir: The folder that `finetune` wrote.
@@ -32,39 +35,71 @@ class TaskModel:
 
     @property
     def report(self) -> Dict[str, Any]:
-        """How good it is: accuracy, F1, the numbers of each label, the confusion matrix.
+        """How good it is: the scores of its task, the numbers of each label, baselines.
 
         Raises:
           UsageError: The folder has no `report.json`.
         """
         return read_json_object(os.path.join(self.output_dir, REPORT_FILE))
 
-    def predict(self, texts: Iterable[str]) -> List[Dict[str, Any]]:
+    def predict(self, texts: Iterable[Any]) -> List[Dict[str, Any]]:
         """Labels texts, or tags their words.
 
         Args:
-          texts: Any; a classifier does not read beyond its longest example.
+          texts: Any; pairs of texts, where the model has learned from pairs; pairs of a question
+            and a text to answer it from. A classifier does not read beyond its longest example.
 
         Returns:
-          For each text, in order, {"text": ..., "label": ..., "probabilities": by label}; of a
-          tagger {"text": ..., "words": [...], "tags": [...]}; of entities {"text": ...,
-          "entities": [{"entity": ..., "text": ..., "start": ..., "end": ...}]}, places in
-          characters.
+          For each, in order, {"text": ...}, "text_b" of a pair, and what the task is for:
+            classification: "label" and "probabilities" by label.
+            multi-label: "labels", those above one half, and "probabilities".
+            regression: "score".
+            tagging: "words" and their "tags".
+            question-answering: instead of "text" the "question", its "answer" with "start" and
+              "end" (characters of the text), and "probability". The answer is empty, and without
+              a place, where the model has learned that there may be none and finds none.
+            entities: "entities", each with "entity", "text", "start" and "end" (characters).
 
         Raises:
-          UsageError: It is no list of texts.
+          UsageError: It is no list of texts, or of pairs.
         """
-        found = checked_texts(texts)
-        return self._tag(found) if self.task.tags_words else self._label(found)
+        if self.task.tags_words:
+            return self._tag(checked_texts(texts))
+        if self.task.kind == "question-answering":
+            return self._answer(checked_pairs("A model that answers questions", texts))
+        if self.task.pairs:
+            pairs = checked_pairs("A model that has learned from pairs", texts)
+            return self._label([Text(first, "", second) for first, second in pairs])
+        return self._label([Text(text, "") for text in checked_texts(texts)])
 
-    def _label(self, texts: Sequence[str]) -> List[Dict[str, Any]]:
-        examples = [Text(text, "") for text in texts]
+    def _label(self, examples: Sequence[Text]) -> List[Dict[str, Any]]:
         rows = features_of(self.task, self._encoder, examples, labelled=False)
         answers = []
-        for text, shares in zip(texts, self._predictor.probabilities(rows)):
-            by_label = {name: round(float(p), 6) for name, p in zip(self.task.labels, shares)}
-            likeliest = self.task.labels[int(shares.argmax())]
-            answers.append({"text": text, "label": likeliest, "probabilities": by_label})
+        for example, output in zip(examples, self._predictor.outputs(rows)):
+            texts = {"text": example.text, "text_b": example.text_b}
+            asked = {name: text for name, text in texts.items() if text or name == "text"}
+            answers.append(dict(asked, **self._labelled(output)))
+        return answers
+
+    def _labelled(self, output: np.ndarray) -> Dict[str, Any]:
+        numbers = [round(float(number), 6) for number in output]
+        if self.task.kind == "regression":
+            return dict(zip(self.task.labels, numbers))
+        by_label = dict(zip(self.task.labels, numbers))
+        if self.task.kind == "multi-label":
+            likely = [label for label, share in zip(self.task.labels, output) if share > 0.5]
+            return {"labels": likely, "probabilities": by_label}
+        return {"label": self.task.labels[int(output.argmax())], "probabilities": by_label}
+
+    def _answer(self, pairs: Sequence[Tuple[str, str]]) -> List[Dict[str, Any]]:
+        asked = [Question(question, context) for question, context in pairs]
+        rows = features_of(self.task, self._encoder, asked, labelled=False)
+        answers: List[Dict[str, Any]] = []
+        for parts in rows_of_examples(rows, self._predictor.outputs(rows)):
+            found = best_answer(parts, self.task.impossible)
+            place = {"start": found.start, "end": found.end} if found.text else {}
+            named = {"question": asked[len(answers)].question, "answer": found.text}
+            answers.append(dict(named, **place, probability=round(found.probability, 6)))
         return answers
 
     def _tag(self, texts: Sequence[str]) -> List[Dict[str, Any]]:
@@ -72,7 +107,8 @@ class TaskModel:
         sentences = [Sentence(found, ("",) * len(found)) for found in words]
         rows = features_of(self.task, self._encoder, sentences, labelled=False)
         tags: List[List[str]] = [[] for _ in texts]
-        for row, numbers in zip(rows, self._predictor.labels(rows)):
+        for row, output in zip(rows, self._predictor.outputs(rows)):
+            numbers = answers_of(self.task, row, output)
             tags[row.example] += [self.task.labels[number] for number in numbers]
         if self.task.kind == "entities":
             return [

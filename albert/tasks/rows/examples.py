@@ -1,7 +1,7 @@
 """Labelled examples: texts and their labels, words and their tags."""
 
 import collections
-from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -9,10 +9,15 @@ from albert.system.errors import UsageError, check_seed, quoted
 
 
 class Text(NamedTuple):
-    """A text and its label."""
+    """A text, or a pair of them, and its label.
+
+    The label is a number in regression, and all labels of the text in multi-label.
+    `text_b` is empty where there is one text.
+    """
 
     text: str
-    label: str
+    label: Any
+    text_b: str = ""
 
 
 class Sentence(NamedTuple):
@@ -22,7 +27,25 @@ class Sentence(NamedTuple):
     tags: Tuple[str, ...]
 
 
-Example = Union[Text, Sentence]
+class Question(NamedTuple):
+    """A question on a text.
+
+    Attributes:
+      question: What is asked.
+      context: The text.
+      answers: All right answers; none where the text does not say.
+      start: First character, in the context, of the one to learn; -1 where it is not known.
+      end: The character after its last.
+    """
+
+    question: str
+    context: str
+    answers: Tuple[str, ...] = ()
+    start: int = -1
+    end: int = -1
+
+
+Example = Union[Text, Sentence, Question]
 
 
 def checked_texts(texts: Iterable[str]) -> List[str]:
@@ -40,12 +63,43 @@ def checked_texts(texts: Iterable[str]) -> List[str]:
     return found
 
 
+def checked_pairs(what: str, pairs: Iterable[Tuple[str, str]]) -> List[Tuple[str, str]]:
+    """What a caller passes as pairs of texts, as a list.
+
+    Raises:
+      UsageError: Something is no pair of two texts that are not empty; `what` needs them.
+    """
+    found = []
+    for pair in [pairs] if isinstance(pairs, str) else pairs:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            raise UsageError("{} needs pairs of two texts. Received {}.".format(what, quoted(pair)))
+        first, second = checked_texts(pair)
+        if not (first.strip() and second.strip()):
+            raise UsageError("{} needs pairs of two texts. Received {}.".format(what, quoted(pair)))
+        found.append((first, second))
+    return found
+
+
+def labels_in(example: Example) -> Tuple[Any, ...]:
+    """What is right: tags of words, labels of a text, its one label or number, answers."""
+    if isinstance(example, Sentence):
+        return example.tags
+    if isinstance(example, Question):
+        return example.answers
+    return example.label if isinstance(example.label, tuple) else (example.label,)
+
+
 def labels_of(examples: Sequence[Example]) -> Dict[str, int]:
     """How often each label or tag occurs, sorted by name."""
     counts: collections.Counter = collections.Counter()
     for example in examples:
-        counts.update([example.label] if isinstance(example, Text) else example.tags)
+        counts.update(labels_in(example))
     return {label: counts[label] for label in sorted(counts)}
+
+
+def are_pairs(examples: Sequence[Example]) -> bool:
+    """Whether the examples of a file, all of one kind, are two texts each."""
+    return isinstance(examples[0], Text) and bool(examples[0].text_b)
 
 
 def held_out(

@@ -1,17 +1,27 @@
-"""Labelled examples as arrays: pieces, and the label of the text or of each word's first piece."""
+"""Rows of labelled examples, and batches of them as arrays."""
 
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Dict, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from albert.system.errors import UsageError, quoted
 from albert.tasks.rows.batching import bucket
-from albert.tasks.rows.examples import Example, Sentence
-from albert.tasks.rows.lines import names_of
+from albert.tasks.rows.examples import Question
 from albert.tasks.task import Task
-from albert.text.encoder import Encoded, TextEncoder, padded_batch
+from albert.text.encoder import Encoded, padded_batch
 
 NO_LABEL = -1  # has no weight in any sum
+
+
+class Window(NamedTuple):
+    """What a row shows of the text that a question is on.
+
+    Attributes:
+      asked: The question.
+      places: int32 [s, 2], where in the text each piece begins and ends; -1 of other pieces.
+    """
+
+    asked: Question
+    places: np.ndarray
 
 
 class Features(NamedTuple):
@@ -19,87 +29,28 @@ class Features(NamedTuple):
 
     Attributes:
       encoded: The pieces.
-      labels: int32 [1] of a text; [s] of a sentence, `NO_LABEL` but at the first piece of a word.
-      example: Number of the example; long sentences take several rows.
+      labels: int32 [1] of a text; [s] of a sentence, `NO_LABEL` but at the first piece of a word;
+        float32 [1], in deviations from the mean, of a number; of several labels [labels], 0 or 1;
+        of a question [2], the pieces at which its answer begins and ends.
+      example: Number of the example; long sentences and texts take several rows.
+      window: Of a question.
     """
 
     encoded: Encoded
     labels: np.ndarray
     example: int = 0
-
-
-def features_of(
-    task: Task, encoder: TextEncoder, examples: Sequence[Example], labelled: bool = True
-) -> List[Features]:
-    """Encodes examples.
-
-    A text that is too long loses its end; a sentence is cut between words into several rows, so
-    that each of its words is tagged.
-
-    Args:
-      task: What to predict.
-      encoder: Of the model.
-      examples: Texts for classification, sentences for tagging.
-      labelled: Whether the examples have labels; without, words get label 0.
-
-    Raises:
-      UsageError: A label is none of the task's.
-    """
-    numbers = {label: number for number, label in enumerate(task.labels)}
-
-    def number(label: str) -> int:
-        if not labelled:
-            return 0
-        if label not in numbers:
-            raise UsageError(
-                "Label {} does not occur in the training examples, whose labels are: {}.".format(
-                    quoted(label), names_of(task.labels)
-                )
-            )
-        return numbers[label]
-
-    rows: List[Features] = []
-    for at, example in enumerate(examples):
-        if isinstance(example, Sentence):
-            rows += _sentence(task, encoder, example, [number(tag) for tag in example.tags], at)
-        else:
-            encoded = encoder.single(encoder.pieces(example.text), task.max_seq_length)
-            rows.append(Features(encoded, np.array([number(example.label)], np.int32), at))
-    return rows
-
-
-def _sentence(
-    task: Task, encoder: TextEncoder, sentence: Sentence, tags: Sequence[int], at: int
-) -> Iterator[Features]:
-    room = task.max_seq_length - 2
-    ids: List[int] = []
-    labels: List[int] = []
-    for spelled, tag in zip(sentence.words, tags):
-        # A word that spells nothing the tokenizer knows still needs a place for its tag.
-        pieces = (encoder.pieces(spelled) or [encoder.vocabulary.unk])[:room]
-        if len(ids) + len(pieces) > room:
-            yield _row(task, encoder, ids, labels, at)
-            ids, labels = [], []
-        ids = ids + pieces
-        labels = labels + [tag] + [NO_LABEL] * (len(pieces) - 1)
-    yield _row(task, encoder, ids, labels, at)
-
-
-def _row(
-    task: Task, encoder: TextEncoder, ids: Sequence[int], labels: Sequence[int], at: int
-) -> Features:
-    marked = np.array([NO_LABEL] + list(labels) + [NO_LABEL], np.int32)
-    return Features(encoder.single(ids, task.max_seq_length), marked, at)
+    window: Optional[Window] = None
 
 
 def make_batch(
     task: Task, rows: Sequence[Optional[Features]], max_length: int
 ) -> Dict[str, np.ndarray]:
-    """input_ids, input_mask, segment_ids [B, S] and labels, [B] or [B, S] of tagging, int32.
+    """input_ids, input_mask, segment_ids [B, S], int32, and labels.
 
-    None stands for an empty row, which has no weight.
+    Labels are [B], [B, S] of tagging, [B, labels] where a text has several, [B, 2] of questions,
+    all int32, or [B, 1] of numbers, float32. None stands for an empty row, which has no weight.
     """
-    nothing = Features(Encoded(*[np.zeros(1, np.int32)] * 2), np.full(1, NO_LABEL, np.int32))
+    nothing = Features(Encoded(*[np.zeros(1, np.int32)] * 2), no_label(task))
     filled = [row or nothing for row in rows]
     length = bucket(max(len(row.encoded.ids) for row in filled), max_length)
     batch = padded_batch([row.encoded for row in filled], length)
@@ -108,5 +59,14 @@ def make_batch(
         for number, row in enumerate(filled):
             labels[number, : len(row.labels)] = row.labels
     else:
-        labels = np.array([row.labels[0] for row in filled], np.int32)
+        labels = np.stack([row.labels for row in filled])
+        labels = labels[:, 0] if task.kind == "classification" else labels
     return dict(batch, labels=labels)
+
+
+def no_label(task: Task) -> np.ndarray:
+    """The labels of a row that has no weight."""
+    if task.kind == "regression":
+        return np.full(1, np.nan, np.float32)
+    several = task.kind in ("multi-label", "question-answering")
+    return np.full(len(task.labels) if several else 1, NO_LABEL, np.int32)
