@@ -8,6 +8,7 @@ import functools
 import importlib
 import logging as _python_logging
 import os
+import sys
 import types
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, Optional, Sequence
 
@@ -32,9 +33,24 @@ def _without_chatter() -> Iterator[None]:
         os.close(null)
 
 
+@contextlib.contextmanager
+def _without_keras() -> Iterator[None]:
+    """Lets TensorFlow load as where no Keras is installed, which takes half the time.
+
+    Keras would bring pandas, SciPy's statistics and pyplot. Who asks for `tf.keras` later gets it.
+    """
+    unwanted = [name for name in ("keras", "tf_keras") if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(unwanted))  # None: an import of it is an ImportError
+    try:
+        yield
+    finally:
+        for name in unwanted:
+            del sys.modules[name]
+
+
 @functools.lru_cache(maxsize=None)
 def _tensorflow() -> Any:
-    with _without_chatter():
+    with _without_chatter(), _without_keras():
         return importlib.import_module("tensorflow")
 
 

@@ -9,6 +9,8 @@ import sys
 import pytest
 from conftest import ROOT
 
+from albert import compat
+
 
 def sources(*patterns):
     found = []
@@ -133,6 +135,21 @@ def test_nothing_loads_tensorflow_before_it_computes():
         [sys.executable, "-c", "\n".join(lines)], cwd=ROOT, stdout=subprocess.PIPE, check=True
     )
     assert done.stdout.decode().strip() == "False"
+
+
+def test_tensorflow_does_not_bring_keras(monkeypatch):
+    """Which takes as long to load as all the rest, and is not used."""
+    for name in ("keras", "tf_keras"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    def load(name):
+        with pytest.raises(ImportError):
+            __import__("keras")
+        return name
+
+    monkeypatch.setattr(compat.importlib, "import_module", load)
+    assert compat._tensorflow.__wrapped__() == "tensorflow"
+    assert not {"keras", "tf_keras"} & set(sys.modules)  # for who wants it later
 
 
 @pytest.mark.parametrize("path", PRODUCT)
