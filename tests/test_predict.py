@@ -1,7 +1,12 @@
 """Text in, answers out: the ids of the records, masked words, order, vectors."""
 
+import gzip
+import io
 import json
+import os
 import re
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -13,8 +18,10 @@ from albert.compat import tf
 from albert.model.albert import pretraining_output
 from albert.model.config import ModelConfig
 from albert.model.initial import initial_values
+from albert.system.errors import UsageError
 from albert.tasks.folder import FineTuned
 from albert.tasks.inference.fine_tuned import TaskModel
+from albert.tasks.inference.lines import lines_of_file, lines_of_pipe
 from albert.tasks.inference.pretrained import PretrainedModel
 from albert.tasks.model import initial_weights
 from albert.tasks.task import KINDS, Task
@@ -131,17 +138,106 @@ def test_vectors_and_order(tmp_path, capsys):
 @pytest.mark.parametrize(
     "arguments,message",
     [
-        (["--task=fill-mask", "saya"], "No [MASK] among"),
-        (["--task=sentence-order", "saya"], "two texts with a tab"),
+        (["--task=fill-mask", "--top_k=0", "saya"], "--top_k"),
         (["--task=tagging", "saya"], "has no task.json"),
         (["saya"], "Pass --task, one of: fill-mask"),
         (["--task=embed", "--input_file=/no/such"], "does not exist"),
+        (["--task=embed", "--input_file=/"], "Cannot read /"),
     ],
 )
 def test_mistakes_get_a_sentence(arguments, message, tmp_path, capsys):
     small_run(tmp_path / "run", "google")
     code, found, errors = predict(tmp_path, capsys, *arguments)
     assert code == 2 and not found and message in errors
+
+
+def test_lines_come_as_they_are_written_and_more_together_where_that_is_quick():
+    reading, writing = os.pipe()
+    chunks = lines_of_pipe(reading, 2)
+    os.write(writing, b"one\ntw")
+    assert next(chunks) == [b"one"]
+    os.write(writing, b"o\n")
+    assert next(chunks) == [b"two"]
+    os.write(writing, b"x\n" * 30 + b"end")
+    os.close(writing)
+    rest = list(chunks)
+    assert sum(rest, []) == [b"x"] * 30 + [b"end"]
+    assert [len(chunk) for chunk in rest] == [8, 16, 7]
+
+
+def test_lines_of_compressed_files(tmp_path):
+    path = str(tmp_path / "x.gz")
+    with gzip.open(path, "wb") as handle:
+        handle.write(b"a\nb")
+    assert list(lines_of_file(path, 8)) == [[b"a", b"b"]]
+    with open(path, "r+b") as handle:
+        handle.truncate(20)
+    with pytest.raises(UsageError, match="Cannot read"):
+        list(lines_of_file(path, 8))
+
+
+class Reader(io.StringIO):
+    """A stdout; whoever reads it acts on each answer."""
+
+    encoding = "ascii"
+
+    def __init__(self, act):
+        super().__init__()
+        self.act = act
+
+    def flush(self):
+        self.act(self.getvalue().count("\n"))
+
+
+def test_a_line_is_answered_before_the_next_is_written(tmp_path, monkeypatch):
+    small_run(tmp_path / "run", "google")
+    lines = [b"saya [MASK]\n", b"saya\n", b"\xff\n", b'{"text": "\xc3\xa9 [MASK]"}\n', b'{"t']
+    reading, writing = os.pipe()
+    late = threading.Timer(60, os.close, [writing])  # a test that fails ends, too
+    late.start()
+
+    def act(answered):
+        if lines:
+            os.write(writing, lines.pop(0))
+            if not lines and not late.finished.is_set():
+                late.cancel()
+                os.close(writing)
+
+    act(0)
+    monkeypatch.setattr("sys.stdin", open(reading))
+    monkeypatch.setattr("sys.stdout", Reader(act))
+    assert albert("predict", "--output_dir={}".format(tmp_path / "run"), "--task=fill-mask") == 1
+    found = [json.loads(line) for line in sys.stdout.getvalue().splitlines()]
+    assert not lines
+    assert [answer["text"] for answer in found] == [
+        "saya [MASK]",
+        "saya",
+        "\ufffd",
+        "\u00e9 [MASK]",
+        '{"t',
+    ]
+    assert [len(answer.get("masks", [])) for answer in found] == [1, 0, 0, 1, 0]
+    for answer, told in zip(found[1:3] + found[4:], ("No [MASK]", "not UTF-8", "JSON object")):
+        assert told in answer["error"]
+
+
+def test_an_answer_that_is_no_number_is_an_error(tmp_path, capsys, monkeypatch):
+    config = small_run(tmp_path / "run", "google")
+    plain = initial_values(config, 3)
+    weights = {name: value + np.nan for name, value in plain.items()}
+    how = Tokenization(model())
+    broken = PretrainedModel(config, weights, how, "/device:CPU:0", 8, 41)
+    monkeypatch.setattr("albert.tasks.inference.load.load", lambda *_, **__: broken)
+    code, found, _ = predict(tmp_path, capsys, "--task=embed", "saya", "awak")
+    assert code == 1 and [set(answer) for answer in found] == [{"text", "error"}] * 2
+
+
+def test_pairs_are_written_with_a_tab_or_as_objects(tmp_path, capsys):
+    small_run(tmp_path / "run", "google")
+    lines = ["saya\tawak", '{"first": "saya", "second": "awak"}', "saya", '{"first": "saya"}']
+    code, found, _ = predict(tmp_path, capsys, "--task=sentence-order", *lines)
+    assert code == 1 and found[0] == found[1] and found[0]["second"] == "awak"
+    assert "two texts with a tab" in found[2]["error"] and "Received None" in found[3]["error"]
 
 
 def test_a_machine_without_a_gpu_is_told_with_flags_that_the_command_has(

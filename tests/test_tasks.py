@@ -253,6 +253,7 @@ def test_batches_hold_every_example_once_and_answers_keep_their_order():
 
     assert each_row(function, lengths, 8) == [10 * n for n in range(103)]
     assert set(sizes) == {8}
+    assert each_row(function, [5], 8) == [0] and sizes[-1] == 1
 
 
 MAKE = {"classification": texts, "tagging": sentences, "entities": entities}

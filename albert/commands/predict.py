@@ -1,16 +1,22 @@
 """The command that runs a model on text: JSON lines out."""
 
-import json
 import os
 import sys
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from absl import flags
+from absl import flags, logging
 
 from albert.commands.export import CHECKPOINT_FLAGS, checkpoint_flags, define_checkpoint_flags
 from albert.system import command_line
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, quoted
 from albert.tasks import POOLINGS
+from albert.tasks.inference.lines import (
+    Unanswered,
+    answers,
+    as_json,
+    lines_of_file,
+    lines_of_pipe,
+)
 
 TASKS = ("fill-mask", "sentence-order", "embed", "classification", "tagging", "entities")
 USAGE = """Runs a model on text, a line each from --input_file, the arguments or stdin.
@@ -25,10 +31,11 @@ USAGE = """Runs a model on text, a line each from --input_file, the arguments or
   tagging          likewise: the tag of each word
   entities         likewise: the entities of each text, and where they stand
 
-Each line of text gives one JSON object on stdout, in order.
+Each line gives one JSON object on stdout, in order and as soon as it is known. A line may be a
+JSON object itself: {"text": ...}. One that cannot be answered gives {"text": ..., "error": ...},
+and the exit code is 1 at the end.
 """
 _FLAGS_OF_RUNS = CHECKPOINT_FLAGS + ("max_seq_length", "top_k", "pooling")
-_CHUNK = 1024  # lines read before the first is answered
 
 
 def define_flags() -> None:
@@ -54,14 +61,29 @@ def main(positional: List[str]) -> int:
     lines = _lines(positional)
     flags.FLAGS["output_dir"].value = _ours(f.output_dir)
     predict = _predictor()
-    for chunk in _chunks(lines):
-        for answer in predict(chunk):
-            print(json.dumps(answer, ensure_ascii=False), flush=False)
+    predict([])  # tells what is wrong whatever the text
+    if not (positional or f.input_file) and sys.stdin.isatty():
+        logging.info("Write a text a line; Ctrl-D ends.")
+    escaped = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
+
+    def lines_out(asked: List[Any]) -> List[str]:
+        return [as_json(answer, escaped) for answer in predict(asked)]
+
+    total = failed = 0
+    for chunk in lines:
+        for answer in answers(lines_out, chunk):
+            total += 1
+            if isinstance(answer, Unanswered):
+                failed += 1
+                answer = as_json(answer._asdict(), escaped)
+            print(answer)
         sys.stdout.flush()
-    return 0
+    if failed:
+        logging.warning("%d of %d lines have no answer but the reason.", failed, total)
+    return 1 if failed else 0
 
 
-def _predictor() -> Callable[[List[str]], List[Dict[str, Any]]]:
+def _predictor() -> Callable[[List[Any]], List[Dict[str, Any]]]:
     from albert.tasks.inference.load import load
 
     f = flags.FLAGS
@@ -75,11 +97,11 @@ def _predictor() -> Callable[[List[str]], List[Dict[str, Any]]]:
         **checkpoint_flags(),
     )
     if task == "fill-mask":
-        return lambda chunk: model.fill_mask(chunk, f.top_k)
+        return lambda asked: model.fill_mask(asked, f.top_k)
     if task == "sentence-order":
-        return lambda chunk: model.sentence_order([_pair(line) for line in chunk])
+        return lambda asked: model.sentence_order(map(_pair, asked))
     if task == "embed":
-        return lambda chunk: model.embed(chunk, f.pooling)
+        return lambda asked: model.embed(asked, f.pooling)
     return model.predict
 
 
@@ -112,48 +134,27 @@ def _task() -> str:
     return kind
 
 
-def _pair(line: str) -> Tuple[str, str]:
-    parts = line.split("\t")
-    if len(parts) != 2 or not all(part.strip() for part in parts):
+def _pair(asked: Any) -> Tuple[Any, Any]:
+    if isinstance(asked, dict):
+        return asked.get("first"), asked.get("second")
+    parts = asked.split("\t")
+    if len(parts) != 2:
         raise UsageError(
-            "Sentence order needs two texts with a tab between them. Received {!r}.".format(
-                line[:80]
-            )
+            'Sentence order needs two texts with a tab between them, or {{"first": ..., "second": '
+            "...}}. Received {}.".format(quoted(asked))
         )
     return parts[0], parts[1]
 
 
-def _lines(positional: Sequence[str]) -> Iterator[str]:
+def _lines(positional: Sequence[str]) -> Iterator[List[bytes]]:
     f = flags.FLAGS
     if positional and f.input_file:
         raise UsageError("Pass texts as arguments or --input_file, not both.")
     if positional:
-        return iter(positional)
-    if not f.input_file:
-        return _utf8_lines(sys.stdin.fileno(), "The text on stdin")
-    if not os.path.isfile(f.input_file):
-        raise UsageError("--input_file={} does not exist.".format(f.input_file))
-    return _utf8_lines(f.input_file, f.input_file)
-
-
-def _utf8_lines(file: Union[str, int], name: str) -> Iterator[str]:
-    with open(file, encoding="utf-8") as handle:
-        try:
-            for line in handle:
-                yield line.rstrip("\n")
-        except UnicodeDecodeError as error:
-            raise UsageError("{} is not UTF-8: {}.".format(name, error)) from error
-
-
-def _chunks(lines: Iterator[str]) -> Iterator[List[str]]:
-    chunk: List[str] = []
-    for line in lines:
-        chunk.append(line)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+        return iter([[os.fsencode(text) for text in positional]])
+    if f.input_file:
+        return lines_of_file(f.input_file, f.batch_size)
+    return lines_of_pipe(sys.stdin.fileno(), f.batch_size)
 
 
 def run(argv: Sequence[str]) -> None:

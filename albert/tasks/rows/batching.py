@@ -50,9 +50,10 @@ def each_row(
       function: From the numbers of a batch's examples, None for an empty row, to an array whose
         first axis is the batch's.
       lengths: Pieces of each example.
-      batch_size: Rows of every batch.
+      batch_size: Rows of every batch; of one example alone it has one row, which is sooner done.
     """
     found: Dict[int, np.ndarray] = {}
+    batch_size = 1 if len(lengths) == 1 else batch_size
     for numbers in sorted_batches(lengths, batch_size):
         output = function(filled(numbers, batch_size))
         for number, row in zip(numbers, output):

@@ -1,11 +1,11 @@
 """Labelled examples: texts and their labels, words and their tags."""
 
 import collections
-from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Tuple, Union
 
 import numpy as np
 
-from albert.system.errors import UsageError, check_seed
+from albert.system.errors import UsageError, check_seed, quoted
 
 
 class Text(NamedTuple):
@@ -25,19 +25,24 @@ class Sentence(NamedTuple):
 Example = Union[Text, Sentence]
 
 
-def checked_texts(texts: Iterable[str]) -> List[str]:
-    """What a caller passes as texts, as a list.
+def checked_texts(texts: Iterable[Any]) -> List[str]:
+    """What a caller passes as texts, each itself or as {"text": ...}, as a list.
 
     Raises:
       UsageError: It is one text alone, or not all of them are text.
     """
     if isinstance(texts, str):
         raise UsageError("Pass a list of texts: [{!r}]. Received one text.".format(texts[:80]))
-    found = list(texts)
-    for text in found:
-        if not isinstance(text, str):
-            raise UsageError("Texts must be of type str. Received {!r}.".format(text))
-    return found
+    return [_checked_text(text) for text in texts]
+
+
+def _checked_text(asked: Any) -> str:
+    text = asked.get("text") if isinstance(asked, dict) else asked
+    if not isinstance(text, str):
+        raise UsageError(
+            'Texts must be of type str, or {{"text": ...}}. Received {}.'.format(quoted(asked))
+        )
+    return text
 
 
 def labels_of(examples: Sequence[Example]) -> Dict[str, int]:
