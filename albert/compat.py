@@ -40,12 +40,13 @@ def _without_keras() -> Iterator[None]:
     Keras would bring pandas, SciPy's statistics and pyplot. Who asks for `tf.keras` later gets it.
     """
     unwanted = [name for name in ("keras", "tf_keras") if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(unwanted))  # None: an import of it is an ImportError
+    known: Dict[str, Any] = sys.modules
+    known.update(dict.fromkeys(unwanted))  # None: an import of it is an ImportError
     try:
         yield
     finally:
         for name in unwanted:
-            del sys.modules[name]
+            del known[name]
 
 
 @functools.lru_cache(maxsize=None)

@@ -10,7 +10,7 @@ import threading
 
 import numpy as np
 import pytest
-from conftest import encoded
+from conftest import SIZES, encoded
 from malay import PIECES, model, sentences
 from test_import_export import albert, small_run
 
@@ -25,9 +25,10 @@ from albert.tasks.inference.lines import lines_of_file, lines_of_pipe
 from albert.tasks.inference.pretrained import PretrainedModel
 from albert.tasks.model import initial_weights
 from albert.tasks.task import KINDS, Task
-from albert.text.encoder import TextEncoder, padded_batch, split_words
+from albert.text.encoder import TextEncoder, padded_batch
 from albert.text.tokenization import TextOptions, Tokenization
 from albert.text.vocabulary import load
+from albert.text.words import split_words
 from preprocess.inputs import TextBlock
 from preprocess.records.instances import encoding
 
@@ -73,17 +74,62 @@ def test_pairs_lose_the_end_of_the_longer_text():
     assert found.segments.tolist() == [0] * 5 + [1] * 5
 
 
-def test_punctuation_marks_are_words():
-    assert split_words("Di K.L., jalan-jalan!") == [
-        "Di",
-        "K",
-        ".",
-        "L",
-        ".",
-        ",",
-        "jalan-jalan",
-        "!",
-    ]
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Di K.L. , jalan-jalan !",
+        "9.000 orang , 6,3 % , RM12.50 , 3.5kg , 09.00-17.00 , 1/2/2020 .",
+        "Prof. Dr. J. K. Ali , S.Pd. , dari Acme Sdn. Bhd. dan P&G",
+        "No. 7 ; katanya no .",
+        "vitamin C .",
+        "kita . dan ... lalu -- it's `` ya ''",
+    ],
+)
+def test_numbers_abbreviations_and_marks_are_words(words):
+    joined = words.replace(" ,", ",").replace(" %", "%").replace("kita . dan", "kita.dan")
+    assert split_words(joined) == words.split()
+    assert split_words(words) == words.split()
+
+
+def task_model(kind, max_seq_length=12):
+    config = ModelConfig.from_dict(dict(SIZES, layout="google", vocab_size=PIECES))
+    task = Task(kind, ("B-X", "O"), max_seq_length, False, True)
+    weights = initial_weights(config, task, {}, 0)
+    weights = {name: value * (20 if "output" in name else 1) for name, value in weights.items()}
+    tuned = FineTuned("", config, task, weights, 1, Tokenization(model()))
+    return TaskModel(tuned, "/device:CPU:0", 8)
+
+
+def test_words_may_come_parted_already():
+    words = ["ya!", "Kuala Lumpur", "6,3"]
+    tagger = task_model("tagging", 41)
+    given, spelled = tagger.predict([{"words": words}, {"text": "ya ! rumah"}])
+    assert given["text"] == "ya! Kuala Lumpur 6,3" and given["words"] == words
+    assert len(given["tags"]) == 3 and spelled["words"] == ["ya", "!", "rumah"]
+    assert spelled == tagger.predict(["ya ! rumah"])[0]
+    (answer,) = task_model("entities", 41).predict([{"words": words}])
+    for entity in answer["entities"]:
+        assert answer["text"][entity["start"] : entity["end"]] == entity["text"]
+    for wrong in ({"words": "ya"}, {"words": ["ya", " "]}, {"words": [1]}, {"word": ["ya"]}, 7):
+        with pytest.raises(UsageError, match="Give words as a list|must be of type str"):
+            tagger.predict([wrong])
+
+
+def test_long_texts_are_tagged_whole_or_cut_with_a_mark():
+    long, short = "saya makan nasi " * 20, "saya makan"
+    (answer,) = task_model("tagging").predict([long])
+    assert len(answer["tags"]) == len(answer["words"]) == 60 and "truncated" not in answer
+    found = task_model("classification").predict([long, short])
+    assert [answer.get("truncated") for answer in found] == [True, None]
+    config = ModelConfig.from_dict(dict(SIZES, layout="google", vocab_size=PIECES))
+    how = Tokenization(model())
+    pretrained = PretrainedModel(config, initial_values(config, 3), how, "/device:CPU:0", 8, 12)
+    for found in (
+        pretrained.fill_mask(["[MASK] " + long, "[MASK]"], 1),
+        pretrained.embed([long, short]),
+        pretrained.sentence_order([(short, long), ("saya", "ya")]),
+    ):
+        assert [answer.get("truncated") for answer in found] == [True, None]
 
 
 def answers_of_the_model(config, texts, masked):

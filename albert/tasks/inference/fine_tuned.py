@@ -7,10 +7,11 @@ from albert.system.files.side import read_json_object
 from albert.tasks.entities import entities_in
 from albert.tasks.folder import FineTuned
 from albert.tasks.inference.predictor import Predictor
-from albert.tasks.rows.examples import Sentence, Text, checked_texts
+from albert.tasks.rows.examples import Sentence, Text, checked_texts, checked_words
 from albert.tasks.rows.features import features_of
 from albert.tasks.scores import REPORT_FILE
-from albert.text.encoder import TextEncoder, split_words, word_spans
+from albert.text.encoder import TextEncoder, marked
+from albert.text.words import Words
 
 
 class TaskModel:
@@ -39,47 +40,50 @@ class TaskModel:
         """
         return read_json_object(os.path.join(self.output_dir, REPORT_FILE))
 
-    def predict(self, texts: Iterable[str]) -> List[Dict[str, Any]]:
+    def predict(self, texts: Iterable[Any]) -> List[Dict[str, Any]]:
         """Labels texts, or tags their words.
 
         Args:
-          texts: Any; a classifier does not read beyond its longest example.
+          texts: Each a text, or {"text": ...}; of a tagger also {"words": [...]}, whose text is
+            the words with a space between them.
 
         Returns:
-          For each text, in order, {"text": ..., "label": ..., "probabilities": by label}; of a
-          tagger {"text": ..., "words": [...], "tags": [...]}; of entities {"text": ...,
-          "entities": [{"entity": ..., "text": ..., "start": ..., "end": ...}]}, places in
-          characters.
+          For each text, in order, {"text": ..., "label": ..., "probabilities": by label}, with
+          "truncated": True where the text is longer than the model's longest example and its end
+          was not read; of a tagger {"text": ..., "words": [...], "tags": [...]}; of entities
+          {"text": ..., "entities": [{"entity": ..., "text": ..., "start": ..., "end": ...}]},
+          places in characters. Taggers read a text of any length.
 
         Raises:
           UsageError: It is no list of texts.
         """
-        found = checked_texts(texts)
-        return self._tag(found) if self.task.tags_words else self._label(found)
+        if self.task.tags_words:
+            return self._tag(checked_words(texts))
+        return self._label(checked_texts(texts))
 
     def _label(self, texts: Sequence[str]) -> List[Dict[str, Any]]:
         examples = [Text(text, "") for text in texts]
         rows = features_of(self.task, self._encoder, examples, labelled=False)
         answers = []
-        for text, shares in zip(texts, self._predictor.probabilities(rows)):
+        for text, row, shares in zip(texts, rows, self._predictor.probabilities(rows)):
             by_label = {name: round(float(p), 6) for name, p in zip(self.task.labels, shares)}
             likeliest = self.task.labels[int(shares.argmax())]
-            answers.append({"text": text, "label": likeliest, "probabilities": by_label})
+            answer = {"text": text, "label": likeliest, "probabilities": by_label}
+            answers.append(marked(answer, row.encoded))
         return answers
 
-    def _tag(self, texts: Sequence[str]) -> List[Dict[str, Any]]:
-        words = [tuple(split_words(text)) for text in texts]
-        sentences = [Sentence(found, ("",) * len(found)) for found in words]
+    def _tag(self, texts: Sequence[Words]) -> List[Dict[str, Any]]:
+        sentences = [Sentence(tuple(t.words), ("",) * len(t.words)) for t in texts]
         rows = features_of(self.task, self._encoder, sentences, labelled=False)
         tags: List[List[str]] = [[] for _ in texts]
         for row, numbers in zip(rows, self._predictor.labels(rows)):
             tags[row.example] += [self.task.labels[number] for number in numbers]
         if self.task.kind == "entities":
             return [
-                {"text": text, "entities": entities_in(text, word_spans(text), named)}
-                for text, named in zip(texts, tags)
+                {"text": text, "entities": entities_in(text, spans, named)}
+                for (text, _, spans), named in zip(texts, tags)
             ]
         return [
-            {"text": text, "words": list(found), "tags": named}
-            for text, found, named in zip(texts, words, tags)
+            {"text": text, "words": words, "tags": named}
+            for (text, words, _), named in zip(texts, tags)
         ]

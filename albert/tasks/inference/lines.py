@@ -69,7 +69,7 @@ def lines_of_pipe(file: int, least: int) -> Iterator[List[bytes]]:
 def _together(
     read: Callable[[], bytes], readable: Callable[[float], bool], least: int
 ) -> Iterator[List[bytes]]:
-    waiting: Deque[bytes] = collections.deque()
+    waiting: Deque[bytearray] = collections.deque()
     rest, more, size = bytearray(), True, least
     while more or waiting:
         until = 0.0

@@ -12,7 +12,7 @@ from albert.system.errors import UsageError, check_at_least, check_one_of
 from albert.tasks import POOLINGS
 from albert.tasks.rows.batching import bucket, each_row
 from albert.tasks.rows.examples import checked_texts
-from albert.text.encoder import MASK, Encoded, TextEncoder, padded_batch
+from albert.text.encoder import MASK, Encoded, TextEncoder, marked, padded_batch
 from albert.text.tokenization import Tokenization
 
 _POSITIONS = "masked_lm_positions"
@@ -21,7 +21,8 @@ _POSITIONS = "masked_lm_positions"
 class PretrainedModel:
     """The heads of pre-training, and the encoder alone; `albert.load` makes one of a run.
 
-    Every method takes a list and returns a list of as many answers, in order.
+    Every method takes a list and returns a list of as many answers, in order. Each has
+    "truncated": True where the text is too long and its end was not read.
     """
 
     def __init__(
@@ -76,9 +77,9 @@ class PretrainedModel:
             asked[number, : len(found)] = found
         logits = self._run("fill_mask", "logits", rows, {_POSITIONS: asked})
         answers = []
-        for text, found, row in zip(texts, places, logits):
-            masks = [self._likeliest(scores, top_k) for scores in row[: len(found)]]
-            answers.append({"text": text, "masks": masks})
+        for text, row, found, scores in zip(texts, rows, places, logits):
+            masks = [self._likeliest(at_mask, top_k) for at_mask in scores[: len(found)]]
+            answers.append(marked({"text": text, "masks": masks}, row))
         return answers
 
     def _likeliest(self, logits: np.ndarray, top_k: int) -> List[Dict[str, Any]]:
@@ -116,9 +117,11 @@ class PretrainedModel:
             first, second = map(self._encoder.pieces, pair)
             rows.append(self._encoder.pair(first, second, self._max_length))
         answers = []
-        for (left, right), logits in zip(pairs, self._run("sentence_order", "logits", rows)):
+        found = self._run("sentence_order", "logits", rows)
+        for (left, right), row, logits in zip(pairs, rows, found):
             swapped = 1.0 / (1.0 + np.exp(float(logits[0]) - float(logits[1])))
-            answers.append({"first": left, "second": right, "in_order": round(1.0 - swapped, 6)})
+            answer = {"first": left, "second": right, "in_order": round(1.0 - swapped, 6)}
+            answers.append(marked(answer, row))
         return answers
 
     def embed(self, texts: Iterable[str], pooling: str = "mean") -> List[Dict[str, Any]]:
@@ -144,8 +147,8 @@ class PretrainedModel:
             hidden = self._run("encode", "sequence_output", rows)
             vectors = [states[: len(row.ids)].mean(axis=0) for row, states in zip(rows, hidden)]
         return [
-            {"text": text, "embedding": [round(float(value), 6) for value in vector]}
-            for text, vector in zip(texts, vectors)
+            marked({"text": text, "embedding": [round(float(x), 6) for x in vector]}, row)
+            for text, row, vector in zip(texts, rows, vectors)
         ]
 
     def _check_there(self, part: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Tuple, Union
 import numpy as np
 
 from albert.system.errors import UsageError, check_seed, quoted
+from albert.text.words import Words, spaced, split
 
 
 class Text(NamedTuple):
@@ -43,6 +44,29 @@ def _checked_text(asked: Any) -> str:
             'Texts must be of type str, or {{"text": ...}}. Received {}.'.format(quoted(asked))
         )
     return text
+
+
+def checked_words(texts: Iterable[Any]) -> List[Words]:
+    """The words of what a caller passes as texts or, parted already, as {"words": [...]}.
+
+    Raises:
+      UsageError: As `checked_texts`, or the words are no list of words.
+    """
+    if isinstance(texts, str):
+        checked_texts(texts)
+    return [_words_of(asked) for asked in texts]
+
+
+def _words_of(asked: Any) -> Words:
+    words = asked.get("words") if isinstance(asked, dict) else None
+    if words is None:
+        return split(_checked_text(asked))
+    if not isinstance(words, list) or not all(isinstance(w, str) and w.strip() for w in words):
+        raise UsageError(
+            'Give words as a list, {{"words": ["Saya", "makan"]}}, none of them empty. Received '
+            "{}.".format(quoted(asked))
+        )
+    return spaced(words)
 
 
 def labels_of(examples: Sequence[Example]) -> Dict[str, int]:
