@@ -22,6 +22,7 @@ from albert.system.errors import UsageError
 from albert.tasks.folder import FineTuned
 from albert.tasks.inference.fine_tuned import TaskModel
 from albert.tasks.inference.lines import lines_of_file, lines_of_pipe
+from albert.tasks.inference.load import load as load_model
 from albert.tasks.inference.pretrained import PretrainedModel
 from albert.tasks.model import initial_weights
 from albert.tasks.task import KINDS, Task
@@ -276,6 +277,34 @@ def test_an_answer_that_is_no_number_is_an_error(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("albert.tasks.inference.load.load", lambda *_, **__: broken)
     code, found, _ = predict(tmp_path, capsys, "--task=embed", "saya", "awak")
     assert code == 1 and [set(answer) for answer in found] == [{"text", "error"}] * 2
+
+
+def test_vectors_are_one_array_or_lines_in_a_file(tmp_path, capsys):
+    small_run(tmp_path / "run", "google")
+    run = load_model(tmp_path / "run", max_seq_length=9)
+    path = tmp_path / "out" / "x"
+    asked = ["saya makan " * 9, "ya", '{"word": 1}']
+    more = ["--task=embed", "--max_seq_length=9", "--output_file={}".format(path), *asked]
+    code, printed, told = predict(tmp_path, capsys, "--format=npy", *more)
+    assert code == 1 and not printed
+    found = np.load(str(path))
+    assert found.dtype == np.float32 and np.isnan(found[2]).all()
+    expected = [answer["embedding"] for answer in run.embed(asked[:2], as_arrays=True)]
+    np.testing.assert_allclose(found[:2], expected, rtol=1e-5)
+    assert "1 of 3 texts were cut" in told and "Line 3: Texts must be" in told
+    code, printed, _ = predict(tmp_path, capsys, *more)
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert not printed and [set(line) for line in lines] == [
+        {"text", "embedding", "truncated"},
+        {"text", "embedding"},
+        {"text", "error"},
+    ]
+    np.testing.assert_allclose([line["embedding"] for line in lines[:2]], expected, atol=1e-6)
+    assert [name.name for name in path.parent.iterdir()] == ["x"]
+    code, _, told = predict(tmp_path, capsys, *more[:2], "--output_file=" + str(tmp_path), "ya")
+    assert code == 2 and "is a folder" in told
+    code, _, told = predict(tmp_path, capsys, "--task=fill-mask", "--format=npy", "[MASK]")
+    assert code == 2 and "--format=npy is for vectors" in told
 
 
 def test_pairs_are_written_with_a_tab_or_as_objects(tmp_path, capsys):

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, ContextManager, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from absl import flags, logging
 
@@ -10,12 +10,13 @@ from albert.commands.export import CHECKPOINT_FLAGS, checkpoint_flags, define_ch
 from albert.system import command_line
 from albert.system.errors import UsageError, quoted
 from albert.tasks import POOLINGS
-from albert.tasks.inference.lines import (
-    Unanswered,
-    answers,
-    as_json,
-    lines_of_file,
-    lines_of_pipe,
+from albert.tasks.inference.lines import Unanswered, answers, lines_of_file, lines_of_pipe
+from albert.tasks.inference.output import (
+    FORMATS,
+    Output,
+    check_output_file,
+    json_lines,
+    vectors,
 )
 
 TASKS = ("fill-mask", "sentence-order", "embed", "classification", "tagging", "entities")
@@ -43,6 +44,8 @@ def define_flags() -> None:
     flags.DEFINE_enum("task", None, TASKS, "What to predict; default: what the folder is for.")
     define_checkpoint_flags()
     flags.DEFINE_string("input_file", None, "Text, a line each; default: arguments or stdin.")
+    flags.DEFINE_enum("format", "json", FORMATS, "JSON lines, or of embed one array of NumPy.")
+    flags.DEFINE_string("output_file", None, "Where answers go, at the end; default: stdout.")
     flags.DEFINE_integer("top_k", 5, "fill-mask: pieces to name.", lower_bound=1)
     flags.DEFINE_enum("pooling", "mean", POOLINGS, "embed: mean of tokens, or pooler.")
     flags.DEFINE_integer("max_seq_length", 512, "Most pieces of a text.", lower_bound=8)
@@ -60,34 +63,34 @@ def main(positional: List[str]) -> int:
         )
     lines = _lines(positional)
     flags.FLAGS["output_dir"].value = _ours(f.output_dir)
-    predict = _predictor()
+    if f.output_file:
+        check_output_file(f.output_file)
+    predict, output = _predictor()
     predict([])  # tells what is wrong whatever the text
     if not (positional or f.input_file) and sys.stdin.isatty():
         logging.info("Write a text a line; Ctrl-D ends.")
-    escaped = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
-
-    def lines_out(asked: List[Any]) -> List[str]:
-        return [as_json(answer, escaped) for answer in predict(asked)]
-
     total = failed = 0
-    for chunk in lines:
-        for answer in answers(lines_out, chunk):
-            total += 1
-            if isinstance(answer, Unanswered):
-                failed += 1
-                answer = as_json(answer._asdict(), escaped)
-            print(answer)
-        sys.stdout.flush()
+    with output as out:
+        for chunk in lines:
+            for answer in answers(lambda asked: [out.convert(a) for a in predict(asked)], chunk):
+                out.write(answer)
+                total += 1
+                failed += isinstance(answer, Unanswered)
+            out.flush()
     if failed:
         logging.warning("%d of %d lines have no answer but the reason.", failed, total)
     return 1 if failed else 0
 
 
-def _predictor() -> Callable[[List[Any]], List[Dict[str, Any]]]:
+def _predictor() -> Tuple[Callable[[List[Any]], List[Dict[str, Any]]], ContextManager[Output]]:
     from albert.tasks.inference.load import load
 
     f = flags.FLAGS
     task = _task()
+    if f.format == "npy" and (task != "embed" or not f.output_file):
+        raise UsageError(
+            "--format=npy is for vectors: --task=embed --format=npy --output_file=vectors.npy"
+        )
     length = f.max_seq_length if flags.FLAGS["max_seq_length"].present else None
     model: Any = load(
         f.output_dir or None,
@@ -96,13 +99,17 @@ def _predictor() -> Callable[[List[Any]], List[Dict[str, Any]]]:
         use_gpu=f.use_gpu,
         **checkpoint_flags(),
     )
+    output = json_lines(f.output_file)
     if task == "fill-mask":
-        return lambda asked: model.fill_mask(asked, f.top_k)
+        return lambda asked: model.fill_mask(asked, f.top_k), output
     if task == "sentence-order":
-        return lambda asked: model.sentence_order(map(_pair, asked))
+        return lambda asked: model.sentence_order(map(_pair, asked)), output
     if task == "embed":
-        return lambda asked: model.embed(asked, f.pooling)
-    return model.predict
+        arrays = f.format == "npy"
+        if arrays:
+            output = vectors(f.output_file, model.config.hidden_size)
+        return lambda asked: model.embed(asked, f.pooling, as_arrays=arrays), output
+    return model.predict, output
 
 
 def _ours(folder: Optional[str]) -> Optional[str]:

@@ -109,20 +109,6 @@ def answers(predict: Callable[[List[Any]], Sequence[Any]], lines: Sequence[bytes
     return answers(predict, lines[:middle]) + answers(predict, lines[middle:])
 
 
-def as_json(answer: Any, ascii_alone: bool = False) -> str:
-    """A line of JSON that every reader takes.
-
-    Raises:
-      UsageError: There are numbers in it that JSON has not.
-    """
-    try:
-        return json.dumps(answer, ensure_ascii=ascii_alone, allow_nan=False)
-    except ValueError as error:
-        raise UsageError(
-            "The model's answer is no number (NaN); take an earlier checkpoint."
-        ) from error
-
-
 def _asked(line: bytes) -> Any:
     try:
         text = line.decode("utf-8-sig").rstrip("\r")

@@ -23,6 +23,9 @@ class PretrainedModel:
 
     Every method takes a list and returns a list of as many answers, in order. Each has
     "truncated": True where the text is too long and its end was not read.
+
+    Attributes:
+      config: Its sizes.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class PretrainedModel:
         max_length: int,
     ) -> None:
         """Puts the weights on the device; texts beyond `max_length` pieces lose their end."""
+        self.config = config
         self._encoder = TextEncoder(tokenization, config)
         self._batch_size, self._max_length = batch_size, max_length
         self._absent = absent_parts(config, weights)
@@ -124,12 +128,15 @@ class PretrainedModel:
             answers.append(marked(answer, row))
         return answers
 
-    def embed(self, texts: Iterable[str], pooling: str = "mean") -> List[Dict[str, Any]]:
+    def embed(
+        self, texts: Iterable[str], pooling: str = "mean", as_arrays: bool = False
+    ) -> List[Dict[str, Any]]:
         """A vector for each text.
 
         Args:
           texts: Any.
           pooling: "mean" of the tokens' last hidden states, or "pooled", the pooler's output.
+          as_arrays: Whether vectors are float32 [D], else lists of numbers of six decimals.
 
         Returns:
           For each text {"text": ..., "embedding": D numbers}.
@@ -146,8 +153,12 @@ class PretrainedModel:
         else:
             hidden = self._run("encode", "sequence_output", rows)
             vectors = [states[: len(row.ids)].mean(axis=0) for row, states in zip(rows, hidden)]
+
+        def shown(vector: np.ndarray) -> Any:
+            return vector if as_arrays else [round(float(number), 6) for number in vector]
+
         return [
-            marked({"text": text, "embedding": [round(float(x), 6) for x in vector]}, row)
+            marked({"text": text, "embedding": shown(vector)}, row)
             for text, row, vector in zip(texts, rows, vectors)
         ]
 
