@@ -11,10 +11,10 @@ from albert.system.errors import UsageError
 from albert.system.files.side import read_json_object
 from albert.system.screen.pictures import new_figure, save_figure
 from albert.tasks.baselines import baselines
+from albert.tasks.report import REPORT_FILE
 from albert.tasks.rows.examples import labels_of
 from albert.tasks.rows.sentences import read_sentences
 from albert.tasks.rows.tables import read_texts
-from albert.tasks.scores import REPORT_FILE
 from albert.tasks.task import Task
 
 MEASURES = ("accuracy", "macro_f1", "weighted_f1")

@@ -22,7 +22,7 @@ from albert.tasks.folder import begin_folder
 from albert.tasks.inference.fine_tuned import TaskModel
 from albert.tasks.inference.pretrained import PretrainedModel
 from albert.tasks.model import initial_weights
-from albert.tasks.task import KINDS, Task
+from albert.tasks.task import Task
 from albert.text.tokenization import Tokenization
 
 LABELS = ("gembira", "marah", "sedih")
@@ -35,7 +35,7 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("made")
     config = small_run(folder / "run", "google")
     how = Tokenization(model())
-    for name, kind in (("emotion", KINDS[0]), ("tags", KINDS[1])):
+    for name, kind in (("emotion", "classification"), ("tags", "tagging")):
         task = Task(kind, LABELS, 32, *how.text)
         (folder / name).mkdir()
         begin_folder(str(folder / name), config, task, how)

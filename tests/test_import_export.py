@@ -426,8 +426,10 @@ def test_fine_tuned_folders_come_back_as_they_were(layout, kind, tmp_path, capsy
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"problem_type": "multi_label_classification"}, "only those that choose one label"),
-        ({"id2label": {"0": "x"}}, "two or more labels"),
+        ({"id2label": {"0": "x", "1": "x"}}, "two or more labels"),
+        ({"problem_type": "regression"}, "problem_type='regression' and 3 labels"),
+        ({"problem_type": "ranking"}, "that choose labels or give one number"),
+        ({"id2label": {"0": "x"}}, r"classifier.weight: \[3, 21\] in the checkpoint"),
         ({"id2label": {"0": "x", "1": "y"}}, r"classifier.weight: \[3, 21\] in the checkpoint"),
     ],
 )

@@ -161,7 +161,7 @@ def test_columns_are_named_or_numbered(tmp_path):
     path = tmp_path / "x.tsv"
     path.write_text("b\tsaya\n\na\tdia\n", encoding="utf-8")
     assert read_texts(str(path), "2", "1") == [Text("saya", "b"), Text("dia", "a")]
-    with pytest.raises(UsageError, match="no column '3' .row 1.; it has: 1, 2"):
+    with pytest.raises(UsageError, match="row 1 has no column '3'; it has: 1, 2"):
         read_texts(str(path), "3", "1")
     path.write_text("id\ttweet\tsentiment\n7\tsaya\tb\n", encoding="utf-8")
     assert read_texts(str(path), "tweet", "sentiment") == [Text("saya", "b")]
@@ -309,7 +309,7 @@ def test_rare_labels_weigh_as_much_as_frequent_ones():
     tensors = {name: tf.constant(value) for name, value in weights.items()}
     batch = {k: tf.constant(v) for k, v in make_batch(task, rows + [None], 16).items()}
     sums = fine_tuning(config, task, [4 / 6.0, 2.0]).sums(tensors, batch)
-    shares = Predictor(config, task, weights, "/device:CPU:0").probabilities(rows)
+    shares = Predictor(config, task, weights, "/device:CPU:0").outputs(rows)
     expected = -sum(
         weight * np.log(share[label])
         for share, label, weight in zip(shares, [0, 0, 0, 1], [4 / 6.0] * 3 + [2.0])
@@ -421,9 +421,7 @@ def check_served(tmp_path, kind, examples):
     )
     found = open_fine_tuned(tuned)
     rows = features_of(found.task, encoder(), examples)
-    expected = Predictor(found.config, found.task, found.weights, "/device:CPU:0").probabilities(
-        rows
-    )
+    expected = Predictor(found.config, found.task, found.weights, "/device:CPU:0").outputs(rows)
     loaded = tf.saved_model.load(out)  # kept: it owns the variables
     served = loaded.signatures["classify" if kind == "classification" else "tag"]
     batch = make_batch(found.task, rows[:4], 16)

@@ -1,4 +1,4 @@
-"""The command that trains a pre-trained encoder to label texts or words."""
+"""The command that trains a pre-trained encoder for a task: to label texts or words, ..."""
 
 import functools
 from typing import List, Sequence
@@ -15,7 +15,11 @@ USAGE = """Fine-tunes a pre-trained model on labelled texts or tagged words.
     --train_file=train.tsv --eval_file=valid.tsv --test_file=test.tsv --output_dir=emotion
 
   classification   .tsv, .csv or .jsonl: columns text and label, or those you name; without a
-                   header by number: --text_column=1 --label_column=2
+                   header by number: --text_column=1 --label_column=2; with a column text_b the
+                   label is of the pair of both texts
+  multi-label      the same, with several labels a row, or none: a list in JSON, "happy,calm" in a
+                   table (--label_separator=,)
+  regression       the same, with a number for a label
   tagging          CoNLL-U (tags in UPOS); columns with the word first and its tag last; or .jsonl
                    with lists of words and tags
   entities         the same, tags in BIO (IOB2) or BIOES; scored by entity
@@ -33,12 +37,14 @@ def define_flags() -> None:
     from albert.tasks.finetuning.finetune import CLASS_WEIGHTS, FIELDS
 
     option, d = functools.partial(command_line.define_option, FIELDS), flags
-    d.DEFINE_enum("task", None, KINDS, "What is labelled: texts, words or entities.")
+    d.DEFINE_enum("task", None, KINDS, "What is learned.")
     d.DEFINE_string("train_file", None, "Labelled examples to train on.")
     d.DEFINE_string("eval_file", None, "To choose the epoch; default: a tenth of the others.")
     d.DEFINE_string("test_file", None, "For the report; default: the evaluation examples.")
     d.DEFINE_string("text_column", None, "Name or number of the texts' column; default: text.")
     d.DEFINE_string("label_column", None, "That of the labels; default: label.")
+    d.DEFINE_string("text_b_column", None, "That of second texts; default: text_b, if any.")
+    d.DEFINE_string("label_separator", ",", "Between several labels in a table.")
     d.DEFINE_string("tag_column", None, "upos, xpos, last or a number; default: upos or last.")
     d.DEFINE_string("init_checkpoint", None, "A run's folder, or a checkpoint in one.")
     command_line.define_alias("model_path", "init_checkpoint")

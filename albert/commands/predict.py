@@ -18,8 +18,9 @@ from albert.tasks.inference.output import (
     json_lines,
     vectors,
 )
+from albert.tasks.task import KINDS
 
-TASKS = ("fill-mask", "sentence-order", "embed", "classification", "tagging", "entities")
+TASKS = ("fill-mask", "sentence-order", "embed") + KINDS
 USAGE = """Runs a model on text, a line each from --input_file, the arguments or stdin.
 
   python -m albert predict --task=fill-mask --output_dir=pretraining_output "Saya makan [MASK] ."
@@ -28,7 +29,9 @@ USAGE = """Runs a model on text, a line each from --input_file, the arguments or
   fill-mask        the likeliest pieces at each [MASK]
   sentence-order   two texts with a tab between them: whether they stand in order
   embed            a vector for each text
-  classification   of a folder that finetune wrote: the label of each text
+  classification   of a folder that finetune wrote: the label of each text; of a pair, a tab between
+  multi-label      likewise: all labels of each text, or pair
+  regression       likewise: the number of each text, or pair
   tagging          likewise: the tag of each word
   entities         likewise: the entities of each text, and where they stand
 
@@ -109,6 +112,8 @@ def _predictor() -> Tuple[Callable[[List[Any]], List[Dict[str, Any]]], ContextMa
         if arrays:
             output = vectors(f.output_file, model.config.hidden_size)
         return lambda asked: model.embed(asked, f.pooling, as_arrays=arrays), output
+    if model.task.pairs:
+        return lambda asked: model.predict(map(_pair, asked)), output
     return model.predict, output
 
 
@@ -121,7 +126,7 @@ def _ours(folder: Optional[str]) -> Optional[str]:
 def _task() -> str:
     """What to predict: --task, or what a fine-tuned model is for."""
     from albert.tasks.folder import refuse_options_of_runs, task_of
-    from albert.tasks.task import KINDS, read_task
+    from albert.tasks.task import read_task
 
     f = flags.FLAGS
     if f.task in KINDS and not f.output_dir:
@@ -143,12 +148,13 @@ def _task() -> str:
 
 def _pair(asked: Any) -> Tuple[Any, Any]:
     if isinstance(asked, dict):
-        return asked.get("first"), asked.get("second")
+        first, second = ("text", "text_b") if "text" in asked else ("first", "second")
+        return asked.get(first), asked.get(second)
     parts = asked.split("\t")
     if len(parts) != 2:
         raise UsageError(
-            'Sentence order needs two texts with a tab between them, or {{"first": ..., "second": '
-            "...}}. Received {}.".format(quoted(asked))
+            "This needs two texts with a tab between them, or an object with both. Received "
+            "{}.".format(quoted(asked))
         )
     return parts[0], parts[1]
 

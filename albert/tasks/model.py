@@ -11,7 +11,7 @@ from albert.model.albert import Batch, bound, encoder_output
 from albert.model.config import ModelConfig
 from albert.model.initial import initial_value
 from albert.model.layers import dense, make_dropout
-from albert.model.losses import WeightedSum, classification_sums
+from albert.model.losses import WeightedSum
 from albert.model.parameters import (
     HEAD_BIAS,
     HEAD_WEIGHTS,
@@ -23,6 +23,7 @@ from albert.model.parameters import (
     specs_of,
 )
 from albert.model.precision import POLICIES, Policy
+from albert.tasks.losses import task_loss
 from albert.tasks.task import Task
 from albert.training.step.objective import Objective, uses_dropout
 
@@ -61,7 +62,7 @@ def task_logits(
     recompute: bool = False,
     precision: Policy = POLICIES["float32"],
 ) -> tf.Tensor:
-    """Scores of the labels: [B, labels] of texts, [B, S, labels] of words.
+    """Scores of the labels: [B, labels] of texts, [B, S, labels] of words; numbers, [B, 1].
 
     Args:
       config: The model.
@@ -81,25 +82,26 @@ def task_logits(
     return dense(features, Dense(head[HEAD_WEIGHTS], head[HEAD_BIAS]), transpose=True)
 
 
-def fine_tuning(config: ModelConfig, task: Task, class_weights: Sequence[float]) -> Objective:
-    """Cross-entropy of the labels, each weighted by its class; label -1 has no weight."""
+def task_output(task: Task, logits: tf.Tensor) -> tf.Tensor:
+    """What a model says, of its logits: the number, or the probabilities of the labels."""
+    if task.kind == "regression":
+        return task.mean + task.deviation * logits
+    return tf.sigmoid(logits) if task.kind == "multi-label" else tf.nn.softmax(logits)
 
-    def weights(labels: tf.Tensor) -> tf.Tensor:
-        table = tf.constant(class_weights, tf.float32)
-        of_class = tf.gather(table, tf.maximum(labels, 0))
-        return tf.where(labels >= 0, of_class, tf.zeros_like(of_class))
+
+def fine_tuning(config: ModelConfig, task: Task, class_weights: Sequence[float]) -> Objective:
+    """The loss of a task, `losses.task_loss`, of the whole model."""
+    loss = task_loss(task, class_weights)
 
     def sums(
         tensors: Mapping[str, tf.Tensor], batch: Batch, *how: Any, **named: Any
     ) -> Dict[str, WeightedSum]:
         logits = task_logits(config, task, tensors, batch, *how, **named)
-        labels = batch["labels"]
-        found = classification_sums(logits, tf.maximum(labels, 0), weights(labels))
-        return dict(zip(("loss", "accuracy"), found))
+        return dict(zip(loss.names, loss.sums(logits, batch["labels"])))
 
     return Objective(
-        ("loss", "accuracy"),
-        lambda batch: tf.reduce_sum(weights(batch["labels"])),
+        loss.names,
+        lambda batch: loss.weight(batch["labels"]),
         sums,
         lambda sums, whole: sums["loss"].total / tf.maximum(whole, 1e-5),
         uses_dropout(config),

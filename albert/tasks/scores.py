@@ -1,21 +1,29 @@
-"""How well labels were predicted: numbers, a table, a confusion matrix as a picture."""
+"""How well a task was done, in numbers."""
 
-import json
-import os
-from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from albert.system.files.atomic import atomic_write
-from albert.system.screen.pictures import new_figure, save_figure
 from albert.tasks.entities import entity_scores
 from albert.tasks.task import Task
 
-REPORT_FILE = "report.json"
-CONFUSION_FILE = "confusion_matrix.png"
 _OF_LABELS = ("accuracy", "macro_f1", "weighted_f1")
-_OF_ENTITIES = ("entity_f1", "entity_precision", "entity_recall", "accuracy")
-_MAIN = {"classification": "macro_f1", "tagging": "accuracy", "entities": "entity_f1"}
+# The scores of each task, in the order in which people read them.
+_NAMES = {
+    "classification": _OF_LABELS,
+    "multi-label": ("micro_f1", "macro_f1", "exact_match"),
+    "tagging": _OF_LABELS,
+    "entities": ("entity_f1", "entity_precision", "entity_recall", "accuracy"),
+    "regression": ("spearman", "pearson", "mean_absolute_error"),
+}
+# What the best epoch has most of.
+_MAIN = {
+    "classification": "macro_f1",
+    "multi-label": "micro_f1",
+    "tagging": "accuracy",
+    "entities": "entity_f1",
+    "regression": "spearman",
+}
 
 Labels = Union[np.ndarray, Sequence[int]]  # a number for each text or word
 
@@ -25,22 +33,22 @@ class Judgement(NamedTuple):
 
     Attributes:
       scores: By name, those of `score_names`.
-      labels: precision, recall, f1 and count of each label, or of each kind of entity.
-      confusion: [expected, predicted], how often.
+      labels: precision, recall, f1 and count of each label, or of each kind of entity, if any.
+      confusion: [expected, predicted], how often; None where not one label is chosen.
     """
 
     scores: Dict[str, float]
     labels: Dict[str, Dict[str, Any]]
-    confusion: np.ndarray
+    confusion: Optional[np.ndarray] = None
 
 
 def score_names(task: Task) -> Tuple[str, ...]:
     """The scores of a task, in the order in which people read them."""
-    return _OF_ENTITIES if task.kind == "entities" else _OF_LABELS
+    return _NAMES[task.kind]
 
 
 def main_score(task: Task, scores: Mapping[str, float]) -> float:
-    """What the best epoch has most of: macro F1 of texts, accuracy of tags, F1 of entities."""
+    """What the best epoch has most of."""
     return scores[main_name(task)]
 
 
@@ -51,8 +59,12 @@ def main_name(task: Task) -> str:
 
 def format_scores(task: Task, scores: Mapping[str, float]) -> str:
     """A task's scores on one line."""
-    named = [(name, name.replace("_", " ").replace("f1", "F1")) for name in score_names(task)]
-    return "  ".join("{} {:.4f}".format(spelled, scores[name]) for name, spelled in named)
+    return "  ".join("{} {:.4f}".format(spelled(n), scores[n]) for n in score_names(task))
+
+
+def spelled(name: str) -> str:
+    """The name of a score as people read it."""
+    return name.replace("_", " ").replace("f1", "F1")
 
 
 def score(expected: Labels, predicted: Labels) -> Dict[str, float]:
@@ -67,91 +79,88 @@ def score(expected: Labels, predicted: Labels) -> Dict[str, float]:
     return found
 
 
-def judge(task: Task, expected: Sequence[np.ndarray], predicted: Sequence[np.ndarray]) -> Judgement:
+def judge(task: Task, expected: Sequence[Any], predicted: Sequence[Any]) -> Judgement:
     """Compares what was predicted with what is right.
 
     Args:
       task: Its labels.
-      expected: Number of the right label, or of that of each word, of each example.
+      expected: Of each example the right answer: the number of its label, or of that of each word;
+        the right number; or 1 for each label it has, else 0.
       predicted: Likewise.
     """
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+    return _JUDGES.get(task.kind, _judge_labels)(task, expected, predicted)
+
+
+def _judge_labels(
+    task: Task, expected: Sequence[np.ndarray], predicted: Sequence[np.ndarray]
+) -> Judgement:
+    from sklearn.metrics import confusion_matrix
 
     flat = np.concatenate(expected), np.concatenate(predicted)
     numbers = list(range(len(task.labels)))
-    matrix = confusion_matrix(*flat, labels=numbers)
-    scores = score(*flat)
-    if task.kind == "entities":
-        found = entity_scores(*[_spelled(task, part) for part in (expected, predicted)])
-        return Judgement(dict(found.scores, accuracy=scores["accuracy"]), found.labels, matrix)
-    each = precision_recall_fscore_support(*flat, labels=numbers, zero_division=0)
-    labels = {
-        label: {
-            "precision": float(each[0][i]),
-            "recall": float(each[1][i]),
-            "f1": float(each[2][i]),
-            "count": int(each[3][i]),
-        }
-        for i, label in enumerate(task.labels)
+    return Judgement(
+        score(*flat), _each_label(task, *flat), confusion_matrix(*flat, labels=numbers)
+    )
+
+
+def _each_label(task: Task, expected: Labels, predicted: Labels) -> Dict[str, Dict[str, Any]]:
+    from sklearn.metrics import precision_recall_fscore_support
+
+    numbers = list(range(len(task.labels)))
+    each = precision_recall_fscore_support(expected, predicted, labels=numbers, zero_division=0)
+    columns = (each[0].tolist(), each[1].tolist(), each[2].tolist(), each[3].tolist())
+    names = ("precision", "recall", "f1", "count")
+    return {label: dict(zip(names, row)) for label, row in zip(task.labels, zip(*columns))}
+
+
+def _judge_several(
+    task: Task, expected: Sequence[np.ndarray], predicted: Sequence[np.ndarray]
+) -> Judgement:
+    """F1 of all labels together, mean F1 of the labels, share of texts with just their labels."""
+    from sklearn.metrics import f1_score
+
+    both = np.stack(expected), np.stack(predicted)
+    f1 = {
+        average + "_f1": float(f1_score(*both, average=average, zero_division=0))
+        for average in ("micro", "macro")
     }
-    return Judgement(scores, labels, matrix)
+    exact = float((both[0] == both[1]).all(axis=1).mean())
+    return Judgement(dict(f1, exact_match=exact), _each_label(task, *both))
 
 
-def _spelled(task: Task, sentences: Sequence[np.ndarray]) -> List[List[str]]:
+def _judge_entities(
+    task: Task, expected: Sequence[np.ndarray], predicted: Sequence[np.ndarray]
+) -> Judgement:
+    words = _judge_labels(task, expected, predicted)
+    found = entity_scores(*[_named(task, part) for part in (expected, predicted)])
+    scores = dict(found.scores, accuracy=words.scores["accuracy"])
+    return Judgement(scores, found.labels, words.confusion)
+
+
+def _named(task: Task, sentences: Sequence[np.ndarray]) -> List[List[str]]:
     return [[task.labels[number] for number in numbers] for numbers in sentences]
 
 
-def write_report(directory: str, task: Task, judgement: Judgement, **facts: Any) -> Dict[str, Any]:
-    """Writes `report.json` and `confusion_matrix.png`.
+def _judge_numbers(
+    task: Task, expected: Sequence[np.ndarray], predicted: Sequence[np.ndarray]
+) -> Judgement:
+    """Correlations, 0 where one side is the same everywhere, and the mean distance."""
+    from scipy.stats import pearsonr, spearmanr
 
-    Args:
-      directory: Where.
-      task: Its labels.
-      judgement: How well it was done.
-      **facts: What else the report tells.
-
-    Returns:
-      The report.
-    """
-    report = dict(facts, **judgement.scores)
-    report["labels"] = judgement.labels
-    report["confusion"] = judgement.confusion.tolist()
-    with atomic_write(os.path.join(directory, REPORT_FILE)) as handle:
-        json.dump(report, handle, indent=2, ensure_ascii=False)
-        handle.write("\n")
-    _draw_confusion(os.path.join(directory, CONFUSION_FILE), task.labels, judgement.confusion)
-    return report
+    wanted = np.concatenate(expected).astype(np.float64)
+    found = np.concatenate(predicted).astype(np.float64)
+    scores = {"spearman": 0.0, "pearson": 0.0}
+    if np.ptp(wanted) and np.ptp(found):
+        scores = {
+            "spearman": float(spearmanr(wanted, found)[0]),
+            "pearson": float(pearsonr(wanted, found)[0]),
+        }
+    scores["mean_absolute_error"] = float(np.abs(wanted - found).mean())
+    return Judgement(scores, {})
 
 
-def format_report(task: Task, report: Dict[str, Any]) -> List[str]:
-    """Lines for people: one a label, then the totals."""
-    width = max([len(label) for label in report["labels"]] + [0])
-    lines = ["{:{}}  precision  recall      f1   count".format("", width)]
-    for label, row in report["labels"].items():
-        lines.append(
-            "{:{}}  {:9.4f}  {:6.4f}  {:6.4f}  {:6d}".format(
-                label, width, row["precision"], row["recall"], row["f1"], row["count"]
-            )
-        )
-    return lines + [format_scores(task, report)]
-
-
-def _draw_confusion(path: str, labels: Sequence[str], matrix: np.ndarray) -> None:
-    side = 2.5 + 0.45 * len(labels)
-    figure = new_figure(side + 1.0, side)
-    axes = figure.add_subplot()
-    # Shares of each row: labels differ in number.
-    shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    axes.imshow(shares, cmap="Blues", vmin=0.0, vmax=1.0)
-    for row in range(len(labels)):
-        for column in range(len(labels)):
-            color = "white" if shares[row, column] > 0.5 else "black"
-            text = str(matrix[row, column]) if matrix[row, column] else ""
-            axes.text(column, row, text, ha="center", va="center", color=color, fontsize=7)
-    axes.set_xticks(range(len(labels)))
-    axes.set_xticklabels(labels, rotation=90)
-    axes.set_yticks(range(len(labels)))
-    axes.set_yticklabels(labels)
-    axes.set_xlabel("predicted")
-    axes.set_ylabel("expected")
-    save_figure(figure, path)
+_JUDGES: Dict[str, Callable[..., Judgement]] = {
+    "multi-label": _judge_several,
+    "entities": _judge_entities,
+    "regression": _judge_numbers,
+}

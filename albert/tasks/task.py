@@ -9,7 +9,7 @@ from albert.system.errors import UsageError
 from albert.system.files.atomic import atomic_write
 from albert.system.files.side import read_as
 
-KINDS = ("classification", "tagging", "entities")
+KINDS = ("classification", "multi-label", "regression", "tagging", "entities")
 
 
 class Task(NamedTuple):
@@ -17,10 +17,14 @@ class Task(NamedTuple):
 
     Attributes:
       kind: One of `KINDS`.
-      labels: Of texts or words; their places are the numbers the model predicts.
+      labels: Of texts or words; their places are the numbers the model predicts. One name for the
+        number that regression predicts.
       max_seq_length: Most pieces of an example, special ones included.
       lower_case: Whether text is lower-cased before it is encoded.
       keep_accents: Whether text keeps its combining marks.
+      pairs: Whether an example is two texts.
+      mean: Of the numbers to predict, which the model computes from their mean in deviations.
+      deviation: Their standard deviation.
     """
 
     kind: str
@@ -28,11 +32,19 @@ class Task(NamedTuple):
     max_seq_length: int
     lower_case: bool
     keep_accents: bool
+    pairs: bool = False
+    mean: float = 0.0
+    deviation: float = 1.0
 
     @property
     def tags_words(self) -> bool:
         """Whether every word has a label, not the text as a whole."""
-        return self.kind != "classification"
+        return self.kind in ("tagging", "entities")
+
+    @property
+    def chooses_label(self) -> bool:
+        """Whether one of the labels is chosen, for the text or for each word."""
+        return self.tags_words or self.kind == "classification"
 
 
 def write_task(directory: str, task: Task) -> None:
@@ -52,6 +64,7 @@ def read_task(directory: str) -> Optional[Task]:
     if not os.path.isfile(path):
         return None
     task: Task = read_as(Task, path, "task")
-    if task.kind not in KINDS or not task.labels or not 2 < task.max_seq_length < 1 << 20:
+    sound = task.labels and task.deviation > 0 and 2 < task.max_seq_length < 1 << 20
+    if task.kind not in KINDS or not sound:
         raise UsageError("{} is not what `finetune` writes.".format(path))
     return task

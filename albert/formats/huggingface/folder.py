@@ -18,12 +18,16 @@ from albert.text.tokenization import Tokenization, check_vocabulary
 MODEL_CONFIG_FILE = "config.json"
 SPIECE_FILE = "spiece.model"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
-# What transformers calls our tasks, the end of a class's name; what is read is the first of them.
+# What transformers calls our tasks, the end of a class's name; what is read is the first of them,
+# or the one of a `problem_type`.
 TASK_CLASSES = {
     "classification": "SequenceClassification",
     "tagging": "TokenClassification",
     "entities": "TokenClassification",
+    "regression": "SequenceClassification",
+    "multi-label": "SequenceClassification",
 }
+PROBLEM_TYPES = {"regression": "regression", "multi-label": "multi_label_classification"}
 _REMOTE_CODE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "remote_code")
 
 

@@ -11,6 +11,7 @@ from albert.formats.huggingface import config as config_json
 from albert.formats.huggingface import names
 from albert.formats.huggingface.folder import (
     MODEL_CONFIG_FILE,
+    PROBLEM_TYPES,
     SPIECE_FILE,
     TASK_CLASSES,
     TOKENIZER_CONFIG_FILE,
@@ -93,20 +94,32 @@ def _labels(values: Mapping[str, Any], path: str) -> Tuple[str, Tuple[str, ...]]
     kinds = [kind for kind, ending in TASK_CLASSES.items() if name.endswith("For" + ending)]
     if not kinds:
         return "", ()
-    if values.get("problem_type") not in (None, "single_label_classification"):
-        raise UsageError(
-            "{} has problem_type={}; of fine-tuned models only those that choose one label can be "
-            "imported.".format(path, quoted(values["problem_type"]))
-        )
     named = values.get("id2label") or {"0": "LABEL_0", "1": "LABEL_1"}  # as transformers has it
     labels = [named.get(str(n)) for n in range(len(named))] if isinstance(named, dict) else []
-    if len(labels) < 2 or len(set(map(str, labels))) < len(labels) or None in labels:
+    kind = _kind(kinds[0], values.get("problem_type"), len(labels), path)
+    fewest = 2 if kind == kinds[0] else 1
+    if len(labels) < fewest or len(set(map(str, labels))) < len(labels) or None in labels:
         raise UsageError(
             "{} has id2label={}; two or more labels with the numbers from 0 on are needed.".format(
                 path, quoted(named)
             )
         )
-    return kinds[0], tuple(map(str, labels))
+    return kind, ("score",) if kind == "regression" else tuple(map(str, labels))
+
+
+def _kind(kind: str, problem: Any, labels: int, path: str) -> str:
+    """The kind of a model of texts by its problem type; one label alone is a number's."""
+    if kind != "classification" or problem == "single_label_classification":
+        return kind
+    if problem is None:
+        return "regression" if labels == 1 else kind
+    found = [ours for ours, theirs in PROBLEM_TYPES.items() if theirs == problem]
+    if not found or (found[0] == "regression" and labels != 1):
+        raise UsageError(
+            "{} has problem_type={} and {} labels; of fine-tuned models those can be imported that "
+            "choose labels or give one number.".format(path, quoted(problem), labels)
+        )
+    return found[0]
 
 
 def _tokenizer(

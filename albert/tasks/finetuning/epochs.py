@@ -13,7 +13,14 @@ from albert.data.dataset import Batch
 from albert.tasks.inference.predictor import Predictor, expected_and_predicted
 from albert.tasks.rows.batching import filled, shuffled_batches
 from albert.tasks.rows.features import Features, make_batch
-from albert.tasks.scores import format_scores, judge, main_score, score_names
+from albert.tasks.scores import (
+    format_scores,
+    judge,
+    main_name,
+    main_score,
+    score_names,
+    spelled,
+)
 from albert.tasks.task import Task
 from albert.training.log.interval import Interval
 from albert.training.log.metrics import MetricsLog, draw_curves, read_metrics
@@ -25,6 +32,8 @@ _PANELS = (
     ("accuracy", "accuracy"),
     ("macro_f1", "macro F1"),
     ("entity_f1", "entity F1"),
+    ("micro_f1", "micro F1"),
+    ("spearman", "Spearman correlation"),
 )
 
 
@@ -142,11 +151,11 @@ class EpochFollower(Follower):
 
     def evaluate(self, step: int) -> None:
         """Scores the held-out rows; keeps the weights if they are the best so far."""
-        predicted = self._predictor.labels(self._held_out)
-        both = expected_and_predicted(self._held_out, predicted)
+        outputs = self._predictor.outputs(self._held_out)
+        both = expected_and_predicted(self._task, self._held_out, outputs)
         scores = judge(self._task, *both).scores
         outcome = self._outcome(step, scores)
-        before = main_score(self._task, self.best.scores) if self._outcomes else -1.0
+        before = main_score(self._task, self.best.scores) if self._outcomes else float("-inf")
         if main_score(self._task, scores) > before:
             os.makedirs(os.path.join(self._directory, BEST_DIRECTORY), exist_ok=True)
             kept = dict(self._learner.state.parameters)
@@ -185,7 +194,8 @@ class EpochFollower(Follower):
         self._log.close()
 
     def status(self) -> str:
-        """How many held-out rows were right."""
+        """The main score of the held-out rows."""
         if not self._outcomes:
             return ""
-        return "{:.1%} right".format(self._outcomes[-1].scores["accuracy"])
+        score = main_score(self._task, self._outcomes[-1].scores)
+        return "{} {:.3f}".format(spelled(main_name(self._task)), score)

@@ -15,6 +15,7 @@ from albert.optim.rates import finetuning_rate
 from albert.optim.schedules import ScheduleOptions
 from albert.system.devices import choose_xla
 from albert.system.errors import (
+    UsageError,
     check_above_0,
     check_between,
     check_not_negative,
@@ -209,6 +210,16 @@ def _go_back(config: ModelConfig, directory: str, learner: Learner) -> str:
         return "the start"
     resume(config, learner.state, current)
     return current
+
+
+def check_class_weights(task: Task, kind: str) -> None:
+    """Raises a UsageError where labels are to weigh the same and none is chosen."""
+    if kind != "none" and not task.chooses_label:
+        raise UsageError(
+            "--class_weights={} is for tasks that choose one label; --task={} does not.".format(
+                kind, task.kind
+            )
+        )
 
 
 def class_weights(task: Task, rows: Sequence[Features], kind: str) -> List[float]:

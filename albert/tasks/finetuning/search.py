@@ -39,15 +39,8 @@ from albert.tasks.finetuning.finetune import (
 )
 from albert.tasks.folder import begin_folder
 from albert.tasks.inference.predictor import Predictor, expected_and_predicted
-from albert.tasks.scores import (
-    REPORT_FILE,
-    format_report,
-    format_scores,
-    judge,
-    main_score,
-    score_names,
-    write_report,
-)
+from albert.tasks.report import REPORT_FILE, format_report, write_report
+from albert.tasks.scores import format_scores, judge, main_score, score_names
 from albert.tasks.task import Task
 from albert.text.tokenization import Tokenization
 from albert.training.log.metrics import CURVES_FILE, METRICS_FILE
@@ -239,7 +232,7 @@ def _report(
     weights = {n: value for n, value in read_tensors(prefix).items() if n != GLOBAL_STEP}
     predictor = Predictor(config, task, weights, device, setting.step.precision)
     judged = rows.held_out if rows.test is None else rows.test
-    judgement = judge(task, *expected_and_predicted(judged, predictor.labels(judged)))
+    judgement = judge(task, *expected_and_predicted(task, judged, predictor.outputs(judged)))
     write_results(judgement.scores, best.step, directory)
     report = write_report(  # the last file: with it a folder is finished
         directory,

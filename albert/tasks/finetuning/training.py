@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, NamedTuple, Optional, Tuple, Union
 
 from absl import logging
 
@@ -12,86 +12,26 @@ from albert.formats.importing import ours
 from albert.hosts.cluster import check_alone
 from albert.model.config import ModelConfig
 from albert.system.devices import choose_devices
-from albert.system.errors import UsageError, check_between, check_one_of, quoted
+from albert.system.errors import UsageError
 from albert.system.keywords import check_known
 from albert.system.options import flag_lines, options_of
 from albert.system.screen import console
 from albert.tasks.baselines import baselines
-from albert.tasks.entities import check_tags
-from albert.tasks.finetuning.finetune import FIELDS, FinetuneOptions, Rows, finetune_options
+from albert.tasks.finetuning.finetune import (
+    FIELDS,
+    FinetuneOptions,
+    Rows,
+    check_class_weights,
+    finetune_options,
+)
 from albert.tasks.finetuning.search import Start, claimed, run_trials
+from albert.tasks.finetuning.what import TaskOptions
 from albert.tasks.inference.fine_tuned import TaskModel
 from albert.tasks.inference.load import load
-from albert.tasks.rows.examples import Example, held_out, labels_of
 from albert.tasks.rows.features import features_of
-from albert.tasks.rows.sentences import check_tag_column, read_sentences
-from albert.tasks.rows.tables import read_texts
-from albert.tasks.task import KINDS, Task
 from albert.text.encoder import TextEncoder
 from albert.training.diagnosis.folder import learned_nothing
 from albert.training.step.towers import check_batch_size
-
-_HELD_OUT_SHARE = 0.1
-
-
-class Examples(NamedTuple):
-    """Labelled examples; `test` is None where the held-out ones stand in for it."""
-
-    train: List[Example]
-    held_out: List[Example]
-    test: Optional[List[Example]]
-
-
-@dataclasses.dataclass(frozen=True)
-class TaskOptions:
-    """What is learned, and from which files.
-
-    Attributes:
-      task: "classification" of texts, "tagging" of words or "entities" in them.
-      train_file: Labelled examples to train on.
-      eval_file: To choose the epoch by; None for a tenth of the others.
-      test_file: For the report; None for the evaluation examples.
-      text_column: Column of the texts, a name or a number; None for "text", or "words" in JSON.
-      label_column: Column of the labels; None for "label", or "tags" in JSON.
-      tag_column: Column of the tags, as `sentences.read_sentences` takes it; None for the usual.
-      max_seq_length: Most pieces of a text.
-    """
-
-    task: str
-    train_file: str
-    eval_file: Optional[str] = None
-    test_file: Optional[str] = None
-    text_column: Optional[str] = None
-    label_column: Optional[str] = None
-    tag_column: Optional[str] = None
-    max_seq_length: int = 128
-
-    def __post_init__(self) -> None:
-        check_one_of("task", self.task, KINDS)
-        check_tag_column(self.tag_column or "")
-        check_between("max_seq_length", self.max_seq_length, 8, 1 << 20)
-
-    def examples(self, seed: int) -> Examples:
-        """Reads the files; `seed` draws the evaluation examples where they have no file.
-
-        Raises:
-          UsageError: A file cannot be read.
-        """
-        train = self._read(self.train_file)
-        if self.eval_file:
-            chosen = self._read(self.eval_file)
-        else:
-            train, chosen = held_out(train, _HELD_OUT_SHARE, seed)
-        return Examples(train, chosen, self._read(self.test_file) if self.test_file else None)
-
-    def _read(self, path: str) -> List[Any]:
-        if self.task != "classification":
-            named = (self.text_column or "words", self.label_column or "tags")
-            found = read_sentences(path, self.tag_column or "", *named)
-            if self.task == "entities":
-                check_tags(tuple(labels_of(found)), path)
-            return found
-        return read_texts(path, self.text_column or "text", self.label_column or "label")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,16 +137,8 @@ def run_finetuning(
     check_batch_size(size, micro_batches, "train_batch_size")
     examples, start = what.examples(options.random_seed), beginning.open(output_dir)
     how = start.tokenization
-    length = min(what.max_seq_length, start.config.max_position_embeddings)
-    labels = tuple(labels_of(examples.train))
-    if len(labels) < 2:
-        raise UsageError(
-            "All training examples in {} have the one label {}, so there is nothing to learn. Pass "
-            "examples of two labels at least, or the right column.".format(
-                what.train_file, quoted(labels[0])
-            )
-        )
-    task = Task(what.task, labels, length, *how.text)
+    task = what.task_of(examples, start.config.max_position_embeddings, how.text)
+    check_class_weights(task, options.class_weights)
     encoder = TextEncoder(how, start.config)
     train, chosen, test = [features_of(task, encoder, part) if part else None for part in examples]
     rows = Rows(train or [], chosen or [], test)
@@ -227,7 +159,7 @@ def finetune(
     trials: int = 1,
     **options: Any,
 ) -> TaskModel:
-    """Trains a pre-trained model to label texts or to tag words.
+    """Trains a pre-trained model for a task: to label texts, to tag words...
 
     >>> import albert
     >>> emotion = albert.finetune(
@@ -238,7 +170,7 @@ def finetune(
     Args:
       start: A run, its folder, or a checkpoint in one; None to start from nothing.
       train_file: Labelled examples: .tsv, .csv or .jsonl of texts, CoNLL-U of tagged words.
-      task: "classification", "tagging" or "entities".
+      task: One of `albert.tasks.task.KINDS`: "classification", "tagging", ...
       output_dir: Where to write: a new folder, or one in which the same call was cut off.
       towers: Towers; 0 for all GPUs, or one for each core of the CPU.
       use_gpu: True, False, or None for GPUs where there are any.

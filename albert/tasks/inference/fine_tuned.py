@@ -1,21 +1,23 @@
-"""A fine-tuned model at work on text: labels and tags."""
+"""A fine-tuned model at work on text: labels, numbers and tags."""
 
 import os
 from typing import Any, Dict, Iterable, List, Sequence
 
+import numpy as np
+
 from albert.system.files.side import read_json_object
 from albert.tasks.entities import entities_in
 from albert.tasks.folder import FineTuned
-from albert.tasks.inference.predictor import Predictor
-from albert.tasks.rows.examples import Sentence, Text, checked_texts, checked_words
+from albert.tasks.inference.predictor import Predictor, answers_of
+from albert.tasks.report import REPORT_FILE
+from albert.tasks.rows.examples import Sentence, Text, checked_pairs, checked_texts, checked_words
 from albert.tasks.rows.features import features_of
-from albert.tasks.scores import REPORT_FILE
 from albert.text.encoder import TextEncoder, marked
 from albert.text.words import Words
 
 
 class TaskModel:
-    """A model that labels texts or tags words; `albert.load` makes one of its folder.
+    """A model that labels or scores texts, or tags words; `albert.load` makes one of its folder.
 
     Attributes:
       output_dir: The folder that `finetune` wrote.
@@ -33,7 +35,7 @@ class TaskModel:
 
     @property
     def report(self) -> Dict[str, Any]:
-        """How good it is: accuracy, F1, the numbers of each label, the confusion matrix.
+        """How good it is: the scores of its task, the numbers of each label, baselines.
 
         Raises:
           UsageError: The folder has no `report.json`.
@@ -44,39 +46,54 @@ class TaskModel:
         """Labels texts, or tags their words.
 
         Args:
-          texts: Each a text, or {"text": ...}; of a tagger also {"words": [...]}, whose text is
-            the words with a space between them.
+          texts: Each a text, or {"text": ...}; pairs of texts, where the model has learned from
+            pairs; of a tagger also {"words": [...]}, whose text is the words with a space between.
 
         Returns:
-          For each text, in order, {"text": ..., "label": ..., "probabilities": by label}, with
-          "truncated": True where the text is longer than the model's longest example and its end
-          was not read; of a tagger {"text": ..., "words": [...], "tags": [...]}; of entities
-          {"text": ..., "entities": [{"entity": ..., "text": ..., "start": ..., "end": ...}]},
-          places in characters. Taggers read a text of any length.
+          For each, in order, {"text": ...}, "text_b" of a pair, and what the task is for:
+            classification: "label" and "probabilities" by label.
+            multi-label: "labels", those above one half, and "probabilities".
+            regression: "score".
+            tagging: "words" and their "tags".
+            entities: "entities", each with "entity", "text", "start" and "end" (characters).
+          Taggers read texts of any length; other answers have "truncated": True where the end of
+          a text was not read.
 
         Raises:
-          UsageError: It is no list of texts.
+          UsageError: It is no list of texts, or of pairs.
         """
         if self.task.tags_words:
             return self._tag(checked_words(texts))
-        return self._label(checked_texts(texts))
+        if self.task.pairs:
+            pairs = checked_pairs("A model that has learned from pairs", texts)
+            return self._label([Text(first, "", second) for first, second in pairs])
+        return self._label([Text(text, "") for text in checked_texts(texts)])
 
-    def _label(self, texts: Sequence[str]) -> List[Dict[str, Any]]:
-        examples = [Text(text, "") for text in texts]
+    def _label(self, examples: Sequence[Text]) -> List[Dict[str, Any]]:
         rows = features_of(self.task, self._encoder, examples, labelled=False)
         answers = []
-        for text, row, shares in zip(texts, rows, self._predictor.probabilities(rows)):
-            by_label = {name: round(float(p), 6) for name, p in zip(self.task.labels, shares)}
-            likeliest = self.task.labels[int(shares.argmax())]
-            answer = {"text": text, "label": likeliest, "probabilities": by_label}
-            answers.append(marked(answer, row.encoded))
+        for example, row, output in zip(examples, rows, self._predictor.outputs(rows)):
+            texts = {"text": example.text, "text_b": example.text_b}
+            asked = {name: text for name, text in texts.items() if text or name == "text"}
+            answers.append(marked(dict(asked, **self._labelled(output)), row.encoded))
         return answers
+
+    def _labelled(self, output: np.ndarray) -> Dict[str, Any]:
+        numbers = [round(float(number), 6) for number in output]
+        if self.task.kind == "regression":
+            return dict(zip(self.task.labels, numbers))
+        by_label = dict(zip(self.task.labels, numbers))
+        if self.task.kind == "multi-label":
+            likely = [label for label, share in zip(self.task.labels, output) if share > 0.5]
+            return {"labels": likely, "probabilities": by_label}
+        return {"label": self.task.labels[int(output.argmax())], "probabilities": by_label}
 
     def _tag(self, texts: Sequence[Words]) -> List[Dict[str, Any]]:
         sentences = [Sentence(tuple(t.words), ("",) * len(t.words)) for t in texts]
         rows = features_of(self.task, self._encoder, sentences, labelled=False)
         tags: List[List[str]] = [[] for _ in texts]
-        for row, numbers in zip(rows, self._predictor.labels(rows)):
+        for row, output in zip(rows, self._predictor.outputs(rows)):
+            numbers = answers_of(self.task, row, output)
             tags[row.example] += [self.task.labels[number] for number in numbers]
         if self.task.kind == "entities":
             return [

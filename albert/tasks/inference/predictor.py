@@ -1,4 +1,4 @@
-"""The labels a fine-tuned model gives to rows."""
+"""What a fine-tuned model says of rows."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from albert.compat import compiled, tf
 from albert.model.albert import Batch
 from albert.model.config import ModelConfig
 from albert.model.precision import policy
-from albert.tasks.model import task_logits
+from albert.tasks.model import task_logits, task_output
 from albert.tasks.rows.batching import each_row
 from albert.tasks.rows.features import Features, make_batch
 from albert.tasks.task import Task
 
 
 class Predictor:
-    """The labels a model gives to rows."""
+    """What a model says of rows."""
 
     def __init__(
         self,
@@ -33,14 +33,18 @@ class Predictor:
         self._task, self._parameters, self._device = task, parameters, device
         self._batch_size = batch_size
 
-        def logits(tensors: Mapping[str, tf.Tensor], batch: Batch) -> tf.Tensor:
+        def outputs(tensors: Mapping[str, tf.Tensor], batch: Batch) -> tf.Tensor:
             scores = task_logits(config, task, tensors, batch, precision=policy(precision))
-            return tf.nn.softmax(tf.cast(scores, tf.float32))
+            return task_output(task, tf.cast(scores, tf.float32))
 
-        self._run = compiled(logits)
+        self._run = compiled(outputs)
 
-    def probabilities(self, rows: Sequence[Features]) -> List[np.ndarray]:
-        """[labels] of each text, [S, labels] of each row of a sentence, S its batch's length."""
+    def outputs(self, rows: Sequence[Features]) -> List[np.ndarray]:
+        """What `task_output` says of each row.
+
+        [labels] of each text, [S, labels] of each row of a sentence, S its batch's length, and [1]
+        of a number.
+        """
         with tf.device(self._device):
             weights = {name: tf.convert_to_tensor(w) for name, w in self._parameters.items()}
 
@@ -52,23 +56,34 @@ class Predictor:
 
         return each_row(run, [len(row.encoded.ids) for row in rows], self._batch_size)
 
-    def labels(self, rows: Sequence[Features]) -> List[np.ndarray]:
-        """The likeliest label: [1] of each text, one for each word of a row of a sentence."""
-        found = []
-        for row, probabilities in zip(rows, self.probabilities(rows)):
-            best = np.atleast_1d(probabilities.argmax(axis=-1))
-            found.append(best[: len(row.labels)][row.labels >= 0])
-        return found
+
+def answers_of(task: Task, row: Features, output: np.ndarray) -> np.ndarray:
+    """What an output means.
+
+    The number of the likeliest label, [1] of a text or one for each word of a row of a sentence;
+    of regression the number itself, [1]; of several labels 1 for each that is likely, else 0.
+    """
+    if task.kind == "regression":
+        return output
+    if task.kind == "multi-label":
+        return (output > 0.5).astype(np.int32)
+    best = np.atleast_1d(output.argmax(axis=-1))
+    return best[: len(row.labels)][row.labels >= 0]
 
 
 def expected_and_predicted(
-    rows: Sequence[Features], predicted: Sequence[np.ndarray]
+    task: Task, rows: Sequence[Features], outputs: Sequence[np.ndarray]
 ) -> Tuple[List[np.ndarray], List[np.ndarray]]:
-    """Both for every example, the rows of a long sentence put together: int [1] or [words]."""
+    """Both for every example, as `scores.judge` takes them, long sentences put together."""
     expected, found = [], []
-    pairs = zip(rows, predicted)
-    for _, group in itertools.groupby(pairs, lambda pair: pair[0].example):
+    for _, group in itertools.groupby(zip(rows, outputs), lambda pair: pair[0].example):
         parts = list(group)
-        expected.append(np.concatenate([row.labels[row.labels >= 0] for row, _ in parts]))
-        found.append(np.concatenate([labels for _, labels in parts]))
+        expected.append(np.concatenate([_right(task, row) for row, _ in parts]))
+        found.append(np.concatenate([answers_of(task, row, output) for row, output in parts]))
     return expected, found
+
+
+def _right(task: Task, row: Features) -> np.ndarray:
+    if task.kind == "regression":
+        return task.mean + task.deviation * row.labels
+    return row.labels[row.labels >= 0]

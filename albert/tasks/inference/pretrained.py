@@ -11,7 +11,7 @@ from albert.model.config import ModelConfig
 from albert.system.errors import UsageError, check_at_least, check_one_of
 from albert.tasks import POOLINGS
 from albert.tasks.rows.batching import bucket, each_row
-from albert.tasks.rows.examples import checked_texts
+from albert.tasks.rows.examples import checked_pairs, checked_texts
 from albert.text.encoder import MASK, Encoded, TextEncoder, marked, padded_batch
 from albert.text.tokenization import Tokenization
 
@@ -115,11 +115,11 @@ class PretrainedModel:
         """
         self._check_there("pooler")
         self._check_there("sentence-order head")
-        pairs = [_checked_pair(pair) for pair in pairs]
+        pairs, encoder = checked_pairs("Sentence order", pairs), self._encoder
         rows = []
-        for pair in pairs:
-            first, second = map(self._encoder.pieces, pair)
-            rows.append(self._encoder.pair(first, second, self._max_length))
+        for first, second in pairs:
+            spelled = encoder.pieces(first), encoder.pieces(second)
+            rows.append(encoder.pair(*spelled, self._max_length))
         answers = []
         found = self._run("sentence_order", "logits", rows)
         for (left, right), row, logits in zip(pairs, rows, found):
@@ -187,11 +187,3 @@ class PretrainedModel:
             return self._functions[function](self._weights, batch)[output].numpy()
 
         return each_row(run, [len(row.ids) for row in rows], self._batch_size)
-
-
-def _checked_pair(pair: Tuple[str, str]) -> Tuple[str, str]:
-    if isinstance(pair, (list, tuple)) and len(pair) == 2:
-        first, second = checked_texts(pair)
-        if first.strip() and second.strip():
-            return first, second
-    raise UsageError("Sentence order needs pairs of two texts. Received {!r}.".format(pair))

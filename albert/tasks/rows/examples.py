@@ -10,10 +10,15 @@ from albert.text.words import Words, spaced, split
 
 
 class Text(NamedTuple):
-    """A text and its label."""
+    """A text, or a pair of them, and its label.
+
+    The label is a number in regression, and all labels of the text in multi-label.
+    `text_b` is empty where there is one text.
+    """
 
     text: str
-    label: str
+    label: Any
+    text_b: str = ""
 
 
 class Sentence(NamedTuple):
@@ -69,12 +74,41 @@ def _words_of(asked: Any) -> Words:
     return spaced(words)
 
 
+def checked_pairs(what: str, pairs: Iterable[Tuple[str, str]]) -> List[Tuple[str, str]]:
+    """What a caller passes as pairs of texts, as a list.
+
+    Raises:
+      UsageError: Something is no pair of two texts that are not empty; `what` needs them.
+    """
+    found = []
+    for pair in [pairs] if isinstance(pairs, str) else pairs:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            raise UsageError("{} needs pairs of two texts. Received {!r}.".format(what, pair))
+        first, second = checked_texts(pair)
+        if not (first.strip() and second.strip()):
+            raise UsageError("{} needs pairs of two texts. Received {!r}.".format(what, pair))
+        found.append((first, second))
+    return found
+
+
+def labels_in(example: Example) -> Tuple[Any, ...]:
+    """What is right: the tags of words, the labels of a text, its one label or number."""
+    if isinstance(example, Sentence):
+        return example.tags
+    return example.label if isinstance(example.label, tuple) else (example.label,)
+
+
 def labels_of(examples: Sequence[Example]) -> Dict[str, int]:
     """How often each label or tag occurs, sorted by name."""
     counts: collections.Counter = collections.Counter()
     for example in examples:
-        counts.update([example.label] if isinstance(example, Text) else example.tags)
+        counts.update(labels_in(example))
     return {label: counts[label] for label in sorted(counts)}
+
+
+def are_pairs(examples: Sequence[Example]) -> bool:
+    """Whether the examples of a file, all of one kind, are two texts each."""
+    return isinstance(examples[0], Text) and bool(examples[0].text_b)
 
 
 def held_out(

@@ -6,7 +6,7 @@ import numpy as np
 
 from albert.system.errors import UsageError, quoted
 from albert.tasks.rows.batching import bucket
-from albert.tasks.rows.examples import Example, Sentence
+from albert.tasks.rows.examples import Example, Sentence, Text
 from albert.tasks.rows.lines import names_of
 from albert.tasks.task import Task
 from albert.text.encoder import Encoded, TextEncoder, padded_batch
@@ -19,7 +19,8 @@ class Features(NamedTuple):
 
     Attributes:
       encoded: The pieces.
-      labels: int32 [1] of a text; [s] of a sentence, `NO_LABEL` but at the first piece of a word.
+      labels: int32 [1] of a text; [s] of a sentence, `NO_LABEL` but at the first piece of a word;
+        float32 [1], in deviations from the mean, of a number; of several labels [labels], 0 or 1.
       example: Number of the example; long sentences take several rows.
     """
 
@@ -33,13 +34,13 @@ def features_of(
 ) -> List[Features]:
     """Encodes examples.
 
-    A text that is too long loses its end; a sentence becomes several rows that overlap. Each of
-    its words has its tag in one of them, with words before and after it.
+    A text that is too long loses its end, of two the longer one; a sentence becomes several rows
+    that overlap. Each of its words has its tag in one of them, with words before and after it.
 
     Args:
       task: What to predict.
       encoder: Of the model.
-      examples: Texts for classification, sentences for tagging.
+      examples: Sentences for tagging, else texts.
       labelled: Whether the examples have labels; without, words get label 0.
 
     Raises:
@@ -63,9 +64,25 @@ def features_of(
         if isinstance(example, Sentence):
             rows += _sentence(task, encoder, example, [number(tag) for tag in example.tags], at)
         else:
-            encoded = encoder.single(encoder.pieces(example.text), task.max_seq_length)
-            rows.append(Features(encoded, np.array([number(example.label)], np.int32), at))
+            encoded = _encoded(task, encoder, example)
+            if not labelled:
+                labels = np.zeros_like(_no_label(task))
+            elif task.kind == "regression":
+                labels = np.array([(example.label - task.mean) / task.deviation], np.float32)
+            elif task.kind == "multi-label":
+                labels = np.zeros(len(task.labels), np.int32)
+                labels[[number(label) for label in example.label]] = 1
+            else:
+                labels = np.array([number(example.label)], np.int32)
+            rows.append(Features(encoded, labels, at))
     return rows
+
+
+def _encoded(task: Task, encoder: TextEncoder, example: Text) -> Encoded:
+    pieces = encoder.pieces(example.text)
+    if not task.pairs:
+        return encoder.single(pieces, task.max_seq_length)
+    return encoder.pair(pieces, encoder.pieces(example.text_b), task.max_seq_length)
 
 
 def _sentence(
@@ -112,13 +129,12 @@ def _windows(sizes: Sequence[int], room: int) -> Iterator[Tuple[int, int, int, i
 def make_batch(
     task: Task, rows: Sequence[Optional[Features]], max_length: int
 ) -> Dict[str, np.ndarray]:
-    """input_ids, input_mask, segment_ids [B, S] and labels, [B] or [B, S] of tagging, int32.
+    """input_ids, input_mask, segment_ids [B, S], int32, and labels.
 
-    None stands for an empty row, which has no weight.
+    Labels are [B], [B, labels] where a text has several, [B, S] of tagging, int32, or [B, 1] of
+    numbers, float32. None stands for an empty row, which has no weight.
     """
-    nothing = Features(
-        Encoded(np.zeros(1, np.int32), np.zeros(1, np.int32)), np.full(1, NO_LABEL, np.int32)
-    )
+    nothing = Features(Encoded(np.zeros(1, np.int32), np.zeros(1, np.int32)), _no_label(task))
     filled = [row or nothing for row in rows]
     length = bucket(max(len(row.encoded.ids) for row in filled), max_length)
     batch = padded_batch([row.encoded for row in filled], length)
@@ -127,5 +143,12 @@ def make_batch(
         for number, row in enumerate(filled):
             labels[number, : len(row.labels)] = row.labels
     else:
-        labels = np.array([row.labels[0] for row in filled], np.int32)
+        labels = np.stack([row.labels for row in filled])
+        labels = labels[:, 0] if task.kind == "classification" else labels
     return dict(batch, labels=labels)
+
+
+def _no_label(task: Task) -> np.ndarray:
+    if task.kind == "regression":
+        return np.full(1, np.nan, np.float32)
+    return np.full(len(task.labels) if task.kind == "multi-label" else 1, NO_LABEL, np.int32)

@@ -1,10 +1,11 @@
 """Texts and labels from tables: TSV and CSV with or without a header, JSON lines."""
 
 import csv
-from typing import Any, Dict, Iterator, List, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from albert.system.errors import UsageError
 from albert.tasks.rows.examples import Text
+from albert.tasks.rows.labels import Parse, one_label
 from albert.tasks.rows.lines import (
     ending_of,
     json_object,
@@ -17,36 +18,60 @@ _LONGEST_FIELD = 1 << 24
 _Row = Tuple[int, Dict[str, Any]]
 
 
-def read_texts(path: str, text_column: str = "text", label_column: str = "label") -> List[Text]:
+def read_texts(
+    path: str,
+    text_column: str = "text",
+    label_column: str = "label",
+    text_b_column: Optional[str] = None,
+    parse: Parse = one_label,
+) -> List[Text]:
     """Reads .tsv, .csv or .jsonl, also .gz.
 
     Args:
       path: The file.
       text_column: Name of the texts' column; in a table without a header its number, from "1".
       label_column: Likewise that of the labels.
+      text_b_column: Likewise that of second texts; "" for none, None for "text_b" if there is one.
+      parse: From a cell to a label.
 
     Raises:
       UsageError: The file cannot be read, lacks a column, or a row lacks text or label.
     """
-    columns = (text_column, label_column)
+    parsers = {"text": _text, "label": parse, "text_b": _text}
+    columns = {"text": text_column, "label": label_column, "text_b": text_b_column}
     examples = []
-    for row, values in _rows(path, columns):
-        for column in columns:
-            if column not in values:
-                raise UsageError(
-                    "{} has no column '{}' (row {}); it has: {}. Name the columns with "
-                    "--text_column and --label_column; in a table without a header number them: "
-                    "--text_column=1 --label_column=2.".format(path, column, row, names_of(values))
-                )
-        text, label = ("" if values[c] is None else str(values[c]).strip() for c in columns)
-        if not text or not label:
-            raise UsageError(
-                "{} row {} has no {}. Give it one, or take the row out.".format(
-                    path, row, "label" if text else "text"
-                )
-            )
-        examples.append(Text(text, label))
+    for row, values in _rows(path, [column for column in columns.values() if column]):
+        if columns["text_b"] is None:
+            columns["text_b"] = "text_b" if "text_b" in values else ""
+        found = {
+            what: _value(values, column, parsers[what], "{} row {}".format(path, row))
+            for what, column in columns.items()
+            if column
+        }
+        examples.append(Text(**found))
     return not_empty(examples, path)
+
+
+def _text(value: Any) -> str:
+    text = "" if value is None else str(value).strip()
+    if not text:
+        raise ValueError("no text")
+    return text
+
+
+def _value(values: Dict[str, Any], column: str, parse: Parse, where: str) -> Any:
+    if column not in values:
+        raise UsageError(
+            "{} has no column '{}'; it has: {}. Name the columns with --text_column and "
+            "--label_column (second texts with --text_b_column); in a table without a header "
+            "number them: --text_column=1 --label_column=2.".format(where, column, names_of(values))
+        )
+    try:
+        return parse(values[column])
+    except ValueError as error:
+        raise UsageError(
+            "{} has {} (column {}). Give it one, or take the row out.".format(where, error, column)
+        ) from error
 
 
 def _rows(path: str, columns: Sequence[str]) -> Iterator[_Row]:

@@ -32,6 +32,8 @@ _COLUMNS = (
     "accuracy",
     "macro_f1",
     "entity_f1",
+    "micro_f1",
+    "spearman",
     "learning_rate",
     "gradient_norm",
     "tokens_per_second",

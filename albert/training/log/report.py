@@ -25,6 +25,8 @@ _MORE_PANELS = (
     ("accuracy", "accuracy"),
     ("macro_f1", "macro F1"),
     ("entity_f1", "entity F1"),
+    ("micro_f1", "micro F1"),
+    ("spearman", "Spearman correlation"),
 )
 _AXES = ["updates", "tokens", "minutes of updates"]
 
