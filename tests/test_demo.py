@@ -6,12 +6,20 @@ import re
 import threading
 
 import pytest
+from conftest import SIZES
+from malay import PIECES, model
 from test_import_export import albert, small_run
 
+from albert.model.config import ModelConfig
 from albert.system.errors import UsageError
 from albert.tasks.demo.server import DemoServer
+from albert.tasks.folder import FineTuned
+from albert.tasks.inference.fine_tuned import TaskModel
 from albert.tasks.inference.load import load
 from albert.tasks.inference.pretrained import PretrainedModel
+from albert.tasks.model import initial_weights
+from albert.tasks.task import Task
+from albert.text.tokenization import Tokenization
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +113,18 @@ def test_a_model_that_fails_does_not_end_the_page(server, monkeypatch):
     monkeypatch.setattr(PretrainedModel, "fill_mask", failing)
     assert ask(server, {"text": "[MASK]"})[0] == 500
     assert send(server, "GET", "/")[0] == 200
+
+
+def test_a_model_of_pairs_has_two_texts(server, monkeypatch):
+    config = ModelConfig.from_dict(dict(SIZES, layout="google", vocab_size=PIECES))
+    task = Task("multi-label", ("a", "b"), 32, False, True, pairs=True)
+    weights = initial_weights(config, task, {}, 0)
+    tuned = FineTuned("", config, task, weights, 1, Tokenization(model()))
+    monkeypatch.setattr(server, "model", TaskModel(tuned, "/device:CPU:0", 8))
+    assert 'data-pairs="pairs"' in send(server, "GET", "/")[2]
+    status, answer = ask(server, {"text": "saya", "text_b": "awak"})
+    assert status == 200 and answer == server.model.predict([("saya", "awak")])[0]
+    assert ask(server, {"text": "saya"})[0] == 422
 
 
 def test_a_port_that_is_taken_is_told(server, tmp_path, capsys):

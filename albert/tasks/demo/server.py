@@ -76,14 +76,20 @@ class DemoServer(ThreadingHTTPServer):
         with self._one_at_a_time:
             if isinstance(model, PretrainedModel):
                 return model.fill_mask([asked])[0]
-            return model.predict([asked])[0]
+            pair = (asked.get("text"), asked.get("text_b"))
+            return model.predict([pair if model.task.pairs else asked])[0]
 
     def page(self, nonce: str) -> str:
         """The page; names from outside are text in it, never markup."""
         with open(os.path.join(os.path.dirname(__file__), "page.html"), encoding="utf-8") as file:
             template = string.Template(file.read())
-        kind = "fill-mask" if isinstance(self.model, PretrainedModel) else self.model.task.kind
-        return template.substitute(name=html.escape(self.name), kind=html.escape(kind), nonce=nonce)
+        task = None if isinstance(self.model, PretrainedModel) else self.model.task
+        return template.substitute(
+            name=html.escape(self.name),
+            kind=html.escape(task.kind if task else "fill-mask"),
+            pairs="pairs" if task and task.pairs else "",
+            nonce=nonce,
+        )
 
 
 class _Refused(NamedTuple):
