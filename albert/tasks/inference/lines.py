@@ -101,7 +101,7 @@ def answers(predict: Callable[[List[Any]], Sequence[Any]], lines: Sequence[bytes
       lines: UTF-8, each a text or a JSON object.
     """
     try:
-        return list(predict([_asked(line) for line in lines]))
+        return list(predict([parsed(line) for line in lines]))
     except UsageError as error:
         if len(lines) == 1:
             return [Unanswered(lines[0].decode("utf-8", "replace"), str(error))]
@@ -109,7 +109,12 @@ def answers(predict: Callable[[List[Any]], Sequence[Any]], lines: Sequence[bytes
     return answers(predict, lines[:middle]) + answers(predict, lines[middle:])
 
 
-def _asked(line: bytes) -> Any:
+def parsed(line: bytes) -> Any:
+    """What a line asks: its text, or the object that it holds.
+
+    Raises:
+      UsageError: It is not UTF-8, or only begins as an object.
+    """
     try:
         text = line.decode("utf-8-sig").rstrip("\r")
     except UnicodeDecodeError as error:

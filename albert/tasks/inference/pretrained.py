@@ -50,11 +50,11 @@ class PretrainedModel:
             for name, signature in pretraining_signatures(config).items()
         }
 
-    def fill_mask(self, texts: Iterable[str], top_k: int = 5) -> List[Dict[str, Any]]:
+    def fill_mask(self, texts: Iterable[Any], top_k: int = 5) -> List[Dict[str, Any]]:
         """The likeliest pieces at each `[MASK]`.
 
         Args:
-          texts: With one or several masks each.
+          texts: Each a text, or {"text": ...}, with one or several masks.
           top_k: Pieces to name at each mask.
 
         Returns:
@@ -129,12 +129,12 @@ class PretrainedModel:
         return answers
 
     def embed(
-        self, texts: Iterable[str], pooling: str = "mean", as_arrays: bool = False
+        self, texts: Iterable[Any], pooling: str = "mean", as_arrays: bool = False
     ) -> List[Dict[str, Any]]:
         """A vector for each text.
 
         Args:
-          texts: Any.
+          texts: Each a text, or {"text": ...}.
           pooling: "mean" of the tokens' last hidden states, or "pooled", the pooler's output.
           as_arrays: Whether vectors are float32 [D], else lists of numbers of six decimals.
 
