@@ -1,6 +1,7 @@
 """Who may import whom."""
 
 import ast
+import gc
 import glob
 import os
 import subprocess
@@ -145,11 +146,13 @@ def test_tensorflow_does_not_bring_keras(monkeypatch):
     def load(name):
         with pytest.raises(ImportError):
             __import__("keras")
+        assert not gc.isenabled()
         return name
 
     monkeypatch.setattr(compat.importlib, "import_module", load)
     assert compat._tensorflow.__wrapped__() == "tensorflow"
     assert not {"keras", "tf_keras"} & set(sys.modules)  # for who wants it later
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize("path", PRODUCT)
