@@ -36,8 +36,8 @@ def main(positional: List[str]) -> int:
         server.name = directory
         server.model = load(directory, use_gpu=flags.FLAGS.use_gpu)
         server.answer({"text": "[MASK]"})  # the first is slow
-        logging.info("%s answers at %s (Ctrl-C ends it)", server.name, server.address)
         try:
+            logging.info("%s answers at %s (Ctrl-C ends it)", server.name, server.address)
             server.serve_forever()
         except KeyboardInterrupt:
             return 0
