@@ -8,6 +8,7 @@ from albert.system import command_line
 COMMANDS = {
     "check-gpu": "proves a machine: equal numbers, speed, memory, input, learning; one report",
     "compare": "runs side by side: settings that differ, scores, time, tokens, curves",
+    "demo": "a model at work in the browser: masks, labels, tags, entities",
     "diagnose": "says whether a run learns, and if not, why and which flag to change",
     "export": "a checkpoint as a Hugging Face folder, a SavedModel or bare TF1 weights",
     "finetune": "trains a pre-trained model to label texts or to tag words",

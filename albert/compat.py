@@ -5,6 +5,7 @@ No other file imports tensorflow or asks for its version.
 
 import contextlib
 import functools
+import gc
 import importlib
 import logging as _python_logging
 import os
@@ -36,23 +37,35 @@ def _without_chatter() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_keras() -> Iterator[None]:
-    """Keeps TensorFlow from loading Keras with itself: a third of its time, for nothing here.
+    """Lets TensorFlow load as where no Keras is installed, which takes half the time.
 
-    TensorFlow does without where there is none; who imports Keras later gets it as ever.
+    Keras would bring pandas, SciPy's statistics and pyplot. Who asks for `tf.keras` later gets it.
     """
-    hidden = "keras" not in sys.modules
-    if hidden:
-        sys.modules["keras"] = None  # type: ignore[assignment]  # "there is none", for `import`
+    unwanted = [name for name in ("keras", "tf_keras") if name not in sys.modules]
+    known: Dict[str, Any] = sys.modules
+    known.update(dict.fromkeys(unwanted))  # None: an import of it is an ImportError
     try:
         yield
     finally:
-        if hidden:
-            del sys.modules["keras"]
+        for name in unwanted:
+            del known[name]
+
+
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
+    """Looks for no garbage while modules load, which make next to none: an eighth of the time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @functools.lru_cache(maxsize=None)
 def _tensorflow() -> Any:
-    with _without_chatter(), _without_keras():
+    with _without_chatter(), _without_keras(), _without_collections():
         return importlib.import_module("tensorflow")
 
 

@@ -36,7 +36,7 @@ def made(tmp_path_factory):
     config = small_run(folder / "run", "google")
     how = Tokenization(model())
     for name, kind in (("emotion", "classification"), ("tags", "tagging")):
-        task = Task(kind, LABELS, 16, *how.text)
+        task = Task(kind, LABELS, 32, *how.text)
         (folder / name).mkdir()
         begin_folder(str(folder / name), config, task, how)
         weights = initial_weights(config, task, {}, 5)

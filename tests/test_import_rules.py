@@ -1,6 +1,7 @@
 """Who may import whom."""
 
 import ast
+import gc
 import glob
 import os
 import re
@@ -9,6 +10,8 @@ import sys
 
 import pytest
 from conftest import ROOT
+
+from albert import compat
 
 
 def sources(*patterns):
@@ -136,13 +139,21 @@ def test_nothing_loads_tensorflow_before_it_computes():
     assert done.stdout.decode().strip() == "False"
 
 
-def test_tensorflow_comes_without_keras_and_who_wants_it_gets_it():
-    lines = ["import sys", "from albert.compat import tf", "tf.float32"]
-    lines += ["print('keras' in sys.modules, tf.keras.layers.Dense.__name__)"]
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(lines)], cwd=ROOT, stdout=subprocess.PIPE, check=True
-    )
-    assert done.stdout.decode().strip() == "False Dense"
+def test_tensorflow_does_not_bring_keras(monkeypatch):
+    """Which takes as long to load as all the rest, and is not used."""
+    for name in ("keras", "tf_keras"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+
+    def load(name):
+        with pytest.raises(ImportError):
+            __import__("keras")
+        assert not gc.isenabled()
+        return name
+
+    monkeypatch.setattr(compat.importlib, "import_module", load)
+    assert compat._tensorflow.__wrapped__() == "tensorflow"
+    assert not {"keras", "tf_keras"} & set(sys.modules)  # for who wants it later
+    assert gc.isenabled()
 
 
 @pytest.mark.parametrize("path", PRODUCT)

@@ -37,8 +37,9 @@ from albert.tasks.rows.encoding import features_of
 from albert.tasks.rows.examples import Sentence
 from albert.tasks.task import ENDS, NUMBER, Task
 from albert.text import vocabulary
-from albert.text.encoder import TextEncoder, split_words
+from albert.text.encoder import TextEncoder
 from albert.text.tokenization import TextOptions, Tokenization
+from albert.text.words import split_words
 from preprocess.inputs import TextBlock
 from preprocess.records.instances import encoding
 

@@ -225,8 +225,11 @@ def test_tags_stand_at_first_pieces_and_long_sentences_take_several_rows():
     rows = features_of(task, encoder(), [Sentence(("di",), ("B",)), Sentence(words, tags)])
     assert rows[0].labels.tolist() == [-1, 1, -1]
     spelled, seen = encoder(), []
-    for row in rows[1:]:
+    for number, row in enumerate(rows[1:]):
         assert row.example == 1 and len(row.encoded.ids) == len(row.labels) <= 12
+        before, after = np.flatnonzero(row.labels >= 0)[[0, -1]]
+        assert (before > 1) == (number > 0)  # words of the text around those that are tagged
+        assert (after < len(row.labels) - 2) or row is rows[-1]
         for place in np.flatnonzero(row.labels >= 0):
             word = words[len(seen)]
             assert row.encoded.ids[place] == (spelled.pieces(word) or [spelled.vocabulary.unk])[0]
@@ -254,6 +257,7 @@ def test_batches_hold_every_example_once_and_answers_keep_their_order():
 
     assert each_row(function, lengths, 8) == [10 * n for n in range(103)]
     assert set(sizes) == {8}
+    assert each_row(function, [5], 8) == [0] and sizes[-1] == 1
 
 
 MAKE = {"classification": texts, "tagging": sentences, "entities": entities}

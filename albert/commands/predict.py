@@ -1,19 +1,26 @@
 """The command that runs a model on text: JSON lines out."""
 
-import json
 import os
 import sys
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, ContextManager, Dict, Iterator, List, Optional, Sequence, Tuple
 
-from absl import flags
+from absl import flags, logging
 
 from albert.commands.export import CHECKPOINT_FLAGS, checkpoint_flags, define_checkpoint_flags
 from albert.system import command_line
 from albert.system.errors import UsageError, quoted
-from albert.system.files.side import parse_json
 from albert.tasks import POOLINGS
+from albert.tasks.inference.lines import Unanswered, answers, lines_of_file, lines_of_pipe
+from albert.tasks.inference.output import (
+    FORMATS,
+    Output,
+    check_output_file,
+    json_lines,
+    vectors,
+)
 from albert.tasks.task import KINDS
 
+_PAIRS = (("text", "text_b"), ("question", "context"), ("first", "second"))  # names in JSON
 TASKS = ("fill-mask", "sentence-order", "embed") + KINDS
 USAGE = """Runs a model on text, a line each from --input_file, the arguments or stdin.
 
@@ -31,10 +38,11 @@ USAGE = """Runs a model on text, a line each from --input_file, the arguments or
   tagging          likewise: the tag of each word
   entities         likewise: the entities of each text, and where they stand
 
-Each line of text gives one JSON object on stdout, in order.
+Each line gives one JSON object on stdout, in order and as soon as it is known. A line may be a
+JSON object itself: {"text": ...}. One that cannot be answered gives {"text": ..., "error": ...},
+and the exit code is 1 at the end.
 """
 _FLAGS_OF_RUNS = CHECKPOINT_FLAGS + ("max_seq_length", "top_k", "pooling")
-_CHUNK = 1024  # lines read before the first is answered
 
 
 def define_flags() -> None:
@@ -42,6 +50,8 @@ def define_flags() -> None:
     flags.DEFINE_enum("task", None, TASKS, "What to predict; default: what the folder is for.")
     define_checkpoint_flags()
     flags.DEFINE_string("input_file", None, "Text, a line each; default: arguments or stdin.")
+    flags.DEFINE_enum("format", "json", FORMATS, "JSON lines, or of embed one array of NumPy.")
+    flags.DEFINE_string("output_file", None, "Where answers go, at the end; default: stdout.")
     flags.DEFINE_integer("top_k", 5, "fill-mask: pieces to name.", lower_bound=1)
     flags.DEFINE_enum("pooling", "mean", POOLINGS, "embed: mean of tokens, or pooler.")
     flags.DEFINE_integer("max_seq_length", 512, "Most pieces of a text.", lower_bound=8)
@@ -59,19 +69,34 @@ def main(positional: List[str]) -> int:
         )
     lines = _lines(positional)
     flags.FLAGS["output_dir"].value = _ours(f.output_dir)
-    predict = _predictor()
-    for chunk in _chunks(lines):
-        for answer in predict(chunk):
-            print(json.dumps(answer, ensure_ascii=False), flush=False)
-        sys.stdout.flush()
-    return 0
+    if f.output_file:
+        check_output_file(f.output_file)
+    predict, output = _predictor()
+    predict([])  # tells what is wrong whatever the text
+    if not (positional or f.input_file) and sys.stdin.isatty():
+        logging.info("Write a text a line; Ctrl-D ends.")
+    total = failed = 0
+    with output as out:
+        for chunk in lines:
+            for answer in answers(lambda asked: [out.convert(a) for a in predict(asked)], chunk):
+                out.write(answer)
+                total += 1
+                failed += isinstance(answer, Unanswered)
+            out.flush()
+    if failed:
+        logging.warning("%d of %d lines have no answer but the reason.", failed, total)
+    return 1 if failed else 0
 
 
-def _predictor() -> Callable[[List[str]], List[Dict[str, Any]]]:
+def _predictor() -> Tuple[Callable[[List[Any]], List[Dict[str, Any]]], ContextManager[Output]]:
     from albert.tasks.inference.load import load
 
     f = flags.FLAGS
     task = _task()
+    if f.format == "npy" and (task != "embed" or not f.output_file):
+        raise UsageError(
+            "--format=npy is for vectors: --task=embed --format=npy --output_file=vectors.npy"
+        )
     length = f.max_seq_length if flags.FLAGS["max_seq_length"].present else None
     model: Any = load(
         f.output_dir or None,
@@ -80,16 +105,19 @@ def _predictor() -> Callable[[List[str]], List[Dict[str, Any]]]:
         use_gpu=f.use_gpu,
         **checkpoint_flags(),
     )
+    output = json_lines(f.output_file)
     if task == "fill-mask":
-        return lambda chunk: model.fill_mask(chunk, f.top_k)
+        return lambda asked: model.fill_mask(asked, f.top_k), output
     if task == "sentence-order":
-        return lambda chunk: model.sentence_order([_pair(line) for line in chunk])
+        return lambda asked: model.sentence_order(map(_pair, asked)), output
     if task == "embed":
-        return lambda chunk: model.embed(chunk, f.pooling)
-    names = ("question", "context") if task == "question-answering" else ("text", "text_b")
+        arrays = f.format == "npy"
+        if arrays:
+            output = vectors(f.output_file, model.config.hidden_size)
+        return lambda asked: model.embed(asked, f.pooling, as_arrays=arrays), output
     if model.task.pairs or task == "question-answering":
-        return lambda chunk: model.predict([_pair(line, names) for line in chunk])
-    return model.predict
+        return lambda asked: model.predict(map(_pair, asked)), output
+    return model.predict, output
 
 
 def _ours(folder: Optional[str]) -> Optional[str]:
@@ -121,58 +149,28 @@ def _task() -> str:
     return kind
 
 
-def _pair(line: str, names: Sequence[str] = ()) -> Tuple[str, str]:
-    """Two texts of a line, with a tab between them or, where they have names, in JSON."""
-    parts = _json_pair(line, names) if names and line.startswith("{") else line.split("\t")
-    if len(parts) != 2 or not all(part.strip() for part in parts):
+def _pair(asked: Any) -> Tuple[Any, Any]:
+    if isinstance(asked, dict):
+        first, second = next((names for names in _PAIRS if names[0] in asked), _PAIRS[0])
+        return asked.get(first), asked.get(second)
+    parts = asked.split("\t")
+    if len(parts) != 2:
         raise UsageError(
-            "This needs two texts with a tab between them. Received {}.".format(quoted(line))
+            "This needs two texts with a tab between them, or an object with both. Received "
+            "{}.".format(quoted(asked))
         )
     return parts[0], parts[1]
 
 
-def _json_pair(line: str, names: Sequence[str]) -> List[str]:
-    try:
-        values = parse_json(line)
-        found = [values[name] for name in names]
-    except (ValueError, LookupError, TypeError) as error:
-        raise UsageError(
-            "This is no JSON of {}. Received {}.".format(" and ".join(names), quoted(line))
-        ) from error
-    return [text if isinstance(text, str) else "" for text in found]
-
-
-def _lines(positional: Sequence[str]) -> Iterator[str]:
+def _lines(positional: Sequence[str]) -> Iterator[List[bytes]]:
     f = flags.FLAGS
     if positional and f.input_file:
         raise UsageError("Pass texts as arguments or --input_file, not both.")
     if positional:
-        return iter(positional)
-    if not f.input_file:
-        return _utf8_lines(sys.stdin.fileno(), "The text on stdin")
-    if not os.path.isfile(f.input_file):
-        raise UsageError("--input_file={} does not exist.".format(f.input_file))
-    return _utf8_lines(f.input_file, f.input_file)
-
-
-def _utf8_lines(file: Union[str, int], name: str) -> Iterator[str]:
-    with open(file, encoding="utf-8") as handle:
-        try:
-            for line in handle:
-                yield line.rstrip("\n")
-        except UnicodeDecodeError as error:
-            raise UsageError("{} is not UTF-8: {}.".format(name, error)) from error
-
-
-def _chunks(lines: Iterator[str]) -> Iterator[List[str]]:
-    chunk: List[str] = []
-    for line in lines:
-        chunk.append(line)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+        return iter([[os.fsencode(text) for text in positional]])
+    if f.input_file:
+        return lines_of_file(f.input_file, f.batch_size)
+    return lines_of_pipe(sys.stdin.fileno(), f.batch_size)
 
 
 def run(argv: Sequence[str]) -> None:

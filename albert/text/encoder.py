@@ -1,7 +1,7 @@
 """Text to piece ids, the same ids as in the records."""
 
 import re
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
@@ -10,7 +10,6 @@ from albert.text.tokenization import Tokenization, check_vocabulary
 from albert.text.vocabulary import WORD_MARK, load, normalize
 
 MASK = "[MASK]"
-_WORD = re.compile(r"\w+(?:[-'\u2019]\w+)*|[^\w\s]")
 
 
 class Encoded(NamedTuple):
@@ -19,10 +18,12 @@ class Encoded(NamedTuple):
     Attributes:
       ids: int32 [s], with [CLS] and [SEP].
       segments: int32 [s], 0 for the first text and 1 for the second.
+      cut: Whether the end of a text is not in it.
     """
 
     ids: np.ndarray
     segments: np.ndarray
+    cut: bool = False
 
 
 class TextEncoder:
@@ -91,31 +92,28 @@ class TextEncoder:
     def single(self, pieces: Sequence[int], max_length: int) -> Encoded:
         """[CLS] text [SEP], the text cut at its end where it is too long."""
         ids = [self.vocabulary.cls] + list(pieces[: max_length - 2]) + [self.vocabulary.sep]
-        return Encoded(np.array(ids, np.int32), np.zeros(len(ids), np.int32))
+        cut = len(pieces) > max_length - 2
+        return Encoded(np.array(ids, np.int32), np.zeros(len(ids), np.int32), cut)
 
     def pair(self, first: Sequence[int], second: Sequence[int], max_length: int) -> Encoded:
         """[CLS] first [SEP] second [SEP]; the longer one is cut at its end until both fit."""
         first, second = list(first), list(second)
+        cut = len(first) + len(second) > max_length - 3
         while len(first) + len(second) > max_length - 3:
             (first if len(first) > len(second) else second).pop()
         start = [self.vocabulary.cls] + first + [self.vocabulary.sep]
         end = second + [self.vocabulary.sep]
         segments = np.repeat(np.array([0, 1], np.int32), [len(start), len(end)])
-        return Encoded(np.array(start + end, np.int32), segments)
+        return Encoded(np.array(start + end, np.int32), segments, cut)
 
     def spell(self, piece: int) -> str:
         """A piece as it reads, its word mark as a space."""
         return self.vocabulary.pieces[piece].replace(WORD_MARK, " ").strip()
 
 
-def split_words(text: str) -> List[str]:
-    """The words and punctuation marks of running text, as corpora of tagged words part them."""
-    return [text[start:end] for start, end in word_spans(text)]
-
-
-def word_spans(text: str) -> List[Tuple[int, int]]:
-    """Where each of `split_words` begins and ends in the text, in characters."""
-    return [match.span() for match in _WORD.finditer(text)]
+def marked(answer: Dict[str, Any], asked: Encoded) -> Dict[str, Any]:
+    """An answer, with "truncated" where the model has not read all of what was asked."""
+    return dict(answer, truncated=True) if asked.cut else answer
 
 
 def padded_batch(examples: Sequence[Encoded], length: int) -> Dict[str, np.ndarray]:

@@ -12,8 +12,16 @@ from albert.tasks.folder import FineTuned
 from albert.tasks.inference.predictor import Predictor, answers_of, rows_of_examples
 from albert.tasks.report import REPORT_FILE
 from albert.tasks.rows.encoding import features_of
-from albert.tasks.rows.examples import Question, Sentence, Text, checked_pairs, checked_texts
-from albert.text.encoder import TextEncoder, split_words, word_spans
+from albert.tasks.rows.examples import (
+    Question,
+    Sentence,
+    Text,
+    checked_pairs,
+    checked_texts,
+    checked_words,
+)
+from albert.text.encoder import TextEncoder, marked
+from albert.text.words import Words
 
 
 class TaskModel:
@@ -46,8 +54,9 @@ class TaskModel:
         """Labels texts, or tags their words.
 
         Args:
-          texts: Any; pairs of texts, where the model has learned from pairs; pairs of a question
-            and a text to answer it from. A classifier does not read beyond its longest example.
+          texts: Each a text, or {"text": ...}; pairs of texts, where the model has learned from
+            pairs; pairs of a question and a text to answer it from; of a tagger also
+            {"words": [...]}, whose text is the words with a space between.
 
         Returns:
           For each, in order, {"text": ...}, "text_b" of a pair, and what the task is for:
@@ -59,12 +68,14 @@ class TaskModel:
               "end" (characters of the text), and "probability". The answer is empty, and without
               a place, where the model has learned that there may be none and finds none.
             entities: "entities", each with "entity", "text", "start" and "end" (characters).
+          Taggers and answers to questions read texts of any length; other answers have "truncated":
+          True where the end of a text was not read.
 
         Raises:
           UsageError: It is no list of texts, or of pairs.
         """
         if self.task.tags_words:
-            return self._tag(checked_texts(texts))
+            return self._tag(checked_words(texts))
         if self.task.kind == "question-answering":
             return self._answer(checked_pairs("A model that answers questions", texts))
         if self.task.pairs:
@@ -75,10 +86,10 @@ class TaskModel:
     def _label(self, examples: Sequence[Text]) -> List[Dict[str, Any]]:
         rows = features_of(self.task, self._encoder, examples, labelled=False)
         answers = []
-        for example, output in zip(examples, self._predictor.outputs(rows)):
+        for example, row, output in zip(examples, rows, self._predictor.outputs(rows)):
             texts = {"text": example.text, "text_b": example.text_b}
             asked = {name: text for name, text in texts.items() if text or name == "text"}
-            answers.append(dict(asked, **self._labelled(output)))
+            answers.append(marked(dict(asked, **self._labelled(output)), row.encoded))
         return answers
 
     def _labelled(self, output: np.ndarray) -> Dict[str, Any]:
@@ -102,9 +113,8 @@ class TaskModel:
             answers.append(dict(named, **place, probability=round(found.probability, 6)))
         return answers
 
-    def _tag(self, texts: Sequence[str]) -> List[Dict[str, Any]]:
-        words = [tuple(split_words(text)) for text in texts]
-        sentences = [Sentence(found, ("",) * len(found)) for found in words]
+    def _tag(self, texts: Sequence[Words]) -> List[Dict[str, Any]]:
+        sentences = [Sentence(tuple(t.words), ("",) * len(t.words)) for t in texts]
         rows = features_of(self.task, self._encoder, sentences, labelled=False)
         tags: List[List[str]] = [[] for _ in texts]
         for row, output in zip(rows, self._predictor.outputs(rows)):
@@ -112,10 +122,10 @@ class TaskModel:
             tags[row.example] += [self.task.labels[number] for number in numbers]
         if self.task.kind == "entities":
             return [
-                {"text": text, "entities": entities_in(text, word_spans(text), named)}
-                for text, named in zip(texts, tags)
+                {"text": text, "entities": entities_in(text, spans, named)}
+                for (text, _, spans), named in zip(texts, tags)
             ]
         return [
-            {"text": text, "words": list(found), "tags": named}
-            for text, found, named in zip(texts, words, tags)
+            {"text": text, "words": words, "tags": named}
+            for (text, words, _), named in zip(texts, tags)
         ]

@@ -12,7 +12,7 @@ from albert.system.errors import UsageError, check_at_least, check_one_of, quote
 from albert.tasks import POOLINGS
 from albert.tasks.rows.batching import bucket, each_row
 from albert.tasks.rows.examples import checked_pairs, checked_texts
-from albert.text.encoder import MASK, Encoded, TextEncoder, padded_batch
+from albert.text.encoder import MASK, Encoded, TextEncoder, marked, padded_batch
 from albert.text.tokenization import Tokenization
 
 _POSITIONS = "masked_lm_positions"
@@ -21,7 +21,11 @@ _POSITIONS = "masked_lm_positions"
 class PretrainedModel:
     """The heads of pre-training, and the encoder alone; `albert.load` makes one of a run.
 
-    Every method takes a list and returns a list of as many answers, in order.
+    Every method takes a list and returns a list of as many answers, in order. Each has
+    "truncated": True where the text is too long and its end was not read.
+
+    Attributes:
+      config: Its sizes.
     """
 
     def __init__(
@@ -34,6 +38,7 @@ class PretrainedModel:
         max_length: int,
     ) -> None:
         """Puts the weights on the device; texts beyond `max_length` pieces lose their end."""
+        self.config = config
         self._encoder = TextEncoder(tokenization, config)
         self._batch_size, self._max_length = batch_size, max_length
         self._absent = absent_parts(config, weights)
@@ -45,11 +50,11 @@ class PretrainedModel:
             for name, signature in pretraining_signatures(config).items()
         }
 
-    def fill_mask(self, texts: Iterable[str], top_k: int = 5) -> List[Dict[str, Any]]:
+    def fill_mask(self, texts: Iterable[Any], top_k: int = 5) -> List[Dict[str, Any]]:
         """The likeliest pieces at each `[MASK]`.
 
         Args:
-          texts: With one or several masks each.
+          texts: Each a text, or {"text": ...}, with one or several masks.
           top_k: Pieces to name at each mask.
 
         Returns:
@@ -76,9 +81,9 @@ class PretrainedModel:
             asked[number, : len(found)] = found
         logits = self._run("fill_mask", "logits", rows, {_POSITIONS: asked})
         answers = []
-        for text, found, row in zip(texts, places, logits):
-            masks = [self._likeliest(scores, top_k) for scores in row[: len(found)]]
-            answers.append({"text": text, "masks": masks})
+        for text, row, found, scores in zip(texts, rows, places, logits):
+            masks = [self._likeliest(at_mask, top_k) for at_mask in scores[: len(found)]]
+            answers.append(marked({"text": text, "masks": masks}, row))
         return answers
 
     def _likeliest(self, logits: np.ndarray, top_k: int) -> List[Dict[str, Any]]:
@@ -116,17 +121,22 @@ class PretrainedModel:
             spelled = encoder.pieces(first), encoder.pieces(second)
             rows.append(encoder.pair(*spelled, self._max_length))
         answers = []
-        for (left, right), logits in zip(pairs, self._run("sentence_order", "logits", rows)):
+        found = self._run("sentence_order", "logits", rows)
+        for (left, right), row, logits in zip(pairs, rows, found):
             swapped = 1.0 / (1.0 + np.exp(float(logits[0]) - float(logits[1])))
-            answers.append({"first": left, "second": right, "in_order": round(1.0 - swapped, 6)})
+            answer = {"first": left, "second": right, "in_order": round(1.0 - swapped, 6)}
+            answers.append(marked(answer, row))
         return answers
 
-    def embed(self, texts: Iterable[str], pooling: str = "mean") -> List[Dict[str, Any]]:
+    def embed(
+        self, texts: Iterable[Any], pooling: str = "mean", as_arrays: bool = False
+    ) -> List[Dict[str, Any]]:
         """A vector for each text.
 
         Args:
-          texts: Any.
+          texts: Each a text, or {"text": ...}.
           pooling: "mean" of the tokens' last hidden states, or "pooled", the pooler's output.
+          as_arrays: Whether vectors are float32 [D], else lists of numbers of six decimals.
 
         Returns:
           For each text {"text": ..., "embedding": D numbers}.
@@ -143,9 +153,13 @@ class PretrainedModel:
         else:
             hidden = self._run("encode", "sequence_output", rows)
             vectors = [states[: len(row.ids)].mean(axis=0) for row, states in zip(rows, hidden)]
+
+        def shown(vector: np.ndarray) -> Any:
+            return vector if as_arrays else [round(float(number), 6) for number in vector]
+
         return [
-            {"text": text, "embedding": [round(float(value), 6) for value in vector]}
-            for text, vector in zip(texts, vectors)
+            marked({"text": text, "embedding": shown(vector)}, row)
+            for text, row, vector in zip(texts, rows, vectors)
         ]
 
     def _check_there(self, part: str) -> None:

@@ -1,8 +1,11 @@
 """Ragged examples in batches of a few static shapes, each about as long as its longest."""
 
+import contextlib
 from typing import Callable, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
+
+from albert.compat import plain_operations
 
 # A program is built for each, so few; twice as long at most wastes half.
 _LENGTHS = (16, 32, 64, 128, 256, 512)
@@ -50,13 +53,16 @@ def each_row(
       function: From the numbers of a batch's examples, None for an empty row, to an array whose
         first axis is the batch's.
       lengths: Pieces of each example.
-      batch_size: Rows of every batch.
+      batch_size: Rows of every batch. One example alone is a batch of one row, and without XLA,
+        whose programs take longer to build than such a batch to compute.
     """
     found: Dict[int, np.ndarray] = {}
-    for numbers in sorted_batches(lengths, batch_size):
-        output = function(filled(numbers, batch_size))
-        for number, row in zip(numbers, output):
-            found[number] = row
+    alone = len(lengths) == 1
+    with plain_operations() if alone else contextlib.nullcontext():
+        for numbers in sorted_batches(lengths, batch_size):
+            output = function(filled(numbers, 1 if alone else batch_size))
+            for number, row in zip(numbers, output):
+                found[number] = row
     return [found[number] for number in range(len(lengths))]
 
 

@@ -1,6 +1,6 @@
 """Labelled examples as rows: pieces, and the label of the text or of each word's first piece."""
 
-from typing import Iterator, List, Sequence
+from typing import Iterator, List, Sequence, Tuple
 
 import numpy as np
 
@@ -18,8 +18,9 @@ def features_of(
 ) -> List[Features]:
     """Encodes examples.
 
-    A text that is too long loses its end, of two the longer one; a sentence is cut between words
-    into several rows, so that each of its words is tagged, and the text of a question into windows.
+    A text that is too long loses its end, of two the longer one; a sentence becomes several rows
+    that overlap, and so does the text of a question. Each word of a sentence has its tag in one of
+    them, with words before and after it.
 
     Args:
       task: What to predict.
@@ -75,21 +76,38 @@ def _sentence(
     task: Task, encoder: TextEncoder, sentence: Sentence, tags: Sequence[int], at: int
 ) -> Iterator[Features]:
     room = task.max_seq_length - 2
-    ids: List[int] = []
-    labels: List[int] = []
-    for spelled, tag in zip(sentence.words, tags):
-        # A word that spells nothing the tokenizer knows still needs a place for its tag.
-        pieces = (encoder.pieces(spelled) or [encoder.vocabulary.unk])[:room]
-        if len(ids) + len(pieces) > room:
-            yield _row(task, encoder, ids, labels, at)
-            ids, labels = [], []
-        ids = ids + pieces
-        labels = labels + [tag] + [NO_LABEL] * (len(pieces) - 1)
-    yield _row(task, encoder, ids, labels, at)
+    # A word that spells nothing the tokenizer knows still needs a place for its tag.
+    pieces = [(encoder.pieces(w) or [encoder.vocabulary.unk])[:room] for w in sentence.words]
+    for first, begin, end, last in _windows([len(word) for word in pieces], room):
+        labels = []
+        for number in range(first, last):
+            tag = tags[number] if begin <= number < end else NO_LABEL
+            labels += [tag] + [NO_LABEL] * (len(pieces[number]) - 1)
+        ids = [piece for word in pieces[first:last] for piece in word]
+        marked = np.array([NO_LABEL] + labels + [NO_LABEL], np.int32)
+        yield Features(encoder.single(ids, task.max_seq_length), marked, at)
 
 
-def _row(
-    task: Task, encoder: TextEncoder, ids: Sequence[int], labels: Sequence[int], at: int
-) -> Features:
-    marked = np.array([NO_LABEL] + list(labels) + [NO_LABEL], np.int32)
-    return Features(encoder.single(ids, task.max_seq_length), marked, at)
+def _windows(sizes: Sequence[int], room: int) -> Iterator[Tuple[int, int, int, int]]:
+    """Words first to last of each row and, among them, begin to end: those that are tagged there.
+
+    What is tagged has about a quarter of the room before and after it, in words of the text.
+    """
+    if not sizes:
+        yield 0, 0, 0, 0
+    begin, margin = 0, room // 4
+    while begin < len(sizes):
+        first, used = begin, sizes[begin]
+        while first > 0 and used + sizes[first - 1] <= min(room, margin + sizes[begin]):
+            first -= 1
+            used += sizes[first]
+        last = begin + 1
+        while last < len(sizes) and used + sizes[last] <= room:
+            used += sizes[last]
+            last += 1
+        end, after = last, 0
+        while last < len(sizes) and end - 1 > begin and after + sizes[end - 1] <= margin:
+            end -= 1
+            after += sizes[end]
+        yield first, begin, end, last
+        begin = end

@@ -6,6 +6,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Sequence, Tuple, Union
 import numpy as np
 
 from albert.system.errors import UsageError, check_seed, quoted
+from albert.text.words import Words, spaced, split
 
 
 class Text(NamedTuple):
@@ -48,19 +49,47 @@ class Question(NamedTuple):
 Example = Union[Text, Sentence, Question]
 
 
-def checked_texts(texts: Iterable[str]) -> List[str]:
-    """What a caller passes as texts, as a list.
+def checked_texts(texts: Iterable[Any]) -> List[str]:
+    """What a caller passes as texts, each itself or as {"text": ...}, as a list.
 
     Raises:
       UsageError: It is one text alone, or not all of them are text.
     """
     if isinstance(texts, str):
         raise UsageError("Pass a list of texts: [{}]. Received one text.".format(quoted(texts)))
-    found = list(texts)
-    for text in found:
-        if not isinstance(text, str):
-            raise UsageError("Texts must be of type str. Received {}.".format(quoted(text)))
-    return found
+    return [_checked_text(text) for text in texts]
+
+
+def _checked_text(asked: Any) -> str:
+    text = asked.get("text") if isinstance(asked, dict) else asked
+    if not isinstance(text, str):
+        raise UsageError(
+            'Texts must be of type str, or {{"text": ...}}. Received {}.'.format(quoted(asked))
+        )
+    return text
+
+
+def checked_words(texts: Iterable[Any]) -> List[Words]:
+    """The words of what a caller passes as texts or, parted already, as {"words": [...]}.
+
+    Raises:
+      UsageError: As `checked_texts`, or the words are no list of words.
+    """
+    if isinstance(texts, str):
+        checked_texts(texts)
+    return [_words_of(asked) for asked in texts]
+
+
+def _words_of(asked: Any) -> Words:
+    words = asked.get("words") if isinstance(asked, dict) else None
+    if words is None:
+        return split(_checked_text(asked))
+    if not isinstance(words, list) or not all(isinstance(w, str) and w.strip() for w in words):
+        raise UsageError(
+            'Give words as a list, {{"words": ["Saya", "makan"]}}, none of them empty. Received '
+            "{}.".format(quoted(asked))
+        )
+    return spaced(words)
 
 
 def checked_pairs(what: str, pairs: Iterable[Tuple[str, str]]) -> List[Tuple[str, str]]:

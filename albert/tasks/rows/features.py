@@ -50,7 +50,7 @@ def make_batch(
     Labels are [B], [B, S] of tagging, [B, labels] where a text has several, [B, 2] of questions,
     all int32, or [B, 1] of numbers, float32. None stands for an empty row, which has no weight.
     """
-    nothing = Features(Encoded(*[np.zeros(1, np.int32)] * 2), no_label(task))
+    nothing = Features(Encoded(np.zeros(1, np.int32), np.zeros(1, np.int32)), no_label(task))
     filled = [row or nothing for row in rows]
     length = bucket(max(len(row.encoded.ids) for row in filled), max_length)
     batch = padded_batch([row.encoded for row in filled], length)
