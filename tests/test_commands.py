@@ -494,11 +494,12 @@ def mistakes(work):
         (dict(random_seed=-1), "--random_seed must be between 0 and 4294967295. Received -1"),
         (dict(adam_beta1=1.5), "--adam_beta1 must be in 0 <= decay < 1. Received 1.5"),
         (dict(small=2), "--small must be in 0 < share <= 1. Received 2.0"),
+        (dict(patience=3), "--patience=3 counts evaluations of --eval_file. Pass one"),
         (dict(checkpoint="model.ckpt-7"), "To train from it: --init_checkpoint=model.ckpt-7"),
     ]
 
 
-@pytest.mark.parametrize("number", range(24))
+@pytest.mark.parametrize("number", range(25))
 def test_a_mistake_is_one_sentence_and_exit_code_2(work, number, capsys):
     change, message = mistakes(work)[number]
     assert here(TRAIN, training_flags(work, **change)) == 2
@@ -605,6 +606,28 @@ def test_an_evaluation_that_is_no_number_is_never_the_best(work, monkeypatch):
     flags = training_flags(work, 3, eval_file=work / "held_out.tfrecord", eval_steps=1)
     assert here(TRAIN, flags) == 0
     assert read_results(str(work / "out" / "best")) == {"global_step": 1.0, "loss": 5.0}
+
+
+def test_a_run_ends_where_evaluations_get_no_better_and_knows_it_when_resumed(
+    work, monkeypatch, capsys
+):
+    losses = iter([5.0, float("nan"), 6.0, 4.0, 4.5, 4.5])
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_: {"loss": next(losses)})
+
+    def train(patience):
+        files = dict(eval_file=work / "held_out.tfrecord", tensorboard_dir=work / "events")
+        flags = training_flags(work, 9, eval_steps=1, patience=patience, **files)
+        assert here(TRAIN, flags) == 0
+        return int(latest_checkpoint(str(work / "out")).split("-")[-1])
+
+    assert train(2) == 3
+    said = "Stopped at step 3: 2 evaluations gave no better loss than 5.000 nats of step 1"
+    assert said in capsys.readouterr().err
+    assert train(2) == 3
+    assert said in capsys.readouterr().err
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_: {"loss": next(losses, 4.5)})
+    assert train(3) == 7
+    assert read_results(str(work / "out" / "best"))["global_step"] == 4
 
 
 def test_two_runs_do_not_share_a_directory(work, capsys):

@@ -106,6 +106,7 @@ _option("reduction", "How gradients of towers are added; auto: NCCL for several 
 _option("deterministic", "Choose GPU operations that give the same bits every time; slower.")
 _option("random_seed", "Of weights, data order and dropout.")
 _option("stop_on_plateau", "Minutes after which a run that learns nothing ends.")
+_option("patience", "Evaluations without a better loss after which the run ends; 0: never.")
 _option("max_rollbacks", "Returns to the last checkpoint or the start, at half the rate.")
 flags.DEFINE_bool("no_save", False, "Write nothing at all.")
 flags.DEFINE_string("export_dir", None, "Write a SavedModel here after the training.")

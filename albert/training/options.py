@@ -115,14 +115,17 @@ class GuardOptions:
 
     Attributes:
       stop_on_plateau: Minutes after which a run still on the plateau ends; 0 for never.
+      patience: Evaluations without a better loss after which it ends; 0 for never.
       max_rollbacks: Returns to the last checkpoint, or the start, from gradients that stay bad.
     """
 
     stop_on_plateau: float = 0.0
+    patience: int = 0
     max_rollbacks: int = 2
 
     def __post_init__(self) -> None:
         check_not_negative("stop_on_plateau", self.stop_on_plateau)
+        check_not_negative("patience", self.patience)
         check_not_negative("max_rollbacks", self.max_rollbacks)
 
 
@@ -180,6 +183,12 @@ class TrainingOptions:
             raise UsageError(
                 "--first_steps={} is more than --num_train_steps={}, all updates there are.".format(
                     self.first.first_steps, self.schedule.num_train_steps
+                )
+            )
+        if self.guards.patience and not self.data.eval_file:
+            raise UsageError(
+                "--patience={} counts evaluations of --eval_file. Pass one.".format(
+                    self.guards.patience
                 )
             )
         check_above_0("log_steps", self.log_steps)

@@ -59,8 +59,8 @@ def train(
       hosts: Which train it together; the directory is the first one's.
 
     Returns:
-      The exit code: 0 when done, 128 + signal when a signal ended the run after saving, 3 when
-      --stop_on_plateau did.
+      The exit code: 0 when done or ended by --patience, 128 + signal when a signal ended the run
+      after saving, 3 when --stop_on_plateau did.
 
     Raises:
       UsageError: The run cannot be done as asked; the message says why.
