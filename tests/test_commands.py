@@ -361,6 +361,27 @@ def test_validation_does_not_depend_on_batch_size_or_towers(work, capsys):
     assert "No checkpoint" in capsys.readouterr().err
 
 
+def test_several_checkpoints_are_validated_side_by_side(work, capsys):
+    more = dict(eval_file=work / "held_out.tfrecord", eval_steps=6, save_checkpoints_steps=2)
+    assert here(TRAIN, training_flags(work, 6, keep_checkpoint_max=2, **more)) == 0
+    flags = ["--input_file={}".format(work / "held_out.tfrecord"), "--use_gpu=False"]
+    flags.append("--output_dir={}".format(work / "out"))
+    capsys.readouterr()
+    assert here(VALIDATE, flags + ["--checkpoint=all"]) == 0
+    said = capsys.readouterr().err
+    lines = [json.loads(line) for line in (work / "out" / "validation.jsonl").open()]
+    assert [line["step"] for line in lines] == [4, 6]
+    held_out = read_metrics(str(work / "out"))[-1]
+    assert lines[-1]["loss"] == pytest.approx(held_out["loss"], rel=1e-5)
+    assert read_results(str(work / "out"))["global_step"] == 6
+    row = [os.path.join(str(work / "out"), "model.ckpt-4"), "4", "{:.3f}".format(lines[0]["loss"])]
+    assert row in [line.split()[:3] for line in said.splitlines()]
+    assert "The lowest loss" in said
+    assert (work / "out" / "validation_curves.png").read_bytes().startswith(b"\x89PNG")
+    assert here(VALIDATE, flags + ["--checkpoint=model.ckpt-4,model.ckpt-5", "--no_save"]) == 2
+    assert "No checkpoint" in capsys.readouterr().err
+
+
 def test_validation_of_a_checkpoint_of_the_original(tmp_path, capsys):
     golden = goldens.load("google")
     write_record_file(tmp_path / "a.tfrecord", 4, sequence=24)

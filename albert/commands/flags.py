@@ -111,7 +111,11 @@ _option("max_rollbacks", "Returns to the last checkpoint or the start, at half t
 flags.DEFINE_bool("no_save", False, "Write nothing at all.")
 flags.DEFINE_string("export_dir", None, "Write a SavedModel here after the training.")
 _option("tqdm_off", "No progress bars.")
-flags.DEFINE_string("checkpoint", None, "Validation: a checkpoint; default: the latest.")
+flags.DEFINE_string(
+    "checkpoint",
+    None,
+    "Validation: a checkpoint, several with commas, or all; default: the latest.",
+)
 
 # The optimizer.
 _option("optimizer", "Optimizer.", sorted(OPTIMIZERS))

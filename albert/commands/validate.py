@@ -11,7 +11,7 @@ from albert.hosts.group import left_at_once
 from albert.system.command_line import help_printed
 from albert.system.errors import exit_on_usage_error
 from albert.system.options import options_of
-from albert.training.evaluation import ValidationOptions, validate
+from albert.training.validation import ValidationOptions, validate
 
 FLAGS = albert_flags.FLAGS
 
