@@ -780,4 +780,12 @@ def test_help_shows_the_flags_and_does_nothing(script, capsys, tmp_path, monkeyp
     assert here(script, ["--help"]) == 0
     printed = capsys.readouterr().out
     assert "--input_file=" in printed and "--num_gpu_cores" in printed
+    assert "\nThe records:\n  --input_file=FILE" in printed
+    assert "\n  --max_seq_length=N        Length of the records; default: as they are.\n" in printed
+    listed = printed[printed.index("The model:") :]
+    shown = re.findall(r"^  --(?:\[no\])?(\w+)", listed, re.MULTILINE)
+    assert len(shown) == len(set(shown))
+    if script == TRAIN:
+        assert "  --log_steps=N             Updates between log lines. [100]\n" in printed
+        assert set(re.findall(r"--(?:\[no\])?(\w+)", printed)) >= set(albert_flags.flag_values())
     assert not list(tmp_path.iterdir())

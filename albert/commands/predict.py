@@ -10,6 +10,7 @@ from absl import flags
 from albert.commands.export import CHECKPOINT_FLAGS, checkpoint_flags, define_checkpoint_flags
 from albert.system import command_line
 from albert.system.errors import UsageError
+from albert.system.help import group
 from albert.tasks import POOLINGS
 
 TASKS = ("fill-mask", "sentence-order", "embed", "classification", "tagging", "entities")
@@ -33,14 +34,15 @@ _CHUNK = 1024  # lines read before the first is answered
 
 def define_flags() -> None:
     """Defines the flags of the command."""
+    group("What is computed")
     flags.DEFINE_enum("task", None, TASKS, "What to predict; default: what the folder is for.")
-    define_checkpoint_flags()
     flags.DEFINE_string("input_file", None, "Text, a line each; default: arguments or stdin.")
     flags.DEFINE_integer("top_k", 5, "fill-mask: pieces to name.", lower_bound=1)
     flags.DEFINE_enum("pooling", "mean", POOLINGS, "embed: mean of tokens, or pooler.")
     flags.DEFINE_integer("max_seq_length", 512, "Most pieces of a text.", lower_bound=8)
     flags.DEFINE_integer("batch_size", 32, "Texts computed together.", lower_bound=1)
     flags.DEFINE_bool("use_gpu", None, "A GPU or the CPU; default: a GPU where there is one.")
+    define_checkpoint_flags()
 
 
 def main(positional: List[str]) -> int:

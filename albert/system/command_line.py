@@ -11,11 +11,12 @@ import os
 import re
 import signal
 import sys
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set
+from typing import Any, Callable, Container, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from absl import flags, logging
 
 import albert
+from albert.system import help
 from albert.system.errors import UsageError, exit_on_usage_error
 from albert.system.files.shipped import with_recipes
 from albert.system.options import Field, alternatives
@@ -24,25 +25,23 @@ from albert.system.spelling import ORIGINAL_FLAGS, respelled
 
 flags.disclaim_key_flags()  # a flag belongs to the module that asks `define_option` for it
 
-_MORE_HELP = """
-
---flagfile=FILE reads flags from a file or a recipe. --helpfull shows the logging flags too."""
 _VERSION = "--version"
 _HELP = ("-h", "-help", "--help", "--helpfull", "--helpshort")
 
 
-def help_printed(argv: Sequence[str], usage: str) -> bool:
+def help_printed(argv: Sequence[str], usage: str, shown: Optional[Container[str]] = None) -> bool:
     """Prints usage and flags if the command line asks for help; whether it did.
 
-    absl's own flags are left out but for --helpfull.
+    Args:
+      argv: The command line.
+      usage: What the command is for.
+      shown: As `help.page` takes it; --helpfull shows all flags, absl's, too.
     """
     wanted = [argument for argument in argv[1:] if argument in _HELP]
-    if wanted:
-        found = flags.FLAGS
-        ours = [name for name in found.flags_by_module_dict() if not name.startswith("absl.")]
-        shown = "\n".join(found.module_help(name) for name in sorted(ours))
-        print("{}\n\nFlags:".format(usage.strip()))
-        print(found.get_help() if "--helpfull" in wanted else shown + _MORE_HELP)
+    if "--helpfull" in wanted:
+        print("{}\n\nFlags:\n{}".format(usage.strip(), flags.FLAGS.get_help()))
+    elif wanted:
+        print(help.page(usage, shown))
     return bool(wanted)
 
 
@@ -92,19 +91,16 @@ def define_verbose() -> None:
         flags.DEFINE_bool("verbose", False, "Say every detail, as the log file has it.")
 
 
-_ALIASES: Set[str] = set()
-
-
 def define_alias(name: str, original: str) -> None:
     """Defines another name of a flag, one that commands in circulation have."""
     flags.DEFINE_alias(name, original)
-    _ALIASES.add(name)
+    help.note_alias(name, original)
 
 
 def own_flags(module: str) -> List[str]:
     """Names of the flags that a module defined, without aliases and absl's own."""
     found = flags.FLAGS.flags_by_module_dict().get(module, [])
-    return sorted({flag.name for flag in found} - _ALIASES)
+    return sorted({flag.name for flag in found if not help.is_alias(flag.name)})
 
 
 def define_option(
