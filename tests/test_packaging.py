@@ -103,6 +103,22 @@ def test_albert_alone_shows_its_commands_without_tensorflow():
     assert wrong.returncode == 2 and "There is no command 'train'" in wrong.stdout
 
 
+@pytest.mark.parametrize(
+    "module, words, said",
+    [
+        ("albert.run_pretraining", ["--version"], VERSION),
+        ("albert.create_pretraining_data", ["--version"], VERSION),
+        ("calbert", ["train_tokenizer", "--input-file", "a.txt"], "instead: python -m preprocess"),
+        ("calbert", ["export", "--version"], VERSION),
+        ("albert", ["trian"], "no command 'trian'; did you mean pretrain?"),
+    ],
+)
+def test_entries_of_other_systems_work_or_say_what_does_their_work(module, words, said):
+    done = run_module(module, *words)
+    assert said in done.stdout and "Traceback" not in done.stdout
+    assert done.returncode == (0 if said == VERSION else 2)
+
+
 def test_albert_preprocess_alone_shows_its_commands():
     done = run_console("albert-preprocess")
     assert done.returncode == 0

@@ -4,7 +4,6 @@ What all commands share: dispatch, flags, help, version, logging, one-sentence e
 """
 
 import contextlib
-import difflib
 import importlib
 import keyword
 import os
@@ -17,7 +16,7 @@ from absl import flags, logging
 
 import albert
 from albert.system import help
-from albert.system.errors import UsageError, exit_on_usage_error
+from albert.system.errors import UsageError, exit_on_usage_error, or_nearest, quoted
 from albert.system.files.shipped import with_recipes
 from albert.system.options import Field, alternatives
 from albert.system.screen import console
@@ -80,9 +79,8 @@ def _check_original(argument: str) -> None:
     if {name, re.sub("^no_?", "", name)} & ORIGINAL_FLAGS:
         logging.warning("Flag --%s of the original systems does nothing in this command", name)
         return
-    nearest = difflib.get_close_matches(name, list(flags.FLAGS), n=1, cutoff=0.5)
-    hint = "; did you mean --{}?".format(nearest[0]) if nearest else "."
-    raise UsageError("There is no flag --{}{} See --help.".format(name, hint))
+    end = or_nearest(name, flags.FLAGS, "--{}")
+    raise UsageError("There is no flag --{}{} See --help.".format(name, end))
 
 
 def define_verbose() -> None:
@@ -143,7 +141,13 @@ def _until_read() -> Iterator[None]:
 
 
 @_until_read()
-def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequence[str]) -> None:
+def dispatch(
+    program: str,
+    modules: str,
+    commands: Mapping[str, str],
+    argv: Sequence[str],
+    others: Mapping[str, str] = {},  # noqa: B006
+) -> None:
     """Runs one command of a program of several.
 
     Only the module of the chosen command is imported, so `--help` is quick.
@@ -154,6 +158,7 @@ def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequenc
         which is a word of Python ends in an underscore, and a dash is one, too.
       commands: What each command does, by name.
       argv: Name of the program and its arguments.
+      others: What does the work of a command that other systems have, by its name there.
     """
     command = argv[1] if len(argv) > 1 else ""
     if command == _VERSION:
@@ -163,7 +168,10 @@ def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequenc
         lines += ["  {:10} {}".format(name, what) for name, what in commands.items()]
         asked = command in ("", "-h", "--help", "help")
         if not asked:
-            lines.insert(0, "ERROR: There is no command {!r}.".format(command))
+            instead = others.get(command)
+            end = "; instead: " + instead if instead else or_nearest(command, commands)
+            lines.insert(0, "ERROR: There is no command {}{}".format(quoted(command), end))
+            lines = lines[:1] if instead else lines
         print("\n".join(lines), file=sys.stdout if asked else sys.stderr)
         sys.exit(0 if asked else 2)
     name = (command + "_" if keyword.iskeyword(command) else command).replace("-", "_")

@@ -1,9 +1,10 @@
 """The one exception that means "the user can fix this"."""
 
 import contextlib
+import difflib
 import errno
 import sys
-from typing import Iterator, Optional, Sequence
+from typing import Iterable, Iterator, Optional, Sequence
 
 
 class UsageError(ValueError):
@@ -39,6 +40,23 @@ def quoted(value: object) -> str:
     """
     text = repr(value)
     return text if len(text) <= _MOST_QUOTED else text[: _MOST_QUOTED - 3] + "..."
+
+
+def or_nearest(name: str, known: Iterable[str], written: str = "{}") -> str:
+    """The end of a sentence which says that there is no such name.
+
+    >>> "There is no flag --xlaa" + or_nearest("xlaa", ["xla", "small"], "--{}")
+    'There is no flag --xlaa; did you mean --xla?'
+    >>> "There is no flag --q" + or_nearest("q", ["xla", "small"], "--{}")
+    'There is no flag --q.'
+
+    Args:
+      name: The one that was received.
+      known: Those that there are.
+      written: How one stands in a sentence.
+    """
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return "; did you mean {}?".format(written.format(nearest[0])) if nearest else "."
 
 
 def check_above_0(name: str, value: Optional[float]) -> None:
