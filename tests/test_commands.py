@@ -130,7 +130,7 @@ def test_training_leaves_everything_a_run_should(work):
         "learning_curves.png",
         "eval_results.txt",
     } <= names
-    assert any(name.startswith("events.out.tfevents") for name in names)
+    assert {"train", "eval"} == set(os.listdir(str(out / "tensorboard")))
     assert (work / "served" / "saved_model.pb").is_file()
     assert (out / "learning_curves.png").read_bytes()[:4] == b"\x89PNG"
     lines = read_metrics(str(out))

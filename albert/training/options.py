@@ -22,6 +22,7 @@ from albert.system.errors import (
     check_seed,
 )
 from albert.system.options import Flags, field_names, fields_of, options_of
+from albert.training.log.trackers import check_trackers
 from albert.training.step.step import FLAGS_OF_STEP, REDUCTIONS, StepOptions
 
 _ROWS_OF_AN_EVALUATION = 8  # for each tower
@@ -185,6 +186,7 @@ class TrainingOptions:
                     self.first.first_steps, self.schedule.num_train_steps
                 )
             )
+        check_trackers(self.saving.tracker)
         if self.guards.patience and not self.data.eval_file:
             raise UsageError(
                 "--patience={} counts evaluations of --eval_file. Pass one.".format(

@@ -3,11 +3,11 @@
 import functools
 import math
 import time
-from typing import Dict, Mapping, Optional
+from typing import Dict, List, Mapping, Optional
 
 from absl import logging
 
-from albert.checkpoints.folder import LOG_FILE
+from albert.checkpoints.folder import LOG_FILE, read_flags
 from albert.checkpoints.state import TrainState
 from albert.system.errors import UsageError
 from albert.system.screen import console
@@ -19,6 +19,7 @@ from albert.training.log.interval import Interval, pretraining_flops
 from albert.training.log.metrics import CURVES_FILE, MetricsLog, draw_curves, format_line
 from albert.training.log.report import REPORT_FILE, write_report
 from albert.training.log.summary import best_evaluation, in_words, summary
+from albert.training.log.trackers import Place, Tracker, open_trackers
 from albert.training.loop.loop import Follower
 from albert.training.options import TrainingOptions
 
@@ -84,11 +85,18 @@ class Reports(Follower):
         flops = functools.partial(pretraining_flops, options.model)
         self.interval = Interval(hosts, flops, peak)
         self._log = MetricsLog(
-            self._directory, int(state.global_step.numpy()), options.saving.tensorboard_dir
+            self._directory, int(state.global_step.numpy()), self._opened_trackers()
         )
         self._watch = Watch(options, feeds.main.data, state)
         self._started = time.perf_counter()
         self._stuck = self._exhausted = False
+
+    def _opened_trackers(self) -> List[Tracker]:
+        directory, saving = self._directory, self._options.saving
+        if not directory:
+            return []
+        place = Place(directory, read_flags(directory), saving.tensorboard_dir)
+        return open_trackers(saving.tracker, place)
 
     def line(self, step: int, undone: int) -> None:
         """Logs and keeps the interval; finds out whether the run sits on the plateau."""
