@@ -24,11 +24,19 @@ COMMANDS = {
     "validate": "evaluates a checkpoint on held-out records",
     "verify": "whether a release is whole, fits together and computes",
 }
+# Of other systems, in whose commands `python -m albert` may stand for their own program.
+_OTHERS = {
+    "dataset": "python -m preprocess records --input_file=train.txt --spm_model_file=tokenizer "
+    "--output_file=train.tfrecord, and again for the held-out text.",
+    "train_model": "python -m albert pretrain --model=base --input_file=train.tfrecord "
+    "--eval_file=valid.tfrecord --output_dir=model.",
+    "train_tokenizer": "python -m preprocess tokenizer --input_file=train.txt --out_dir=tokenizer.",
+}
 
 
 def run(argv: Sequence[str], program: str = "python -m albert") -> None:
     """Runs one command; `argv` starts with the program, `program` is how the user calls it."""
-    command_line.dispatch(program, "albert.commands", COMMANDS, argv)
+    command_line.dispatch(program, "albert.commands", COMMANDS, argv, _OTHERS)
 
 
 def console() -> None:

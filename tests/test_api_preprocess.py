@@ -109,7 +109,7 @@ def test_files_are_a_path_a_glob_or_a_list(text, tmp_path):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        (dict(max_seq_lenght=64), "takes no argument max_seq_lenght. Did you mean max_seq_length"),
+        (dict(max_seq_lenght=64), "takes no argument max_seq_lenght; did you mean max_seq_length"),
         (dict(zzz=1), "build_records takes no argument zzz.$"),
         (dict(spm_model_file="m"), "takes no argument spm_model_file"),
         (dict(max_seq_length=4), "--max_seq_length must be between 8 and 65000. Received 4"),
@@ -140,8 +140,8 @@ def test_mistakes_in_records_are_told(text, tmp_path, changes, message):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        (dict(lower_case=True), "takes no argument lower_case. Did you mean do_lower_case"),
-        (dict(vocabsize=100), "takes no argument vocabsize. Did you mean vocab_size"),
+        (dict(lower_case=True), "takes no argument lower_case; did you mean do_lower_case"),
+        (dict(vocabsize=100), "takes no argument vocabsize; did you mean vocab_size"),
         (dict(vocab_size="100"), "--vocab_size must be a whole number. Received '100'"),
         (dict(vocab_size=-1), "--vocab_size must be between 0 and"),
         (dict(input_sentence_size=-1), "--input_sentence_size must be between 0 and"),

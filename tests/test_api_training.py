@@ -79,7 +79,7 @@ def test_flags_of_a_run_are_those_of_the_command(work):
     [
         (
             dict(lerning_rate=1e-3),
-            "takes no argument lerning_rate. Did you mean learning_rate?",
+            "takes no argument lerning_rate; did you mean learning_rate?",
         ),
         (dict(num_train_steps="many"), "--num_train_steps must be a whole number. Received 'many'"),
         (dict(num_train_steps=True), "--num_train_steps must be a whole number. Received True"),
@@ -125,7 +125,7 @@ def test_a_model_is_fine_tuned_and_used(tmp_path):
     examples = texts(30, 2)
     answers = tuned.predict([example.text for example in examples])
     assert np.mean([a["label"] == e.label for a, e in zip(answers, examples)]) > 0.9
-    with pytest.raises(UsageError, match="no argument dropuot. Did you mean dropout?"):
+    with pytest.raises(UsageError, match="no argument dropuot; did you mean dropout?"):
         finetune(None, path, task="classification", output_dir="x", dropuot=0.1)
     with pytest.raises(
         UsageError, match="--task must be one of: classification, tagging, entities"

@@ -132,7 +132,7 @@ def test_training_leaves_everything_a_run_should(work):
         "learning_curves.png",
         "eval_results.txt",
     } <= names
-    assert any(name.startswith("events.out.tfevents") for name in names)
+    assert {"train", "eval"} == set(os.listdir(str(out / "tensorboard")))
     assert (work / "served" / "saved_model.pb").is_file()
     assert (out / "learning_curves.png").read_bytes()[:4] == b"\x89PNG"
     lines = read_metrics(str(out))
@@ -363,6 +363,27 @@ def test_validation_does_not_depend_on_batch_size_or_towers(work, capsys):
     assert "No checkpoint" in capsys.readouterr().err
 
 
+def test_several_checkpoints_are_validated_side_by_side(work, capsys):
+    more = dict(eval_file=work / "held_out.tfrecord", eval_steps=6, save_checkpoints_steps=2)
+    assert here(TRAIN, training_flags(work, 6, keep_checkpoint_max=2, **more)) == 0
+    flags = ["--input_file={}".format(work / "held_out.tfrecord"), "--use_gpu=False"]
+    flags.append("--output_dir={}".format(work / "out"))
+    capsys.readouterr()
+    assert here(VALIDATE, flags + ["--checkpoint=all"]) == 0
+    said = capsys.readouterr().err
+    lines = [json.loads(line) for line in (work / "out" / "validation.jsonl").open()]
+    assert [line["step"] for line in lines] == [4, 6]
+    held_out = read_metrics(str(work / "out"))[-1]
+    assert lines[-1]["loss"] == pytest.approx(held_out["loss"], rel=1e-5)
+    assert read_results(str(work / "out"))["global_step"] == 6
+    row = [os.path.join(str(work / "out"), "model.ckpt-4"), "4", "{:.3f}".format(lines[0]["loss"])]
+    assert row in [line.split()[:3] for line in said.splitlines()]
+    assert "The lowest loss" in said
+    assert (work / "out" / "validation_curves.png").read_bytes().startswith(b"\x89PNG")
+    assert here(VALIDATE, flags + ["--checkpoint=model.ckpt-4,model.ckpt-5", "--no_save"]) == 2
+    assert "No checkpoint" in capsys.readouterr().err
+
+
 def test_validation_of_a_checkpoint_of_the_original(tmp_path, capsys):
     golden = goldens.load("google")
     write_record_file(tmp_path / "a.tfrecord", 4, sequence=24)
@@ -496,11 +517,12 @@ def mistakes(work):
         (dict(random_seed=-1), "--random_seed must be between 0 and 4294967295. Received -1"),
         (dict(adam_beta1=1.5), "--adam_beta1 must be in 0 <= decay < 1. Received 1.5"),
         (dict(small=2), "--small must be in 0 < share <= 1. Received 2.0"),
+        (dict(patience=3), "--patience=3 counts evaluations of --eval_file. Pass one"),
         (dict(checkpoint="model.ckpt-7"), "To train from it: --init_checkpoint=model.ckpt-7"),
     ]
 
 
-@pytest.mark.parametrize("number", range(24))
+@pytest.mark.parametrize("number", range(25))
 def test_a_mistake_is_one_sentence_and_exit_code_2(work, number, capsys):
     change, message = mistakes(work)[number]
     assert here(TRAIN, training_flags(work, **change)) == 2
@@ -607,6 +629,28 @@ def test_an_evaluation_that_is_no_number_is_never_the_best(work, monkeypatch):
     flags = training_flags(work, 3, eval_file=work / "held_out.tfrecord", eval_steps=1)
     assert here(TRAIN, flags) == 0
     assert read_results(str(work / "out" / "best")) == {"global_step": 1.0, "loss": 5.0}
+
+
+def test_a_run_ends_where_evaluations_get_no_better_and_knows_it_when_resumed(
+    work, monkeypatch, capsys
+):
+    losses = iter([5.0, float("nan"), 6.0, 4.0, 4.5, 4.5])
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_: {"loss": next(losses)})
+
+    def train(patience):
+        files = dict(eval_file=work / "held_out.tfrecord", tensorboard_dir=work / "events")
+        flags = training_flags(work, 9, eval_steps=1, patience=patience, **files)
+        assert here(TRAIN, flags) == 0
+        return int(latest_checkpoint(str(work / "out")).split("-")[-1])
+
+    assert train(2) == 3
+    said = "Stopped at step 3: 2 evaluations gave no better loss than 5.000 nats of step 1"
+    assert said in capsys.readouterr().err
+    assert train(2) == 3
+    assert said in capsys.readouterr().err
+    monkeypatch.setattr(evaluation, "evaluate", lambda *_: {"loss": next(losses, 4.5)})
+    assert train(3) == 7
+    assert read_results(str(work / "out" / "best"))["global_step"] == 4
 
 
 def test_two_runs_do_not_share_a_directory(work, capsys):
@@ -756,4 +800,12 @@ def test_help_shows_the_flags_and_does_nothing(script, capsys, tmp_path, monkeyp
     assert here(script, ["--help"]) == 0
     printed = capsys.readouterr().out
     assert "--input_file=" in printed and "--num_gpu_cores" in printed
+    assert "\nThe records:\n  --input_file=FILE" in printed
+    assert "\n  --max_seq_length=N        Length of the records; default: as they are.\n" in printed
+    listed = printed[printed.index("The model:") :]
+    shown = re.findall(r"^  --(?:\[no\])?(\w+)", listed, re.MULTILINE)
+    assert len(shown) == len(set(shown))
+    if script == TRAIN:
+        assert "  --log_steps=N             Updates between log lines. [100]\n" in printed
+        assert set(re.findall(r"--(?:\[no\])?(\w+)", printed)) >= set(albert_flags.flag_values())
     assert not list(tmp_path.iterdir())

@@ -82,7 +82,7 @@ def test_recipes_are_looked_up_where_flagfile_has_them_only():
 @pytest.mark.parametrize(
     "change,message",
     [
-        ({"hiden_size": 8}, "unknown key 'hiden_size'. The nearest known key is 'hidden_size'"),
+        ({"hiden_size": 8}, "unknown key 'hiden_size'; did you mean 'hidden_size'?"),
         ({"hidden_size": 10, "num_attention_heads": 4}, "Choose a head count among 1, 2, 5, 10"),
         ({"hidden_size": "10"}, "hidden_size must be of type int. Received '10'"),
         ({"hidden_act": "swish"}, "hidden_act must be one of gelu, .*Received 'swish'"),

@@ -112,7 +112,7 @@ def test_flags_that_a_folder_of_transformers_answers_are_refused(tmp_path, capsy
 def test_help_shows_the_commands_own_flags(tmp_path, capsys):
     assert albert("export", "--help") == 0
     printed = capsys.readouterr().out
-    assert "--export_dir: Where to write" in printed and "--flagfile" in printed
+    assert "--export_dir=DIR          Where to write" in printed and "--flagfile" in printed
     assert "undefok" not in printed
     assert albert("export", "--helpfull") == 0
     assert "undefok" in capsys.readouterr().out

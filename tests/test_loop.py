@@ -42,7 +42,7 @@ class Learner:
         self.global_step += good
         zero = tf.zeros([])
         applied = Applied(self._started, good, self._events)
-        return StepResult({}, zero, zero, applied, zero, tf.zeros([1]), zero)
+        return StepResult({}, zero, zero, applied, zero, tf.reshape(wish, [1]), zero)
 
 
 class Lines(Follower):
@@ -114,3 +114,29 @@ def test_what_was_learned_is_saved_before_damaged_records_end_the_run():
     with pytest.raises(RecordError, match="is damaged"):
         Loop(*parts, progress=False).go()
     assert events[-1] == "save 3"
+
+
+class Ending(Lines):
+    """Wishes to end once there was a line."""
+
+    def exit_code(self):
+        return 0 if self._events and self._events[-1].startswith("line") else None
+
+
+@pytest.mark.parametrize("of_the_first, last", [(-1, 5), (0, 0)])
+def test_several_hosts_end_after_the_same_update(of_the_first, last):
+    """By a wish that the sum of a step carries; before the first step by that of the first host."""
+    hosts = types.SimpleNamespace(
+        count=2,
+        addresses=["a:1", "b:1"],
+        from_first=lambda values, purpose: [of_the_first] if purpose == "wish" else values,
+        texts=lambda text, purpose: [text, text],
+    )
+    events = []
+    learner = Learner(events, [])
+    learner.hosts = hosts
+    rollbacks = Rollbacks(0, 1e-3, None, lambda learner: "the start")
+    due = Due(end=9, line=3, save=100, evaluation=100)
+    loop = Loop(learner, batches, due, Ending(events), None, rollbacks, progress=False)
+    assert loop.go() == 0
+    assert learner.global_step == last

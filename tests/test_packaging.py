@@ -77,7 +77,7 @@ def test_a_sub_command_says_its_version_without_tensorflow(command):
 @pytest.mark.parametrize("command", ["pretrain", "validate", "finetune"])
 def test_help_and_wrong_flags_do_not_wait_for_tensorflow(command):
     shown = run_console("albert", command, "--help")
-    assert shown.returncode == 0 and "--train_batch_size" in shown.stdout
+    assert shown.returncode == 0 and "--precision=float32|" in shown.stdout
     wrong = run_console("albert", command, "--train_batch_sise=4")
     assert (wrong.returncode, wrong.stdout.count("\n")) == (2, 1)
     assert "did you mean --train_batch_size?" in wrong.stdout
@@ -101,6 +101,22 @@ def test_albert_alone_shows_its_commands_without_tensorflow():
         assert "\n  {} ".format(command) in done.stdout
     wrong = run_console("albert", "train")
     assert wrong.returncode == 2 and "There is no command 'train'" in wrong.stdout
+
+
+@pytest.mark.parametrize(
+    "module, words, said",
+    [
+        ("albert.run_pretraining", ["--version"], VERSION),
+        ("albert.create_pretraining_data", ["--version"], VERSION),
+        ("calbert", ["train_tokenizer", "--input-file", "a.txt"], "instead: python -m preprocess"),
+        ("calbert", ["export", "--version"], VERSION),
+        ("albert", ["trian"], "no command 'trian'; did you mean pretrain?"),
+    ],
+)
+def test_entries_of_other_systems_work_or_say_what_does_their_work(module, words, said):
+    done = run_module(module, *words)
+    assert said in done.stdout and "Traceback" not in done.stdout
+    assert done.returncode == (0 if said == VERSION else 2)
 
 
 def test_albert_preprocess_alone_shows_its_commands():

@@ -33,12 +33,14 @@ class SavingOptions:
       output_dir: Its folder, or None to write nothing.
       save_checkpoints_steps: Updates between checkpoints.
       keep_checkpoint_max: Rolling checkpoints kept; 0 keeps all.
-      tensorboard_dir: Where TensorBoard's events go; None for `output_dir`.
+      tracker: What else gets the metrics, a comma list; see `training.log.trackers`.
+      tensorboard_dir: Where TensorBoard's events go; None for a folder in `output_dir`.
     """
 
     output_dir: Optional[str] = None
     save_checkpoints_steps: int = 1000
     keep_checkpoint_max: int = 5
+    tracker: str = "tensorboard"
     tensorboard_dir: Optional[str] = None
 
     def __post_init__(self) -> None:

@@ -7,6 +7,7 @@ from absl import flags
 from albert.formats import FORMATS
 from albert.system import command_line
 from albert.system.errors import UsageError
+from albert.system.help import group
 from albert.text.tokenization import Tokenization
 
 CHECKPOINT_FLAGS = (
@@ -38,6 +39,7 @@ def define_flags() -> None:
 
 def define_checkpoint_flags() -> None:
     """Defines the flags that name a checkpoint and what belongs to it."""
+    group("The model")
     flags.DEFINE_string("output_dir", None, "The folder of the run.")
     flags.DEFINE_string("checkpoint", None, "Which one; default: the best, else the latest.")
     command_line.define_alias("model_path", "checkpoint")

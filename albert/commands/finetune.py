@@ -7,6 +7,7 @@ from absl import flags
 
 from albert.system import command_line
 from albert.system.errors import UsageError
+from albert.system.help import group
 from albert.tasks.task import KINDS
 
 USAGE = """Fine-tunes a pre-trained model on labelled texts or tagged words.
@@ -38,6 +39,7 @@ def define_flags() -> None:
     from albert.tasks.finetuning.finetune import CLASS_WEIGHTS, FIELDS
 
     option, d = functools.partial(command_line.define_option, FIELDS), flags
+    group("The task")
     d.DEFINE_enum("task", None, KINDS, "What is learned.")
     d.DEFINE_string("train_file", None, "Labelled examples to train on.")
     d.DEFINE_string("eval_file", None, "To choose the epoch; default: a tenth of the others.")
@@ -47,6 +49,7 @@ def define_flags() -> None:
     d.DEFINE_string("text_b_column", None, "That of second texts; default: text_b, if any.")
     d.DEFINE_string("label_separator", ",", "Between several labels in a table.")
     d.DEFINE_string("tag_column", None, "upos, xpos, last or a number; default: upos or last.")
+    group("The model")
     d.DEFINE_string("init_checkpoint", None, "A run's folder, or a checkpoint in one.")
     command_line.define_alias("model_path", "init_checkpoint")
     d.DEFINE_string("albert_config_file", None, "Default: that of the run.")
@@ -54,6 +57,7 @@ def define_flags() -> None:
     command_line.define_alias("tokenizer_dir", "spm_model_file")
     d.DEFINE_bool("do_lower_case", None, "Default: as in the run's records, else False.")
     d.DEFINE_bool("keep_accents", None, "Default: as in the run's records, else True.")
+    group("The training")
     d.DEFINE_string("output_dir", None, "Where to write; a new folder, or one to go on in.")
     command_line.define_alias("out_dir", "output_dir")
     d.DEFINE_integer("max_seq_length", 128, "Most pieces of a text.", lower_bound=8)
@@ -68,6 +72,7 @@ def define_flags() -> None:
     d.DEFINE_integer("trials", 1, "Settings to try: the given one, then random ones.", 1)
     option("random_seed", "Of new weights, order and dropout.")
     option("max_rollbacks", "Returns to the last epoch or the start, at half the rate.")
+    group("Devices and memory")
     d.DEFINE_bool("use_gpu", None, "GPUs or the CPU; default: GPUs where there are any.")
     d.DEFINE_integer("num_gpu_cores", 0, "Towers; 0: all GPUs, or one for each core of the CPU.")
     option("precision", "In which type towers compute.", sorted(POLICIES))

@@ -15,6 +15,7 @@ from albert.optim.schedules import SCHEDULES
 from albert.system.command_line import define_alias, define_option, define_verbose, own_flags, parse
 from albert.system.devices import XLA_MODES, choose_devices
 from albert.system.errors import UsageError, quoted
+from albert.system.help import NOTHING, group
 from albert.system.options import flag_lines
 from albert.training.options import FIELDS
 from albert.training.setup import preset
@@ -47,15 +48,15 @@ class _RateParser(flags.FloatParser):
 
 _option = functools.partial(define_option, FIELDS)
 
-# The model.
+group("The model")
+flags.DEFINE_string("model", None, "Preset of albert_config/; its vocab_size is the records'.")
 flags.DEFINE_string("albert_config_file", None, "Model config, JSON; also by bare name.")
 define_alias("bert_config_file", "albert_config_file")
-flags.DEFINE_string("model", None, "Preset of albert_config/; its vocab_size is the records'.")
 _option("init_checkpoint", "Start from the weights of this checkpoint, or of what `import` reads.")
 define_alias("model_path", "init_checkpoint")
 _option("init_from_group0", "Copy group 0 of the checkpoint to new groups.")
 
-# The records.
+group("The records")
 _option(
     "input_file",
     "Record files: comma list and globs, plain or GZIP; each may end in =WEIGHT, its share of the "
@@ -72,47 +73,40 @@ _option("first_input_file", "Records of the first updates, shorter ones for inst
 _option("first_train_batch_size", "Global batch of the first updates.")
 _option("skip_corrupt", "Damaged records that the training may go on without.")
 _option("small", "Share of the records to train on, for a quick look; alone 0.1.")
-
-# The run.
-_option("output_dir", "Run directory; default runs/pretrain-DATE_TIME.")
-define_alias("out_dir", "output_dir")
-_option("tensorboard_dir", "Where TensorBoard's events go; default: the run directory.")
-flags.DEFINE_bool("do_train", True, "Train.")
-flags.DEFINE_bool("do_eval", False, "Evaluate at the end.")
-_option("train_batch_size", "Global batch: all towers together.")
-_option("eval_batch_size", "Global batch of evaluation; default: 8 a tower.")
-_option("num_train_steps", "Updates in the whole run.")
-_option("save_checkpoints_steps", "Updates between checkpoints.")
-_option("keep_checkpoint_max", "Rolling checkpoints kept; 0 keeps all.")
-_option("eval_steps", "Updates between evaluations of --eval_file.")
-_option("max_eval_steps", "Batches an evaluation reads at most.")
-_option("log_steps", "Updates between log lines.")
-flags.DEFINE_bool("use_gpu", None, "GPUs or the CPU; default: GPUs where there are any.")
-flags.DEFINE_integer("num_gpu_cores", 0, "Towers; 0: all GPUs, or one for each core of the CPU.")
-flags.DEFINE_list("hosts", None, "Train on several: a:2222,b:2222; default: TF_CONFIG or Slurm's.")
-flags.DEFINE_integer("host_index", None, "Which of --hosts this one is, from 0.")
-flags.DEFINE_float(
-    "host_timeout", HostOptions().host_timeout, "Seconds until a host counts as lost."
-)
-_option("precision", "In which type towers compute.", sorted(POLICIES))
-_option("xla", "Whether XLA compiles the towers.", XLA_MODES)
 _option("padding", "What to do about padding: nothing, cut, or pack.", PADDINGS)
 _option("input_workers", "Processes that make batches; default: one for each GPU; 0: a thread.")
-_option("gradient_accumulation_steps", "Micro-batches of a tower's share.")
-_option("recompute", "Compute activations twice to save their memory.")
-_option("memory_limit_gb", "GB a device's towers may take; default: what is free.")
-flags.DEFINE_bool("find_batch_size", False, "Try micro-batches, print the largest that fits, end.")
-_option("reduction", "How gradients of towers are added; auto: NCCL for several GPUs.", REDUCTIONS)
-_option("deterministic", "Choose GPU operations that give the same bits every time; slower.")
+
+group("The run")
+_option("output_dir", "Run directory; default of a training: runs/pretrain-DATE_TIME.")
+define_alias("out_dir", "output_dir")
+_option("train_batch_size", "Global batch: all towers together.")
+_option("num_train_steps", "Updates in the whole run.")
+_option("log_steps", "Updates between log lines.")
+_option("save_checkpoints_steps", "Updates between checkpoints.")
+_option("keep_checkpoint_max", "Rolling checkpoints kept; 0 keeps all.")
 _option("random_seed", "Of weights, data order and dropout.")
 _option("stop_on_plateau", "Minutes after which a run that learns nothing ends.")
+_option("patience", "Evaluations without a better loss after which the run ends; 0: never.")
 _option("max_rollbacks", "Returns to the last checkpoint or the start, at half the rate.")
-flags.DEFINE_bool("no_save", False, "Write nothing at all.")
+flags.DEFINE_bool("do_train", True, "Train.")
+flags.DEFINE_bool("do_eval", False, "Evaluate at the end.")
 flags.DEFINE_string("export_dir", None, "Write a SavedModel here after the training.")
+flags.DEFINE_bool("no_save", False, "Write nothing at all.")
+_option("tracker", "Who gets the metrics, with commas: tensorboard, wandb, mlflow.")
+_option("tensorboard_dir", "Where TensorBoard's events go; default: a folder in the run's.")
 _option("tqdm_off", "No progress bars.")
-flags.DEFINE_string("checkpoint", None, "Validation: a checkpoint; default: the latest.")
 
-# The optimizer.
+group("Evaluation")
+flags.DEFINE_string(
+    "checkpoint",
+    None,
+    "Validation: a checkpoint, several with commas, or all; default: the latest.",
+)
+_option("eval_batch_size", "Global batch of evaluation; default: 8 a tower.")
+_option("eval_steps", "Updates between evaluations of --eval_file.")
+_option("max_eval_steps", "Batches an evaluation reads at most.")
+
+group("The optimizer")
 _option("optimizer", "Optimizer.", sorted(OPTIMIZERS))
 flags.DEFINE(
     _RateParser(),
@@ -122,37 +116,56 @@ flags.DEFINE(
     serializer=flags.ArgumentSerializer(),
 )
 _option("schedule", "What the rate does after warm-up.", SCHEDULES)
-_option("poly_power", "Power of the linear schedule's decay.")
-_option("num_decay_steps", "Updates of wsd's decay at the end; default: a fifth of all.")
 _option("num_warmup_steps", "Updates of warm-up; default: a tenth of all.")
 _option("start_warmup_step", "Update at which warm-up begins.")
+_option("num_decay_steps", "Updates of wsd's decay at the end; default: a fifth of all.")
+_option("poly_power", "Power of the linear schedule's decay.")
 _option("weight_decay", "Decoupled weight decay.")
-_option("adam_beta1", "Decay of the first moment.")
-_option("adam_beta2", "Decay of the second moment.")
-_option("adam_epsilon", "Added to the root of the second moment.")
-_option("clip_norm", "Largest global norm of the gradient.")
-_option("bias_correction", "Adam's correction of young moments.")
 flags.DEFINE_list(
     "exclude_from_weight_decay",
     list(FIELDS["exclude_from_weight_decay"].default),
     "Patterns of parameters without decay.",
 )
+_option("clip_norm", "Largest global norm of the gradient.")
+_option("adam_beta1", "Decay of the first moment.")
+_option("adam_beta2", "Decay of the second moment.")
+_option("adam_epsilon", "Added to the root of the second moment.")
+_option("bias_correction", "Adam's correction of young moments.")
 flags.DEFINE_enum(
     "trust_ratio",
     None,
     TRUST_RATIOS,
     "LAMB: which parameters are rescaled; default: as the layout's original.",
 )
-
 _option("muon_kernels", "Muon: pattern of the kernels it trains; AdamW trains the rest.")
 _option("muon_momentum", "Muon: decay of the mean of gradients.")
 _option("ema", "Decay of a mean of weights for evaluation and export, like 0.999; 0: none.")
 _option("z_loss", "Weight of the squared logarithm of softmax's sum, like 1e-4.")
 
+group("Devices and memory")
+flags.DEFINE_bool("use_gpu", None, "GPUs or the CPU; default: GPUs where there are any.")
+flags.DEFINE_integer("num_gpu_cores", 0, "Towers; 0: all GPUs, or one for each core of the CPU.")
+_option("precision", "In which type towers compute.", sorted(POLICIES))
+_option("xla", "Whether XLA compiles the towers.", XLA_MODES)
+_option("gradient_accumulation_steps", "Micro-batches of a tower's share.")
+_option("recompute", "Compute activations twice to save their memory.")
+_option("memory_limit_gb", "GB a device's towers may take; default: what is free.")
+flags.DEFINE_bool("find_batch_size", False, "Try micro-batches, print the largest that fits, end.")
+_option("reduction", "How gradients of towers are added; auto: NCCL for several GPUs.", REDUCTIONS)
+_option("deterministic", "Choose GPU operations that give the same bits every time; slower.")
+
+group("Several hosts")
+flags.DEFINE_list("hosts", None, "Train on several: a:2222,b:2222; default: TF_CONFIG or Slurm's.")
+flags.DEFINE_integer("host_index", None, "Which of --hosts this one is, from 0.")
+flags.DEFINE_float(
+    "host_timeout", HostOptions().host_timeout, "Seconds until a host counts as lost."
+)
+
+group("Taken from old commands, without effect")
 for _name in _INERT:
-    flags.DEFINE_string(_name, None, "Accepted for old commands; does nothing here.")
+    flags.DEFINE_string(_name, None, NOTHING)
+flags.DEFINE_string("masked_lm_prob", None, NOTHING)
 define_verbose()
-flags.DEFINE_string("masked_lm_prob", None, "Accepted for old commands: records carry masks.")
 
 
 def flags_text() -> str:

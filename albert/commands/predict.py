@@ -9,6 +9,7 @@ from absl import flags, logging
 from albert.commands.export import CHECKPOINT_FLAGS, checkpoint_flags, define_checkpoint_flags
 from albert.system import command_line
 from albert.system.errors import UsageError, quoted
+from albert.system.help import group
 from albert.tasks import POOLINGS
 from albert.tasks.inference.lines import Unanswered, answers, lines_of_file, lines_of_pipe
 from albert.tasks.inference.output import (
@@ -47,8 +48,8 @@ _FLAGS_OF_RUNS = CHECKPOINT_FLAGS + ("max_seq_length", "top_k", "pooling")
 
 def define_flags() -> None:
     """Defines the flags of the command."""
+    group("What is computed")
     flags.DEFINE_enum("task", None, TASKS, "What to predict; default: what the folder is for.")
-    define_checkpoint_flags()
     flags.DEFINE_string("input_file", None, "Text, a line each; default: arguments or stdin.")
     flags.DEFINE_enum("format", "json", FORMATS, "JSON lines, or of embed one array of NumPy.")
     flags.DEFINE_string("output_file", None, "Where answers go, at the end; default: stdout.")
@@ -57,6 +58,7 @@ def define_flags() -> None:
     flags.DEFINE_integer("max_seq_length", 512, "Most pieces of a text.", lower_bound=8)
     flags.DEFINE_integer("batch_size", 32, "Texts computed together.", lower_bound=1)
     flags.DEFINE_bool("use_gpu", None, "A GPU or the CPU; default: a GPU where there is one.")
+    define_checkpoint_flags()
 
 
 def main(positional: List[str]) -> int:

@@ -24,10 +24,10 @@ from albert.system.errors import UsageError, exit_on_usage_error
 from albert.system.files.atomic import atomic_directory, check_holds_nothing
 from albert.system.options import options_of
 from albert.training.beginning import beginning_of, model_to_train
-from albert.training.evaluation import ValidationOptions, validate
 from albert.training.memory.find_batch_size import find_batch_size
 from albert.training.options import TrainingOptions, training_options
 from albert.training.pretraining import train
+from albert.training.validation import ValidationOptions, validate
 
 FLAGS = albert_flags.FLAGS
 

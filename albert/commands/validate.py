@@ -11,9 +11,15 @@ from albert.hosts.group import left_at_once
 from albert.system.command_line import help_printed
 from albert.system.errors import exit_on_usage_error
 from albert.system.options import options_of
-from albert.training.evaluation import ValidationOptions, validate
+from albert.training.validation import ValidationOptions, validate
 
 FLAGS = albert_flags.FLAGS
+# Those of a training are taken, too, so that the same file of flags serves both.
+_SHOWN = (
+    "input_file eval_file spm_model_file max_seq_length max_predictions_per_seq padding output_dir "
+    "checkpoint model albert_config_file eval_batch_size max_eval_steps precision xla use_gpu "
+    "num_gpu_cores hosts host_index host_timeout no_save tqdm_off"
+).split()
 
 
 def validate_as_told(argv: Sequence[str]) -> None:
@@ -28,7 +34,7 @@ def validate_as_told(argv: Sequence[str]) -> None:
 def main(argv: Sequence[str]) -> int:
     """Runs the command; returns its exit code."""
     FLAGS.set_default("do_train", False)
-    if help_printed(argv, __doc__):
+    if help_printed(argv, __doc__, _SHOWN):
         return 0
     with left_at_once(), exit_on_usage_error():
         albert_flags.parse_command_line(argv)

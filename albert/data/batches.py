@@ -140,13 +140,20 @@ def evaluation_batches(
     share: Share = WHOLE,
 ) -> Iterator[Batch]:
     """A share of every record once, in file order; batches are filled up with empty examples."""
-    count = -(-dataset.size // batch_size)
-    for number in range(count if max_batches is None else min(count, max_batches)):
+    for number in range(evaluation_count(dataset, batch_size, max_batches)):
         first = number * batch_size
         numbers = range(first, min(first + batch_size, dataset.size))[share.of(batch_size)]
         batch = dataset.read(numbers or [0], shapes)
         batch = {name: value[: len(numbers)] for name, value in batch.items()}
         yield layout(fill_batch(batch, batch_size // share.count))
+
+
+def evaluation_count(
+    dataset: RecordDataset, batch_size: int, max_batches: Optional[int] = None
+) -> int:
+    """How many batches `evaluation_batches` yields."""
+    count = -(-dataset.size // batch_size)
+    return count if max_batches is None else min(count, max_batches)
 
 
 def fill_batch(batch: Batch, batch_size: int) -> Batch:

@@ -1,12 +1,11 @@
 """What one ALBERT is: sizes and variants, read strictly from the field's JSON files."""
 
 import dataclasses
-import difflib
 import json
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from albert.model.limits import check_config
-from albert.system.errors import UsageError, quoted
+from albert.system.errors import UsageError, or_nearest, quoted
 from albert.system.files.shipped import find_config
 from albert.system.files.side import read_json_object
 
@@ -148,7 +147,8 @@ class ModelConfig:
         dead = _DEAD_GOOGLE_KEYS + _DEAD_BRIGHTMART_KEYS
         for key in values:
             if key not in fields and key not in dead:
-                raise UsageError(_unknown_key(key, list(fields) + list(dead), source))
+                end = or_nearest(key, [*fields, *dead], "'{}'")
+                raise UsageError("{} has an unknown key '{}'{}".format(source, key, end))
         if "vocab_size" not in values:
             raise UsageError(
                 "{} has no vocab_size. Add the size of your vocabulary.".format(source)
@@ -253,11 +253,6 @@ def _infer_layout(values: Dict[str, Any], source: str) -> str:
             '"layout": "google" or "layout": "brightmart".'.format(source, google[0], brightmart[0])
         )
     return "brightmart" if brightmart else "google"
-
-
-def _unknown_key(key: str, known: Sequence[str], source: str) -> str:
-    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)[0]
-    return "{} has an unknown key '{}'. The nearest known key is '{}'.".format(source, key, nearest)
 
 
 def _typed(value: Any, wanted: type, key: str, source: str) -> Any:

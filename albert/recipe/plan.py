@@ -140,7 +140,9 @@ class _Planner:
             output_dir=folder,
         )
         after = ("records", "records held out")
-        self._add("train", ["albert", "pretrain"], ours, folder, after, ("num_train_steps",))
+        self._add(
+            "train", ["albert", "pretrain"], ours, folder, after, ("num_train_steps", "patience")
+        )
         if "evaluate" in self._recipe:
             ours = {"output_dir": folder, "input_file": self._recorded("valid")}
             results = os.path.join(folder, "eval_results.txt")

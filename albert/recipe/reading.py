@@ -1,10 +1,9 @@
 """The file of a recipe, and what a command line changes of it."""
 
-import difflib
 import os
 from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
-from albert.system.errors import UsageError, quoted
+from albert.system.errors import UsageError, or_nearest, quoted
 from albert.system.files.side import parse_json
 
 # The steps in their order; `model` says what is trained.
@@ -68,9 +67,8 @@ def as_section(value: Any, name: str) -> Dict[str, Any]:
 
 
 def _unknown(name: str, what: str, known: Iterable[str] = SECTIONS) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    hint = "did you mean {}?".format(near[0]) if near else "it has {}.".format(", ".join(known))
-    return "A recipe has no {} {}; {}".format(what, quoted(name), hint)
+    end = "{} It has {}.".format(or_nearest(name, known), ", ".join(known))
+    return "A recipe has no {} {}{}".format(what, quoted(name), end)
 
 
 def check_keys(place: str, given: Iterable[str], known: Sequence[str]) -> None:
@@ -81,12 +79,9 @@ def check_keys(place: str, given: Iterable[str], known: Sequence[str]) -> None:
     """
     for key in given:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, n=1, cutoff=0.5)
             raise UsageError(
-                "The recipe has the key {} ({}), which no flag is called{}. Keys are the flags of "
-                "the section's command.".format(
-                    key, place, " (did you mean {}?)".format(near[0]) if near else ""
-                )
+                "The recipe has the key {} ({}), which no flag is called{} Keys are the flags of "
+                "the section's command.".format(key, place, or_nearest(str(key), known))
             )
 
 

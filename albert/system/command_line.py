@@ -4,19 +4,25 @@ What all commands share: dispatch, flags, help, version, logging, one-sentence e
 """
 
 import contextlib
-import difflib
 import importlib
 import keyword
 import os
 import re
 import signal
 import sys
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set
+from typing import Any, Callable, Container, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from absl import flags, logging
 
 import albert
-from albert.system.errors import UsageError, check_utf8, exit_on_usage_error, quoted
+from albert.system import help
+from albert.system.errors import (
+    UsageError,
+    check_utf8,
+    exit_on_usage_error,
+    or_nearest,
+    quoted,
+)
 from albert.system.files.shipped import with_recipes
 from albert.system.options import Field, alternatives
 from albert.system.screen import console
@@ -24,25 +30,23 @@ from albert.system.spelling import ORIGINAL_FLAGS, respelled
 
 flags.disclaim_key_flags()  # a flag belongs to the module that asks `define_option` for it
 
-_MORE_HELP = """
-
---flagfile=FILE reads flags from a file or a recipe. --helpfull shows the logging flags too."""
 _VERSION = "--version"
 _HELP = ("-h", "-help", "--help", "--helpfull", "--helpshort")
 
 
-def help_printed(argv: Sequence[str], usage: str) -> bool:
+def help_printed(argv: Sequence[str], usage: str, shown: Optional[Container[str]] = None) -> bool:
     """Prints usage and flags if the command line asks for help; whether it did.
 
-    absl's own flags are left out but for --helpfull.
+    Args:
+      argv: The command line.
+      usage: What the command is for.
+      shown: As `help.page` takes it; --helpfull shows all flags, absl's, too.
     """
     wanted = [argument for argument in argv[1:] if argument in _HELP]
-    if wanted:
-        found = flags.FLAGS
-        ours = [name for name in found.flags_by_module_dict() if not name.startswith("absl.")]
-        shown = "\n".join(found.module_help(name) for name in sorted(ours))
-        print("{}\n\nFlags:".format(usage.strip()))
-        print(found.get_help() if "--helpfull" in wanted else shown + _MORE_HELP)
+    if "--helpfull" in wanted:
+        print("{}\n\nFlags:\n{}".format(usage.strip(), flags.FLAGS.get_help()))
+    elif wanted:
+        print(help.page(usage, shown))
     return bool(wanted)
 
 
@@ -83,9 +87,8 @@ def _check_original(argument: str) -> None:
     if {name, re.sub("^no_?", "", name)} & ORIGINAL_FLAGS:
         logging.warning("Flag --%s of the original systems does nothing in this command", name)
         return
-    nearest = difflib.get_close_matches(name, list(flags.FLAGS), n=1, cutoff=0.5)
-    hint = "; did you mean --{}?".format(nearest[0]) if nearest else "."
-    raise UsageError("There is no flag --{}{} See --help.".format(name, hint))
+    end = or_nearest(name, flags.FLAGS, "--{}")
+    raise UsageError("There is no flag --{}{} See --help.".format(name, end))
 
 
 def define_verbose() -> None:
@@ -94,19 +97,16 @@ def define_verbose() -> None:
         flags.DEFINE_bool("verbose", False, "Say every detail, as the log file has it.")
 
 
-_ALIASES: Set[str] = set()
-
-
 def define_alias(name: str, original: str) -> None:
     """Defines another name of a flag, one that commands in circulation have."""
     flags.DEFINE_alias(name, original)
-    _ALIASES.add(name)
+    help.note_alias(name, original)
 
 
 def own_flags(module: str) -> List[str]:
     """Names of the flags that a module defined, without aliases and absl's own."""
     found = flags.FLAGS.flags_by_module_dict().get(module, [])
-    return sorted({flag.name for flag in found} - _ALIASES)
+    return sorted({flag.name for flag in found if not help.is_alias(flag.name)})
 
 
 def define_option(
@@ -149,7 +149,13 @@ def _until_read() -> Iterator[None]:
 
 
 @_until_read()
-def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequence[str]) -> None:
+def dispatch(
+    program: str,
+    modules: str,
+    commands: Mapping[str, str],
+    argv: Sequence[str],
+    others: Mapping[str, str] = {},  # noqa: B006
+) -> None:
     """Runs one command of a program of several.
 
     Only the module of the chosen command is imported, so `--help` is quick.
@@ -160,6 +166,7 @@ def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequenc
         which is a word of Python ends in an underscore, and a dash is one, too.
       commands: What each command does, by name.
       argv: Name of the program and its arguments.
+      others: What does the work of a command that other systems have, by its name there.
     """
     command = argv[1] if len(argv) > 1 else ""
     if command == _VERSION:
@@ -169,7 +176,10 @@ def dispatch(program: str, modules: str, commands: Dict[str, str], argv: Sequenc
         lines += ["  {:10} {}".format(name, what) for name, what in commands.items()]
         asked = command in ("", "-h", "--help", "help")
         if not asked:
-            lines.insert(0, "ERROR: There is no command {}.".format(quoted(command)))
+            instead = others.get(command)
+            end = "; instead: " + instead if instead else or_nearest(command, commands)
+            lines.insert(0, "ERROR: There is no command {}{}".format(quoted(command), end))
+            lines = lines[:1] if instead else lines
         print("\n".join(lines), file=sys.stdout if asked else sys.stderr)
         sys.exit(0 if asked else 2)
     name = (command + "_" if keyword.iskeyword(command) else command).replace("-", "_")

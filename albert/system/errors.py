@@ -1,11 +1,12 @@
 """The one exception that means "the user can fix this"."""
 
 import contextlib
+import difflib
 import errno
 import math
 import re
 import sys
-from typing import Iterator, Optional, Sequence
+from typing import Iterable, Iterator, Optional, Sequence
 
 
 class UsageError(ValueError):
@@ -63,6 +64,23 @@ def check_utf8(name: str) -> None:
         name.encode("utf-8")
     except UnicodeEncodeError as error:
         raise UsageError("{} is not UTF-8. Rename what it names.".format(quoted(name))) from error
+
+
+def or_nearest(name: str, known: Iterable[str], written: str = "{}") -> str:
+    """The end of a sentence which says that there is no such name.
+
+    >>> "There is no flag --xlaa" + or_nearest("xlaa", ["xla", "small"], "--{}")
+    'There is no flag --xlaa; did you mean --xla?'
+    >>> "There is no flag --q" + or_nearest("q", ["xla", "small"], "--{}")
+    'There is no flag --q.'
+
+    Args:
+      name: The one that was received.
+      known: Those that there are.
+      written: How one stands in a sentence.
+    """
+    nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return "; did you mean {}?".format(written.format(nearest[0])) if nearest else "."
 
 
 def check_above_0(name: str, value: Optional[float]) -> None:

@@ -1,12 +1,11 @@
 """Arguments of the Python API: named as the flags, and refused with the flags' sentences."""
 
 import dataclasses
-import difflib
 import functools
 import inspect
 from typing import Any, Callable, Iterable, Optional, Sequence, Tuple, TypeVar, cast
 
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, or_nearest
 from albert.system.options import typed
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -65,6 +64,5 @@ def check_known(function: str, given: Iterable[str], known: Sequence[str]) -> No
     """
     for name in given:
         if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            hint = " Did you mean {}?".format(nearest[0]) if nearest else ""
-            raise UsageError("{} takes no argument {}.{}".format(function, name, hint))
+            end = or_nearest(name, known)
+            raise UsageError("{} takes no argument {}{}".format(function, name, end))

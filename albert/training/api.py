@@ -13,13 +13,13 @@ from albert.system.keywords import check_known
 from albert.system.options import fields_of, flag_lines, options_of
 from albert.system.screen import console
 from albert.training.beginning import beginning_of, model_to_train
-from albert.training.evaluation import ValidationOptions, validate
 from albert.training.log.metrics import Metrics, curves_figure, read_metrics
 from albert.training.loop.reports import PLATEAU_EXIT_CODE
 from albert.training.loop.signals import Interrupted
 from albert.training.options import FIELDS, training_options
 from albert.training.pretraining import train
 from albert.training.setup import preset
+from albert.training.validation import ValidationOptions, validate
 
 
 class Run:
@@ -144,14 +144,16 @@ def evaluate(
     Args:
       run: A run, or its folder.
       input_file: Record files: a name, comma list or glob, or a list of them.
-      checkpoint: A prefix, also by its name in the folder; None for the latest.
+      checkpoint: A prefix, also by its name in the folder; None for the latest. Of several, with
+        commas, or of "all" in the folder, `validation.jsonl` there has what each is worth.
       batch_size: Examples over all towers; None for 8 a tower.
       towers: Towers; 0 for all GPUs, or one for each core of the CPU.
       use_gpu: True, False, or None for GPUs where there are any.
       **options: Of `ValidationOptions`, by name of the flag of `validation.py`.
 
     Returns:
-      Losses (nats) and accuracies by name, also written to `eval_results.txt`.
+      Losses (nats) and accuracies by name, also written to `eval_results.txt`; of several
+      checkpoints those with the lowest loss.
 
     Raises:
       UsageError: Records or checkpoint are missing or do not fit.
@@ -168,4 +170,5 @@ def evaluate(
     )
     made = options_of(ValidationOptions, values)
     sizes = [batch_size] if batch_size else []
-    return validate(made, choose_devices(use_gpu, towers, (), sizes, made.xla))
+    done = validate(made, choose_devices(use_gpu, towers, (), sizes, made.xla))
+    return min(done, key=lambda one: one.results["loss"]).results

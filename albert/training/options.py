@@ -22,6 +22,7 @@ from albert.system.errors import (
     check_seed,
 )
 from albert.system.options import Flags, field_names, fields_of, options_of
+from albert.training.log.trackers import check_trackers
 from albert.training.step.step import FLAGS_OF_STEP, REDUCTIONS, StepOptions
 
 _ROWS_OF_AN_EVALUATION = 8  # for each tower
@@ -108,11 +109,6 @@ class EvaluationOptions:
         """B, as asked for or by default."""
         return self.eval_batch_size or _ROWS_OF_AN_EVALUATION * towers
 
-    def batches(self, records: int, batch_size: int) -> int:
-        """How many one evaluation reads."""
-        count = -(-records // batch_size)
-        return count if self.max_eval_steps is None else min(count, self.max_eval_steps)
-
 
 @dataclasses.dataclass(frozen=True)
 class GuardOptions:
@@ -120,14 +116,17 @@ class GuardOptions:
 
     Attributes:
       stop_on_plateau: Minutes after which a run still on the plateau ends; 0 for never.
+      patience: Evaluations without a better loss after which it ends; 0 for never.
       max_rollbacks: Returns to the last checkpoint, or the start, from gradients that stay bad.
     """
 
     stop_on_plateau: float = 0.0
+    patience: int = 0
     max_rollbacks: int = 2
 
     def __post_init__(self) -> None:
         check_not_negative("stop_on_plateau", self.stop_on_plateau)
+        check_not_negative("patience", self.patience)
         check_not_negative("max_rollbacks", self.max_rollbacks)
 
 
@@ -185,6 +184,13 @@ class TrainingOptions:
             raise UsageError(
                 "--first_steps={} is more than --num_train_steps={}, all updates there are.".format(
                     self.first.first_steps, self.schedule.num_train_steps
+                )
+            )
+        check_trackers(self.saving.tracker)
+        if self.guards.patience and not self.data.eval_file:
+            raise UsageError(
+                "--patience={} counts evaluations of --eval_file. Pass one.".format(
+                    self.guards.patience
                 )
             )
         check_above_0("log_steps", self.log_steps)

@@ -59,8 +59,8 @@ def train(
       hosts: Which train it together; the directory is the first one's.
 
     Returns:
-      The exit code: 0 when done, 128 + signal when a signal ended the run after saving, 3 when
-      --stop_on_plateau did.
+      The exit code: 0 when done or ended by --patience, 128 + signal when a signal ended the run
+      after saving, 3 when --stop_on_plateau did.
 
     Raises:
       UsageError: The run cannot be done as asked; the message says why.
@@ -137,15 +137,14 @@ def _facts(options: TrainingOptions, begun: _Begun, towers: int, flags_text: str
 def _loop(options: TrainingOptions, begun: _Begun, devices: Sequence[str]) -> Loop:
     learner, feeds = begun.learner, begun.feeds
     hosts = learner.hosts
-    evaluation = None
+    evaluation, shown = None, _shows_bars(options)
     if begun.held_out:
-        evaluation = HeldOut(options, begun.held_out, learner.state, devices, hosts)
+        evaluation = HeldOut(options, begun.held_out, learner.state, devices, hosts, shown)
     orders = feeds.orders(int(learner.state.batch_order.numpy()))
     peak = matmul_peak(devices, policy(options.step.precision).compute_dtype)
     follower: Follower = Helper(evaluation)
     if hosts.first:
         _announce(options, feeds, orders, peak)
-        shown = _shows_bars(options)
         follower = Reports(options, feeds, learner.state, evaluation, peak, shown, hosts.count)
     directory, saving = options.saving.output_dir, options.saving
     return Loop(
@@ -160,7 +159,7 @@ def _loop(options: TrainingOptions, begun: _Begun, devices: Sequence[str]) -> Lo
         follower,
         CheckpointManager(directory, saving.keep_checkpoint_max) if directory else None,
         begun.rollbacks,
-        _shows_bars(options),
+        shown,
         feeds.programs,
     )
 

@@ -7,6 +7,7 @@ from absl import flags
 from albert.system import command_line
 from albert.system.errors import UsageError
 from albert.system.files.atomic import atomic_write
+from albert.system.help import group
 from preprocess.clean import dedup, extract, sentences
 from preprocess.commands.records import define_execution_flags, execution_from_flags
 
@@ -21,11 +22,13 @@ Reads txt, JSON, JSONL, HTML, SRT and TTML, also .gz, .bz2, .xz and .zst. Exampl
 
 def define_flags() -> None:
     """Defines the flags of the command."""
+    group("Files")
     flags.DEFINE_string("input_file", None, "Files: a comma list of names and globs.")
     flags.DEFINE_string("output_file", None, "Clean documents.")
     flags.DEFINE_string("valid_file", "", "Held-out documents; default: NAME.valid.EXT.")
     flags.DEFINE_float("valid_fraction", 0.0, "Share of documents to hold out.")
     flags.DEFINE_integer("num_files", 1, "Output files NAME-00000-of-0000N.", lower_bound=1)
+    group("The text")
     flags.DEFINE_enum("dedup", "exact", dedup.DEDUPS, "Duplicates to drop.")
     flags.DEFINE_enum("splitter", "auto", sentences.SPLITTERS, "Sentence splitter.")
     flags.DEFINE_string("language", "ms", "Language of the text, for the splitter.")

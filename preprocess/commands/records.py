@@ -8,6 +8,7 @@ from absl import flags, logging
 from albert.records.options import COMPRESSIONS, MASKINGS, SENTENCE_TASKS
 from albert.system import command_line
 from albert.system.errors import UsageError, quoted
+from albert.system.help import group
 from preprocess.engines import ENGINES, Execution
 
 USAGE = """Builds ALBERT pre-training records (TFRecords) from text.
@@ -29,14 +30,17 @@ DEFAULT_PREDICTIONS = 51
 def define_flags() -> None:
     """Defines Google's flags and ours."""
     d = flags
+    group("Files")
     d.DEFINE_string("input_file", None, "Text files: a comma list of names and globs.")
     d.DEFINE_string("output_file", None, "Record file, or a comma list to deal examples to.")
     d.DEFINE_string("vocab_file", None, "Accepted; the .model of the same name is used.")
     d.DEFINE_string("spm_model_file", None, "SentencePiece model, or its folder.")
     command_line.define_alias("tokenizer_dir", "spm_model_file")
     d.DEFINE_string("input_file_mode", "r", "Accepted; text is read as UTF-8.")
+    group("The text")
     d.DEFINE_bool("do_lower_case", False, "Lower-case the text.")
     d.DEFINE_bool("keep_accents", True, "False strips combining marks, as the originals did.")
+    group("Masks and examples")
     d.DEFINE_bool("do_whole_word_mask", True, "Mask all pieces of a word or none.")
     d.DEFINE_bool("do_permutation", False, "Also permute pieces; doubles the predictions.")
     d.DEFINE_bool("favor_shorter_ngram", True, "p(n) ~ 1/n; False reverses the weights.")
@@ -51,16 +55,18 @@ def define_flags() -> None:
     d.DEFINE_integer("random_seed", 12345, "Seed of everything random.")
     d.DEFINE_integer("dupe_factor", 5, "How often each document is used, with other masks.")
     d.DEFINE_float("masked_lm_prob", 0.15, "Share of pieces to predict.")
+    d.DEFINE_integer("min_pieces", 4, "Shorter single-segment examples are dropped.")
     d.DEFINE_float("short_seq_prob", 0.1, "Share of documents cut into shorter sequences.")
+    group("What is written")
     d.DEFINE_integer("num_shards", 1, "Number of output files name-00000-of-0000N.")
     d.DEFINE_enum("compression", "none", COMPRESSIONS, "Compression of the records.")
     d.DEFINE_bool("gzip_compress", False, "The same as --compression=gzip.")
-    d.DEFINE_integer("min_pieces", 4, "Shorter single-segment examples are dropped.")
     define_execution_flags()
 
 
 def define_execution_flags() -> None:
     """Defines the flags that say how work is carried out."""
+    group("The machine")
     flags.DEFINE_integer("num_workers", 0, "Processes; 0 means one for each core.", lower_bound=0)
     flags.DEFINE_enum("engine", "local", ENGINES, "Where the work runs.")
     flags.DEFINE_string("ray_address", "", "Ray cluster to join: auto or ray://host:port.")

@@ -6,7 +6,6 @@ which a broken run goes on; what is kept of it is copied before that folder goes
 
 import contextlib
 import dataclasses
-import glob
 import os
 import shutil
 from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence
@@ -46,6 +45,7 @@ from albert.tasks.task import Task
 from albert.text.tokenization import Tokenization
 from albert.training.log.metrics import CURVES_FILE, METRICS_FILE
 from albert.training.log.step_lines import append_line
+from albert.training.log.trackers import TENSORBOARD_DIRECTORY
 
 TRIALS_FILE = "trials.jsonl"
 _RATE_RANGE = 4.0  # the default is tried first; rates up to this many times lower and higher
@@ -203,11 +203,18 @@ def _adopt(folder: str, directory: str, step: int) -> None:
     best = os.path.join(folder, BEST_DIRECTORY)
     kept = [os.path.join(best, name) for name in sorted(os.listdir(best))]
     kept += [os.path.join(folder, name) for name in (METRICS_FILE, CURVES_FILE)]
-    kept += sorted(glob.glob(os.path.join(glob.escape(folder), "events.out.tfevents.*")))
     for path in filter(os.path.isfile, kept):
         with open(path, "rb") as source:
             with atomic_write(os.path.join(directory, os.path.basename(path)), "wb") as target:
                 shutil.copyfileobj(source, target)
+    _adopt_events(folder, directory)
+
+
+def _adopt_events(folder: str, directory: str) -> None:
+    events, kept = (os.path.join(d, TENSORBOARD_DIRECTORY) for d in (folder, directory))
+    shutil.rmtree(kept, ignore_errors=True)
+    if os.path.isdir(events):
+        shutil.copytree(events, kept)
 
 
 def _discard(folder: str) -> None:

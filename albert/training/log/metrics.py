@@ -1,4 +1,4 @@
-"""What a run reports while it goes: a log line, `metrics.jsonl`, TensorBoard, learning curves."""
+"""What a run reports while it goes: a log line, `metrics.jsonl`, learning curves."""
 
 import datetime
 import html
@@ -11,6 +11,7 @@ from absl import logging
 from albert.system.files.side import read_json_lines
 from albert.system.screen.pictures import new_figure, save_figure
 from albert.training.log.step_lines import append_line, cut_lines
+from albert.training.log.trackers import Place, Tracker, open_trackers
 
 Panels = Sequence[Tuple[str, str]]
 
@@ -46,7 +47,10 @@ class MetricsLog:
     """Appends metrics to the files of a run directory; without one, writes nothing."""
 
     def __init__(
-        self, directory: Optional[str], first_step: int, events: Optional[str] = None
+        self,
+        directory: Optional[str],
+        first_step: int,
+        trackers: Optional[Sequence[Tracker]] = None,
     ) -> None:
         """Opens the files.
 
@@ -54,10 +58,12 @@ class MetricsLog:
           directory: The run's; None writes nothing.
           first_step: Step the run begins or goes on at. Lines beyond it, left by a run that was
             cut off after its last checkpoint, are dropped.
-          events: Where TensorBoard's events go; None for `directory`.
+          trackers: What else gets the values; None for TensorBoard's files in the directory.
         """
         self._path = os.path.join(directory, METRICS_FILE) if directory else None
-        self._events = _event_writer(events or directory) if directory else None
+        if trackers is None:
+            trackers = open_trackers("tensorboard", Place(directory)) if directory else []
+        self._trackers = trackers
         self.go_back(first_step)
 
     def go_back(self, step: int) -> None:
@@ -65,22 +71,24 @@ class MetricsLog:
         if self._path is None:
             return
         cut_lines(self._path, step)
-        _add_restart(self._events, step + 1)
+        for tracker in self._trackers:
+            tracker.go_back(step)
 
     def write(self, kind: str, step: int, values: Mapping[str, float]) -> None:
-        """Appends one line and TensorBoard scalars.
+        """Appends one line, and hands it to the trackers.
 
         The line is {"kind": "train" | "eval", "step": ..., "wall_time": seconds since 1970, ...}.
         """
         if self._path is None:
             return
         append_line(self._path, dict(values, kind=kind, step=step, wall_time=time.time()))
-        _add_scalars(self._events, kind, step, values)
+        for tracker in self._trackers:
+            tracker.write(kind, step, values)
 
     def close(self) -> None:
-        """Flushes TensorBoard's file."""
-        if self._events is not None:
-            self._events.close()
+        """Flushes what trackers have."""
+        for tracker in self._trackers:
+            tracker.close()
 
 
 class Metrics(List[Dict[str, Any]]):
@@ -118,31 +126,6 @@ def read_metrics(directory: str) -> Metrics:
     """The lines of a run's `metrics.jsonl`."""
     path, types = os.path.join(directory, METRICS_FILE), {"kind": str, "step": int}
     return Metrics(read_json_lines(path, types, others=float))
-
-
-def _event_writer(directory: str) -> Any:
-    from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-    return EventFileWriter(directory)
-
-
-def _add_restart(writer: Any, step: int) -> None:
-    """Makes TensorBoard leave out what it has of a step and those after it."""
-    from tensorboard.compat.proto import event_pb2
-
-    start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
-    writer.add_event(event_pb2.Event(wall_time=time.time(), step=step, session_log=start))
-
-
-def _add_scalars(writer: Any, kind: str, step: int, values: Mapping[str, float]) -> None:
-    from tensorboard.compat.proto import event_pb2, summary_pb2
-
-    scalars = [
-        summary_pb2.Summary.Value(tag="{}/{}".format(kind, name), simple_value=float(value))
-        for name, value in values.items()
-    ]
-    summary = summary_pb2.Summary(value=scalars)
-    writer.add_event(event_pb2.Event(wall_time=time.time(), step=step, summary=summary))
 
 
 def format_line(step: int, total: int, values: Dict[str, float], seconds_left: float) -> str:

@@ -32,6 +32,28 @@ def percent(share: float) -> str:
     return "{:.1f} %".format(100 * share)
 
 
+def best_evaluation(lines: Sequence[Mapping[str, Any]]) -> Tuple[Mapping[str, Any], int]:
+    """The first evaluation with the lowest loss, and how many came after it.
+
+    >>> best_evaluation([{"kind": "eval", "loss": 5.1}, {"kind": "eval", "loss": 5.2}])
+    ({'kind': 'eval', 'loss': 5.1}, 1)
+
+    Args:
+      lines: Of metrics.jsonl; those of evaluations count. A loss that is no number is not better.
+
+    Returns:
+      Its line, empty if there is none.
+    """
+    losses = [
+        (line["loss"] if line.get("loss", math.nan) < math.inf else math.inf, number, line)
+        for number, line in enumerate(line for line in lines if line["kind"] == "eval")
+    ]
+    if not losses:
+        return {}, 0
+    _, number, best = min(losses, key=lambda one: one[:2])
+    return best, len(losses) - 1 - number
+
+
 def summary(lines: Sequence[Mapping[str, Any]], floor: Mapping[str, float]) -> List[List[str]]:
     """A table of where a run stands: its last and its best lines beside word frequencies.
 
@@ -49,9 +71,7 @@ def summary(lines: Sequence[Mapping[str, Any]], floor: Mapping[str, float]) -> L
         rows.append(("training", kinds["train"][-1]))
     if kinds["eval"]:
         rows.append(("held out", kinds["eval"][-1]))
-        rows.append(
-            ("held out, best", min(kinds["eval"], key=lambda line: line.get("loss", math.inf)))
-        )
+        rows.append(("held out, best", best_evaluation(kinds["eval"])[0]))
     if not rows:
         return []
     head = ["", "step", "masked words right", "nats", "sentence order right"]

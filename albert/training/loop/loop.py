@@ -165,7 +165,7 @@ class Loop:
         step, end = self._learner.global_step, self._due.end
         if step >= end:
             logging.info("Already at step %d of %d", step, end)
-        wish = self._wish(stop)
+        wish = self._agreed(self._wish(stop))
         # A device computes while the result before is read: a GPU does not wait for Python. What
         # is due at a step needs its weights, so that step is waited for.
         running: Deque[_Running] = collections.deque()
@@ -213,6 +213,11 @@ class Loop:
     def _wish(self, stop: StopRequest) -> Optional[int]:
         """The exit code with which this host would end now; None to go on."""
         return self._follower.exit_code() if stop.signal is None else stop.exit_code
+
+    def _agreed(self, wish: Optional[int]) -> Optional[int]:
+        """What the first host wishes before the first step; later ones carry the wishes of all."""
+        (said,) = self._learner.hosts.from_first([np.int64(-1 if wish is None else wish)], "wish")
+        return None if said < 0 else int(said)
 
     def _compute(self, batch: Batch, wish: Optional[int]) -> "_Running":
         """Starts the step."""

@@ -3,11 +3,11 @@
 import functools
 import math
 import time
-from typing import Dict, Mapping, Optional
+from typing import Dict, List, Mapping, Optional
 
 from absl import logging
 
-from albert.checkpoints.folder import LOG_FILE
+from albert.checkpoints.folder import LOG_FILE, read_flags
 from albert.checkpoints.state import TrainState
 from albert.system.errors import UsageError
 from albert.system.screen import console
@@ -18,7 +18,8 @@ from albert.training.feeds import Feeds
 from albert.training.log.interval import Interval, pretraining_flops
 from albert.training.log.metrics import CURVES_FILE, MetricsLog, draw_curves, format_line
 from albert.training.log.report import REPORT_FILE, write_report
-from albert.training.log.summary import in_words, summary
+from albert.training.log.summary import best_evaluation, in_words, summary
+from albert.training.log.trackers import Place, Tracker, open_trackers
 from albert.training.loop.loop import Follower
 from albert.training.options import TrainingOptions
 
@@ -84,11 +85,18 @@ class Reports(Follower):
         flops = functools.partial(pretraining_flops, options.model)
         self.interval = Interval(hosts, flops, peak)
         self._log = MetricsLog(
-            self._directory, int(state.global_step.numpy()), options.saving.tensorboard_dir
+            self._directory, int(state.global_step.numpy()), self._opened_trackers()
         )
         self._watch = Watch(options, feeds.main.data, state)
         self._started = time.perf_counter()
-        self._stuck = False
+        self._stuck = self._exhausted = False
+
+    def _opened_trackers(self) -> List[Tracker]:
+        directory, saving = self._directory, self._options.saving
+        if not directory:
+            return []
+        place = Place(directory, read_flags(directory), saving.tensorboard_dir)
+        return open_trackers(saving.tracker, place)
 
     def line(self, step: int, undone: int) -> None:
         """Logs and keeps the interval; finds out whether the run sits on the plateau."""
@@ -115,6 +123,7 @@ class Reports(Follower):
                 self._status["held-out words right"] = share
             self._record("eval", step, results)
             self._report()
+            self._exhausted = self._is_exhausted(step)
 
     def resumed(self, step: int) -> None:
         """Evaluates a step that was saved but not evaluated before a break."""
@@ -123,6 +132,8 @@ class Reports(Follower):
         missing = bool(step and due and not self._watch.evaluated(step))
         if self._held_out and self._held_out.agreed(missing):
             self.evaluate(step)
+        else:
+            self._exhausted = self._is_exhausted(step)
 
     def _record(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         """Keeps the values of a step; logs what is newly wrong."""
@@ -145,12 +156,27 @@ class Reports(Follower):
         )
         return True
 
+    def _is_exhausted(self, step: int) -> bool:
+        """Whether --patience evaluations have brought nothing better; logs that."""
+        patience, (best, since) = self._options.guards.patience, best_evaluation(self._watch.lines)
+        if not 0 < patience <= since or step >= self._options.schedule.num_train_steps:
+            return False
+        logging.info(
+            "Stopped at step %d: %s gave no better loss than %.3f nats of step %d (--patience).",
+            step,
+            console.plural(since, "evaluation"),
+            best.get("loss", math.nan),
+            best["step"],
+        )
+        return True
+
     def exit_code(self) -> Optional[int]:
-        """That of a run on the plateau."""
-        return PLATEAU_EXIT_CODE if self._stuck else None
+        """That of a run on the plateau; 0 where evaluations get no better."""
+        return PLATEAU_EXIT_CODE if self._stuck else 0 if self._exhausted else None
 
     def go_back(self, step: int) -> None:
         """Takes back the metrics, the findings and the best checkpoint beyond a step."""
+        self._exhausted = False
         self._log.go_back(step)
         self._watch.go_back(step)
         self.interval.restart()
