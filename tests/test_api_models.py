@@ -65,6 +65,10 @@ def printed(capsys, *arguments):
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
+def rounded(answers):
+    return json.loads(json.dumps(answers), parse_float=lambda digits: round(float(digits), 4))
+
+
 def test_the_package_loads_nothing_until_a_name_is_used():
     code = (
         "import sys, albert; print(albert.__version__)"
@@ -120,7 +124,8 @@ def test_a_fine_tuned_model_answers_as_its_command_does(folders, folder, capsys)
     texts = ["gembira sekali", "hujan, panas"]
     loaded = albert.load(folder, use_gpu=False, batch_size=3)
     assert isinstance(loaded, TaskModel)
-    assert loaded.predict(texts) == printed(capsys, "--output_dir=" + folder, *texts)
+    expected = printed(capsys, "--output_dir=" + folder, *texts)
+    assert rounded(loaded.predict(texts)) == rounded(expected)  # their batches differ
     assert loaded.report == REPORT and loaded.output_dir == folder
     assert albert.load(loaded).predict(texts) == loaded.predict(texts)
 
@@ -164,7 +169,7 @@ def test_another_checkpoint_can_be_named(folders):
         (lambda: albert.load("run").sentence_order([("saya", " ")]), "needs pairs of two texts"),
         (lambda: albert.load("run").sentence_order([("saya", 1)]), "must be of type str. .* 1"),
         (lambda: albert.load("emotion").predict("saya"), "Received one text"),
-        (lambda: albert.export("run", "out", format="onnx"), "--format must be one of: hf, saved"),
+        (lambda: albert.export("run", "out", format="npz"), "--format must be one of: hf, saved"),
         (lambda: albert.export("run", "run"), "--export_dir=run is not empty"),
         (lambda: albert.export("emotion", "out", format="tf1"), "holds bare weights already"),
         (lambda: albert.export("emotion", "out", spm_model_file="x"), "leave out --spm_model_file"),

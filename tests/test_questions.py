@@ -207,10 +207,10 @@ def test_answers_are_learned_predicted_and_exported(tmp_path, capsys):
     for answer, x in zip(answers, fruits(24, 2)):
         if answer["answer"]:
             assert x.context[answer["start"] : answer["end"]] == answer["answer"]
-    assert albert("predict", tuned, "apa") == 2
-    assert "two texts with a tab between them" in capsys.readouterr().err
-    assert albert("predict", tuned, '{"question": "apa"}') == 2
-    assert "no JSON of question and context" in capsys.readouterr().err
+    assert albert("predict", tuned, "apa") == 1
+    assert "two texts with a tab between them" in json.loads(capsys.readouterr().out)["error"]
+    assert albert("predict", tuned, '{"question": "apa"}') == 1
+    assert "Texts must be of type str" in json.loads(capsys.readouterr().out)["error"]
     assert albert("export", tuned, "--export_dir={}".format(tmp_path / "hf")) == 0
     again = load(str(tmp_path / "hf"), use_gpu=False)
     assert again.task.kind == "question-answering" and not again.task.impossible
