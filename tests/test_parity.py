@@ -34,8 +34,8 @@ from albert.tasks.task import Task
 from albert.text import vocabulary
 from albert.text.encoder import TextEncoder, split_words
 from albert.text.tokenization import TextOptions, Tokenization
-from preprocess.inputs import TextBlock
 from preprocess.records.instances import encoding
+from preprocess.sources.blocks import TextBlock
 
 # Nothing is downloaded, and the copies transformers makes of custom classes stay out of the home.
 os.environ.update(HF_HUB_OFFLINE="1", HF_MODULES_CACHE=os.path.join(folder(), "hf_modules"))

@@ -21,8 +21,8 @@ from albert.tasks.task import KINDS, Task
 from albert.text.encoder import TextEncoder, padded_batch, split_words
 from albert.text.tokenization import TextOptions, Tokenization
 from albert.text.vocabulary import load
-from preprocess.inputs import TextBlock
 from preprocess.records.instances import encoding
+from preprocess.sources.blocks import TextBlock
 
 
 def predict(tmp_path, capsys, *arguments):

@@ -12,7 +12,6 @@ from albert.records.manifest import Manifest, read_manifest
 from albert.records.options import SENTENCE_TASKS, RecordOptions
 from albert.system import command_line
 from albert.system.errors import UsageError
-from albert.system.files.names import expand_files
 from albert.text.vocabulary import Vocabulary, load, resolve_model
 from preprocess.inspection import Expected, Features, Inspection
 from preprocess.progress import Progress
@@ -130,7 +129,7 @@ def main(positional: List[str]) -> int:
             "Name record files, for example: python -m preprocess inspect train.tfrecord "
             "--spm_model_file=tokenizer.model"
         )
-    paths = expand_files(",".join(positional), "input_file", tfrecord.BESIDE_RECORDS)
+    paths = tfrecord.record_files(",".join(positional), "input_file")
     manifest = read_manifest(paths[0])
     model = f.spm_model_file or ""
     if manifest and not model and not f.vocab_file:

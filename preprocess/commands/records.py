@@ -9,11 +9,12 @@ from albert.records.options import COMPRESSIONS, MASKINGS, SENTENCE_TASKS
 from albert.system import command_line
 from albert.system.errors import UsageError
 from preprocess.engines import ENGINES, Execution
+from preprocess.sources.documents import FORMATS
 
 USAGE = """Builds ALBERT pre-training records (TFRecords) from text.
 
-The text has one sentence a line and a blank line between documents. Without flags the paths of
-the Malay project are used. Example:
+Plain text has one sentence a line and a blank line between documents; all that clean reads is
+read. Without flags the paths of the Malay project are used. Example:
 
   create-pretraining-data.py --input_file='corpus/*.txt' --output_file=train.tfrecord \\
     --spm_model_file=tokenizer.model --max_seq_length=512 --dupe_factor=5
@@ -29,7 +30,7 @@ DEFAULT_PREDICTIONS = 51
 def define_flags() -> None:
     """Defines Google's flags and ours."""
     d = flags
-    d.DEFINE_string("input_file", None, "Text files: a comma list of names and globs.")
+    d.DEFINE_string("input_file", None, "A comma list of files, globs and folders; - is piped.")
     d.DEFINE_string("output_file", None, "Record file, or a comma list to deal examples to.")
     d.DEFINE_string("vocab_file", None, "Accepted; the .model of the same name is used.")
     d.DEFINE_string("spm_model_file", None, "SentencePiece model, or its folder.")
@@ -56,7 +57,18 @@ def define_flags() -> None:
     d.DEFINE_enum("compression", "none", COMPRESSIONS, "Compression of the records.")
     d.DEFINE_bool("gzip_compress", False, "The same as --compression=gzip.")
     d.DEFINE_integer("min_pieces", 4, "Shorter single-segment examples are dropped.")
+    define_source_flags()
     define_execution_flags()
+
+
+def define_source_flags() -> None:
+    """Defines the flags that say how text is found in its files."""
+    flags.DEFINE_enum("format", "auto", FORMATS, "Format of all files.")
+    flags.DEFINE_string(
+        "text_field",
+        "",
+        "Path of the text in JSON, as article.body, or its column; else the fullest.",
+    )
 
 
 def define_execution_flags() -> None:
