@@ -12,6 +12,7 @@ from albert.records.lockstep import Ragged, decode_examples
 from albert.records.manifest import manifest_path, read_manifest
 from albert.records.tfrecord import (
     FLOAT_FEATURES,
+    KINDS,
     LONGEST,
     NO_SENTENCE_LABEL,
     PREDICTION_FEATURES,
@@ -30,7 +31,6 @@ Batch = Dict[str, np.ndarray]
 
 _UNMASKED = ("input_ids", "segment_ids", TOKEN_BOUNDARY, SENTENCE_LABEL)
 _MASKED = (*SEQUENCE_FEATURES, *PREDICTION_FEATURES, SENTENCE_LABEL)
-_KINDS = {"i": "integers", "f": "floats", "O": "bytes"}
 
 
 class Shapes(NamedTuple):
@@ -173,7 +173,7 @@ class RecordDataset:
                 raise RecordError(
                     "{}: feature {} is a list of {}, must be one of {}. Build it with "
                     "create-pretraining-data.py.".format(
-                        self.describe(int(numbers[0])), name, _KINDS[kind], _KINDS[wanted]
+                        self.describe(int(numbers[0])), name, KINDS[kind], KINDS[wanted]
                     )
                 )
 

@@ -39,6 +39,7 @@ from albert.system.files.names import expand_files
 SEQUENCE_FEATURES = ("input_ids", "input_mask", "segment_ids")
 PREDICTION_FEATURES = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
 FLOAT_FEATURES = ("masked_lm_weights",)
+KINDS = {"i": "integers", "f": "floats", "O": "bytes"}  # of lists, by the kind of their array
 SENTENCE_LABEL = "next_sentence_labels"
 TOKEN_BOUNDARY = "token_boundary"
 # One-hot of -1 is zero in the original trainers, so they give such an example no sentence loss.

@@ -1,9 +1,11 @@
 """The command that validates record files and shows samples."""
 
+import itertools
 import os
-from typing import Any, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence
 
 import google_crc32c
+import numpy as np
 from absl import flags
 
 from albert.records import tfrecord
@@ -13,8 +15,13 @@ from albert.records.options import SENTENCE_TASKS, RecordOptions
 from albert.system import command_line
 from albert.system.errors import UsageError
 from albert.text.vocabulary import Vocabulary, load, resolve_model
-from preprocess.inspection import Expected, Features, Inspection
+from preprocess.inspection.form import Expected
+from preprocess.inspection.statistics import Inspection
 from preprocess.progress import Progress
+
+Features = Dict[str, np.ndarray]
+_FRAME = tfrecord.HEAD + 4  # bytes around a record
+_AT_ONCE = 512  # records, looked at as one array
 
 USAGE = """Validates record files, shows samples as text, exits with 1 if something is off.
 
@@ -82,6 +89,15 @@ def _plain_size(path: str) -> int:
     return os.path.getsize(path) * (10 if zipped else 1)
 
 
+def _groups(records: Iterable[Any]) -> Iterator[List[Any]]:
+    iterator = iter(records)
+    while True:
+        group = list(itertools.islice(iterator, _AT_ONCE))
+        if not group:
+            return
+        yield group
+
+
 def _read(
     paths: List[str], inspection: Inspection, shown: List[Features], bar: bool
 ) -> Iterator[str]:
@@ -89,17 +105,14 @@ def _read(
     total = sum(_plain_size(path) for path in paths)
     with Progress("Inspecting", total, "B", bar) as progress:
         for path in paths:
+            found = tfrecord.read_records(path)
             try:
-                for offset, payload in tfrecord.read_records(path):
-                    try:
-                        features = decode_example(payload)
-                    except ValueError as error:
-                        yield "{} at byte offset {}: {}".format(path, offset, error)
-                        continue
-                    sound = inspection.add(path, offset, features)
-                    if sound and len(shown) < flags.FLAGS.samples:
-                        shown.append(features)
-                    progress.update(len(payload) + 16)
+                for records in _groups(found):
+                    sound = inspection.add(path, *zip(*records))
+                    wanted = flags.FLAGS.samples - len(shown)
+                    right = itertools.compress((payload for _, payload in records), sound)
+                    shown += map(decode_example, itertools.islice(right, wanted))
+                    progress.update(sum(len(payload) + _FRAME for _, payload in records))
             except tfrecord.RecordError as error:
                 yield str(error)
 
