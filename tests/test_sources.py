@@ -1,5 +1,6 @@
 """Every source of text gives the same documents to cleaning, records and tokenizers."""
 
+import argparse
 import bz2
 import csv
 import gzip
@@ -13,6 +14,7 @@ import threading
 import zipfile
 
 import pytest
+from conftest import standard_input
 
 from albert.system.errors import UsageError
 from preprocess.clean import clean, units
@@ -22,6 +24,8 @@ from preprocess.engines import Execution
 from preprocess.sources import cutting, decoding, found, json_values, tables, values
 from preprocess.sources.blocks import read_blocks
 from preprocess.sources.documents import Layout
+from preprocess.tokenizer import train_tokenizer
+from quickstart import __main__ as quickstart
 
 DOCUMENTS = [["Kucing itu comel sekali.", "Ia tidur."], ["Harga kopi naik \u2013 caf\u00e9."]]
 PLAIN = "\n\n".join("\n".join(document) for document in DOCUMENTS) + "\n"
@@ -88,11 +92,12 @@ def read(source, **layout):
     return [document.split("\n") for document in text.strip().split("\n\n")]
 
 
-def cleaned(source, folder, **layout):
+def cleaned(source, folder, valid_fraction=0.0, **layout):
     """The documents that cleaning makes, and its manifest."""
     options = CleanOptions(
         str(source),
         str(folder / "clean.txt"),
+        valid_fraction=valid_fraction,
         layout=Layout(**layout),
         cleaning=CleaningRules(fix_mojibake=False),
     )
@@ -201,17 +206,35 @@ def test_what_is_piped_is_read_more_than_once(tmp_path):
     check(pipe, tmp_path / "out")
 
 
-def test_standard_input_is_a_source(tmp_path):
-    ours, theirs = os.pipe()
-    os.write(theirs, PLAIN.encode())
-    os.close(theirs)
-    kept = os.dup(0)
-    try:
-        os.dup2(ours, 0)
+def test_standard_input_is_a_source():
+    with standard_input(PLAIN.encode()):
         assert read("-") == DOCUMENTS == read("-")
-    finally:
-        os.dup2(kept, 0)
-        found._copies.clear()
+    found._copies.clear()
+    with standard_input(b""), pytest.raises(
+        UsageError, match="Nothing came through --input_file=-"
+    ):
+        read("-")
+
+
+def test_too_little_text_is_told_with_how_much_is_needed(tmp_path, monkeypatch):
+    (tmp_path / "a.txt").write_text(PLAIN)
+    with pytest.raises(
+        UsageError, match="2 documents, too few for --valid_fraction=0.01.* about 400"
+    ):
+        cleaned(tmp_path / "a.txt", tmp_path / "out", valid_fraction=0.01)
+    with pytest.raises(UsageError, match="--vocab_size=9000 is too large.* need about 3.6 MB"):
+        train_tokenizer(str(tmp_path / "a.txt"), str(tmp_path / "m"), 9000)
+
+    def run(title, *command):
+        for name in ("train.txt", "valid.txt"):
+            (tmp_path / name).write_text(PLAIN)
+
+    monkeypatch.setattr(quickstart, "_run", run)
+    for level, typed in (("", "--text="), ("1", "TEXT=")):
+        monkeypatch.setenv("MAKELEVEL", level) if level else monkeypatch.delenv("MAKELEVEL", False)
+        arguments = argparse.Namespace(text=str(tmp_path / "a.txt"), text_field="")
+        with pytest.raises(UsageError, match=typed + ".*a.txt has 126 bytes.* needs 20,480"):
+            quickstart._prepare(str(tmp_path), arguments)
 
 
 @pytest.mark.parametrize(

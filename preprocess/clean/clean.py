@@ -3,6 +3,7 @@
 import collections
 import contextlib
 import json
+import math
 import os
 import pickle
 from typing import IO, Any, Counter, Dict, Iterator, List, Optional, Set, Tuple
@@ -21,6 +22,7 @@ from preprocess.engines import LOCAL, Execution
 from preprocess.progress import Progress
 from preprocess.sources import documents, found
 
+_SOME = 4  # documents on either side where this many are expected: all but certainly one
 FileReport = Dict[str, Any]  # what the manifest tells of an input file
 
 
@@ -51,12 +53,7 @@ def clean(options: CleanOptions, execution: Execution = LOCAL) -> Dict[str, Any]
                         counts["empty_documents"] += outcome.empty
                         counts["replaced_characters"] += outcome.piece.replaced
                     progress.update(size)
-            if not counts["train_documents"] + counts["valid_documents"]:
-                raise UsageError(
-                    "--input_file={} gives no document. {}".format(
-                        options.input_file, _first_error(files)
-                    )
-                )
+            _check_enough(options, counts, files)
     return _write_manifest(options, counts, files)
 
 
@@ -158,6 +155,29 @@ def _note_file(files: Dict[str, FileReport], outcome: Outcome) -> None:
         entry["encoding"] = piece.encoding
     entry["documents"] += len(outcome.documents)
     entry["replaced_characters"] += piece.replaced
+
+
+def _check_enough(
+    options: CleanOptions, counts: Counter[str], files: Dict[str, FileReport]
+) -> None:
+    """Refuses to write nothing, or to hold nothing out."""
+    kept, held_out = counts["train_documents"], counts["valid_documents"]
+    if not kept + held_out:
+        raise UsageError(
+            "--input_file={} gives no document. {}".format(options.input_file, _first_error(files))
+        )
+    fraction = options.valid_fraction
+    if fraction and not (kept and held_out):
+        raise UsageError(
+            "--input_file={} gives {:,} documents, too few for --valid_fraction={:g}: {} is held "
+            "out. It needs about {:,}, separated by blank lines (--documents).".format(
+                options.input_file,
+                kept + held_out,
+                fraction,
+                "none" if kept else "every one",
+                math.ceil(_SOME / min(fraction, 1 - fraction)),
+            )
+        )
 
 
 def _first_error(files: Dict[str, FileReport]) -> str:

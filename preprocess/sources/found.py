@@ -2,31 +2,22 @@
 
 import atexit
 import contextlib
-import hashlib
 import os
-import stat
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List
 
 from albert.records.tfrecord import MANIFEST_SUFFIX
 from albert.system.errors import UsageError
 from albert.system.files.atomic import work_directory
 from albert.system.files.names import expand_files
+from albert.system.files.piped import Copy, copied, is_pipe
 from albert.system.files.side import read_json
 
-STANDARD_INPUT, _STANDARD_INPUT = "-", 0
 REPORT_SUFFIX = ".report.txt"  # of what `clean` has written
-_PIECE = 1 << 20
 # A saved dataset of Hugging Face is a folder with one of these, and tables.
 _DATASET, _DATASETS = ("dataset_info.json", "state.json"), "dataset_dict.json"
 
 
-class _Copy(NamedTuple):
-    path: str
-    size: int
-    sha256: str
-
-
-_copies: Dict[str, _Copy] = {}
+_copies: Dict[str, Copy] = {}
 _folders = contextlib.ExitStack()
 atexit.register(_folders.close)
 
@@ -54,15 +45,6 @@ def find(patterns: str, flag: str, beside: str) -> List[str]:
     return _of_content(paths or expand_files(patterns, flag))
 
 
-def is_pipe(name: str) -> bool:
-    """Whether a name stands for something that can be read once."""
-    if name == STANDARD_INPUT:
-        return True
-    with contextlib.suppress(OSError, ValueError):
-        return stat.S_ISFIFO(os.stat(name).st_mode)
-    return False
-
-
 def identity(path: str) -> List[Any]:
     """What tells a file from another one, or from what it was."""
     for name, copy in _copies.items():
@@ -74,34 +56,12 @@ def identity(path: str) -> List[Any]:
 
 def _copied(name: str, flag: str, beside: str) -> str:
     if name not in _copies:
-        is_standard = name == STANDARD_INPUT
-        if is_standard and os.isatty(_STANDARD_INPUT):
-            raise UsageError(
-                "--{}=- reads standard input, and nothing is piped into it. For example: "
-                "zcat text.txt.gz | COMMAND --{}=-".format(flag, flag)
-            )
         try:
             folder = _folders.enter_context(work_directory(beside or ".", ".piped"))
-            path = os.path.join(folder, "{}-piped".format(len(_copies)))
-            opened = _STANDARD_INPUT if is_standard else name
-            with open(opened, "rb", closefd=not is_standard) as source, open(path, "wb") as target:
-                _copies[name] = _copy(source, target, path)
         except OSError as error:
-            raise UsageError(
-                "Cannot copy --{}={} ({}).".format(flag, name, error.strerror)
-            ) from error
-        if not _copies[name].size:
-            raise UsageError("Nothing came through --{}={}.".format(flag, name))
+            raise UsageError("Cannot write into {} ({}).".format(beside, error.strerror)) from error
+        _copies[name] = copied(name, flag, os.path.join(folder, "{}-piped".format(len(_copies))))
     return _copies[name].path
-
-
-def _copy(source: Any, target: Any, path: str) -> _Copy:
-    digest, size = hashlib.sha256(), 0
-    for piece in iter(lambda: source.read(_PIECE), b""):
-        digest.update(piece)
-        target.write(piece)
-        size += len(piece)
-    return _Copy(path, size, digest.hexdigest())
 
 
 def _of_content(paths: List[str]) -> List[str]:
