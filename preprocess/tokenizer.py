@@ -201,8 +201,8 @@ def _explained(message: str, vocab_size: int, input_file: str) -> UsageError:
     if high:
         return UsageError(
             "--vocab_size={0} is too large for the text in {1}; the largest that works is {2}. {0} "
-            "pieces need about {3:,.1f} MB of text.".format(
-                vocab_size, input_file, high.group(1), vocab_size * _BYTES_PER_PIECE / 1e6
+            "pieces need about {3:,} kB of text.".format(
+                vocab_size, input_file, high.group(1), vocab_size * _BYTES_PER_PIECE // 1000
             )
         )
     if low:

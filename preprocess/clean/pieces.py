@@ -11,6 +11,7 @@ from preprocess.sources.decoding import Texts, decode, wide_encoding
 from preprocess.sources.documents import TABLES, Layout, documents, kind_of
 from preprocess.sources.parts import Part, parts
 
+_PIECE_BYTES = 200  # that a piece has besides its content, which may be none
 # Of one file, and no reason to end the job. JSON may be nested too deeply for its reader.
 UNREADABLE = (UsageError, RecursionError) + DAMAGED
 
@@ -88,8 +89,8 @@ def units(paths: List[str], layout: Layout) -> Iterator[Unit]:
 
 def _weight(piece: Piece) -> int:
     if isinstance(piece.content, bytes):
-        return len(piece.content)
-    return sum(len(paragraph) for document in piece.content for paragraph in document)
+        return _PIECE_BYTES + len(piece.content)
+    return _PIECE_BYTES + sum(len(line) for document in piece.content for line in document)
 
 
 def _pieces_of_file(path: str, layout: Layout) -> Iterator[Tuple[Piece, int]]:

@@ -15,13 +15,13 @@ from albert.records.options import SENTENCE_TASKS, RecordOptions
 from albert.system import command_line
 from albert.system.errors import UsageError
 from albert.text.vocabulary import Vocabulary, load, resolve_model
-from preprocess.inspection.form import Expected
+from preprocess.inspection.rows import Expected
 from preprocess.inspection.statistics import Inspection
 from preprocess.progress import Progress
 
 Features = Dict[str, np.ndarray]
 _FRAME = tfrecord.HEAD + 4  # bytes around a record
-_AT_ONCE = 512  # records, looked at as one array
+_AT_ONCE = 1024  # records, looked at as one array
 
 USAGE = """Validates record files, shows samples as text, exits with 1 if something is off.
 

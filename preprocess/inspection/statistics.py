@@ -11,11 +11,11 @@ from typing import Counter, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 
-from albert.records import counter_rng
 from albert.records.example_proto import decode_example
 from albert.records.lockstep import Ragged, decode_examples
-from albert.records.tfrecord import NO_SENTENCE_LABEL
-from preprocess.inspection.form import Expected, Rows, Shape, rows_of
+from preprocess.inspection.form import rows_of
+from preprocess.inspection.rows import Expected, Rows, Shape
+from preprocess.inspection.texts import Texts
 
 # A statistic is off if it misses its value by this many standard deviations and this much.
 DEVIATIONS, SLACK = 6.0, 0.01
@@ -33,8 +33,7 @@ class Inspection:
         self.expected = expected
         self.counts: Counter[str] = collections.Counter()
         self._reasons: Dict[str, List[str]] = collections.OrderedDict()
-        self._texts: List[np.ndarray] = []
-        self._reversed: List[np.ndarray] = []
+        self._texts = Texts(expected.sentence_task == "sop")
         self._shape: Optional[Shape] = None
 
     def add(self, path: str, offsets: Sequence[int], payloads: Sequence[bytes]) -> List[bool]:
@@ -74,7 +73,7 @@ class Inspection:
             self.counts["unknown"] += int(((rows.ids == self.expected.unk) & rows.inside).sum())
             for label in (0, 1):
                 self.counts["label {}".format(label)] += int((rows.label == label).sum())
-            self._remember(rows)
+            self._texts.add(rows)
         return [row not in problems for row in range(len(offsets))]
 
     def _reason(self, kind: str, path: str, offset: int, told: str) -> None:
@@ -99,34 +98,10 @@ class Inspection:
         left = (rows.ids == self.expected.mask) & rows.inside
         self.counts["unpredicted masks"] += int(left.sum())
 
-    def _remember(self, rows: Rows) -> None:
-        """Keeps 64 bits of each text, in the order of its document, and of what it is turned."""
-        column = np.arange(rows.ids.shape[1])
-        last = rows.real[:, None] - 1
-        paired = np.take_along_axis(rows.segments, last, 1) == 1
-        cut = np.where(paired, rows.segments.argmax(1)[:, None], last + 1)  # of the second text
-        first = (column >= 1) & (column < cut - 1)
-        second = (column >= cut) & (column < last)
-        # Multilinear hashing: a random number for each place, times the piece that stands there.
-        numbers = counter_rng.bits(0, "inspection", np.arange(len(column) + 1))
-        pieces = np.where(first | second, rows.ids + 1, 0).astype(np.uint64)
-        place = np.where(second, column - 2, column - 1)
-        turned = np.where(second, column - cut, column - 1 + np.maximum(last - cut, 0))
-        as_is, other = (
-            (pieces * numbers[np.clip(where, 0, len(column))]).sum(1, dtype=np.uint64)
-            for where in (place, turned)
-        )
-        swapped = (rows.label == 1) & (self.expected.sentence_task == "sop")
-        self._texts.append(np.where(swapped, other, as_is))
-        two = (rows.label != NO_SENTENCE_LABEL) & (as_is != other)
-        self._reversed.append(np.where(swapped, as_is, other)[two])
-
     def statistics(self) -> Dict[str, float]:
         """Shares and rates of everything seen."""
         c = self.counts
         predicted, pairs = max(c["predicted"], 1), max(c["label 0"] + c["label 1"], 1)
-        times = np.unique(_joined(self._texts), return_counts=True)[1]
-        repeated = int(np.maximum(times - self.expected.duplicates, 0).sum())
         return {
             "examples": c["examples"],
             "tokens per example": c["tokens"] / max(c["examples"], 1),
@@ -138,14 +113,10 @@ class Inspection:
             "unknown pieces": c["unknown"] / max(c["tokens"], 1),
             "examples with two segments": (c["label 0"] + c["label 1"]) / max(c["examples"], 1),
             "swapped or random of those": c["label 1"] / pairs,
-            "texts repeated too often": repeated / max(c["examples"], 1),
-            "contradicting sentence labels": self._contradictions() / pairs,
+            "texts repeated too often": self._texts.repeated(self.expected.duplicates)
+            / max(c["examples"], 1),
+            "contradicting sentence labels": self._texts.contradictions() / pairs,
         }
-
-    def _contradictions(self) -> int:
-        if self.expected.sentence_task != "sop":
-            return 0
-        return int(np.isin(_joined(self._reversed), _joined(self._texts)).sum())
 
     def reasons(self) -> List[str]:
         """Everything that is off, in sentences; empty if nothing is."""
@@ -219,7 +190,3 @@ _HINTS = {"kept": " Do the labels belong to their positions?"}
 def _is_off(share: float, expected: float, count: int) -> bool:
     deviation = math.sqrt(expected * (1 - expected) / count)
     return abs(share - expected) > DEVIATIONS * deviation + SLACK
-
-
-def _joined(arrays: List[np.ndarray]) -> np.ndarray:
-    return np.concatenate([np.zeros(0, np.uint64), *arrays])

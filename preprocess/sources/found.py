@@ -5,11 +5,13 @@ import contextlib
 import os
 from typing import Any, Dict, List
 
+from absl import logging
+
 from albert.records.tfrecord import MANIFEST_SUFFIX
 from albert.system.errors import UsageError
 from albert.system.files.atomic import work_directory
 from albert.system.files.names import expand_files
-from albert.system.files.piped import Copy, copied, is_pipe
+from albert.system.files.piped import STANDARD_INPUT, Copy, copied, is_pipe
 from albert.system.files.side import read_json
 
 REPORT_SUFFIX = ".report.txt"  # of what `clean` has written
@@ -60,7 +62,8 @@ def _copied(name: str, flag: str, beside: str) -> str:
             folder = _folders.enter_context(work_directory(beside or ".", ".piped"))
         except OSError as error:
             raise UsageError("Cannot write into {} ({}).".format(beside, error.strerror)) from error
-        _copies[name] = copied(name, flag, os.path.join(folder, "{}-piped".format(len(_copies))))
+        shown = "standard-input" if name == STANDARD_INPUT else "pipe-{}".format(len(_copies))
+        _copies[name] = copied(name, flag, os.path.join(folder, shown))
     return _copies[name].path
 
 
@@ -73,6 +76,8 @@ def _of_content(paths: List[str]) -> List[str]:
     for path in paths:
         folder, name = os.path.split(path)
         in_dataset = folder in saved and path not in saved[folder]
+        if name == _DATASETS:
+            logging.info("%s is a dataset with splits; all of them are read", folder)
         if len(paths) == 1 or not (path in beside or name == _DATASETS or in_dataset):
             kept.append(path)
     return kept
