@@ -76,7 +76,8 @@ def _prepare(folder: str, arguments: argparse.Namespace) -> None:
 
     text = arguments.text or _python_text(folder)
     if is_pipe(text):
-        text = kept(text, "text", inside("piped"))
+        kept(text, "text", inside("piped"))
+        text = inside("piped")
     expand_files(text, "text")  # a name that is wrong is told here
     _run(
         "1. Text to sentences and documents, some held out",

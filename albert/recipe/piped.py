@@ -8,8 +8,13 @@ from albert.system.files.atomic import ensure_writable_directory
 from albert.system.files.piped import is_pipe, kept
 
 
-def with_pipes_kept(recipe: Recipe, folder: str) -> Recipe:
+def with_pipes_kept(recipe: Recipe, folder: str, read: bool = True) -> Recipe:
     """The recipe with files for what is piped in, which lie in `folder`: the job may be cut off.
+
+    Args:
+      recipe: With names of files.
+      folder: Of the job.
+      read: Whether to read what is piped in now; else what was piped in before is meant.
 
     Raises:
       UsageError: Nothing is piped in, now or before.
@@ -18,9 +23,11 @@ def with_pipes_kept(recipe: Recipe, folder: str) -> Recipe:
 
     def file_of(name: str) -> str:
         if is_pipe(name) and name not in files:
-            ensure_writable_directory(folder, "the recipe's output_dir")
             path = os.path.join(folder, "piped-{}".format(len(files)))
-            files[name] = kept(name, "input_file", path)
+            if read:
+                ensure_writable_directory(folder, "the recipe's output_dir")
+                kept(name, "input_file", path)
+            files[name] = path if os.path.exists(path) else name
         return files.get(name, name)
 
     found = dict(recipe)

@@ -80,8 +80,7 @@ def run_recipe(
         if found.get("model"):
             model_config(found["model"], found["model"].get("vocab_size", 32000))
         own = os.path.join(folder, ",".join(choice)) if choice else folder
-        if not dry_run:
-            found = with_pipes_kept(found, folder)
+        found = with_pipes_kept(found, folder, read=not dry_run)
         later = _from_first_changed(choice, own)
         _take(found, plan(found, folder, later), folder, own, dry_run)
         folders.append(own)

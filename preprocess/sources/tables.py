@@ -52,10 +52,12 @@ def _batches(stream: Any, kind: str, field: str) -> Iterator[Any]:
     if kind == "parquet":
         from pyarrow import parquet
 
-        # With a buffer, a group of rows is not read at once.
+        # With a buffer, a group of rows is not read at once; asked for in one go, groups stay in
+        # memory when they have been read.
         file = parquet.ParquetFile(on_disk(stream), buffer_size=_BUFFER)
         columns = _columns(file.schema_arrow, field)
-        yield from file.iter_batches(_ROWS, columns=columns)
+        for group in range(file.num_row_groups):
+            yield from file.iter_batches(_ROWS, [group], columns, use_threads=False)
         return
     from pyarrow import ipc
 

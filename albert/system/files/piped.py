@@ -59,10 +59,10 @@ def copied(name: str, flag: str, path: str) -> Copy:
     return copy
 
 
-def kept(name: str, flag: str, path: str) -> str:
-    """A copy that stays, so that a job goes on with it; what is there already stays as it is.
+def kept(name: str, flag: str, path: str) -> None:
+    """Leaves a copy that stays, so that a job goes on with it; an equal one stays as it is.
 
-    The name is `path`. Where nothing comes through the pipe, that of before is meant.
+    Where nothing comes through the pipe, that of before is meant.
 
     Raises:
       UsageError: As `copied`.
@@ -75,12 +75,11 @@ def kept(name: str, flag: str, path: str) -> str:
     except NothingPiped:
         if not there:
             raise
-        return path
+        return
     if there and copy.sha256 == sha256_file(path):
         os.remove(fresh)
     else:
         os.replace(fresh, path)
-    return path
 
 
 def _is_terminal() -> bool:
