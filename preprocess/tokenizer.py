@@ -103,7 +103,7 @@ def train_tokenizer(
     character_coverage: float = 0.99995,
     do_lower_case: bool = False,
     random_seed: int = 12345,
-    format: str = "auto",
+    text_format: str = "auto",
     text_field: str = "",
     show_progress: bool = False,
 ) -> str:
@@ -119,7 +119,7 @@ def train_tokenizer(
       character_coverage: Share of the characters that get pieces.
       do_lower_case: Train on lower-cased text.
       random_seed: Seed of the sample; equal text and seed give an equal model.
-      format: Of the text; "auto" knows it by its bytes and the names of the files.
+      text_format: Of the files; "auto" knows it by its bytes and the names of the files.
       text_field: Path of the text in JSON or a table; "" takes the field with most text.
       show_progress: Let SentencePiece tell on stderr what it is doing.
 
@@ -143,7 +143,7 @@ def train_tokenizer(
     check_between("input_sentence_size", input_sentence_size or 0, 0, _LARGEST)
     check_between("character_coverage", character_coverage, 0, 1)
     input_file, model_prefix = comma_list(input_file, "input_file"), os.fspath(model_prefix)
-    layout = Layout(format, text_field=text_field)
+    layout = Layout(text_format, text_field=text_field)
     documents.check(layout)
     folder = os.path.dirname(model_prefix) or "."
     ensure_writable_directory(folder, "--model_prefix")
@@ -200,9 +200,9 @@ def _explained(message: str, vocab_size: int, input_file: str) -> UsageError:
     low = re.search(r"smaller than required_chars\. \d+ vs (\d+)", message)
     if high:
         return UsageError(
-            "--vocab_size={0} is too large for the text in {1}; the largest that works is {2}. {0} "
-            "pieces need about {3:,} kB of text.".format(
-                vocab_size, input_file, high.group(1), vocab_size * _BYTES_PER_PIECE // 1000
+            "--vocab_size={} is too large for the text in {}: that takes about {:,} kB of text. Of "
+            "this text the largest that works is {}.".format(
+                vocab_size, input_file, vocab_size * _BYTES_PER_PIECE // 1000, high.group(1)
             )
         )
     if low:

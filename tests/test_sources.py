@@ -222,7 +222,7 @@ def test_too_little_text_is_told_with_how_much_is_needed(tmp_path, monkeypatch):
         UsageError, match="2 documents, too few for --valid_fraction=0.01.* about 400"
     ):
         cleaned(tmp_path / "a.txt", tmp_path / "out", valid_fraction=0.01)
-    with pytest.raises(UsageError, match="--vocab_size=9000 is too large.* need about 3,600 kB"):
+    with pytest.raises(UsageError, match="--vocab_size=9000 is too large.* about 3,600 kB"):
         train_tokenizer(str(tmp_path / "a.txt"), str(tmp_path / "m"), 9000)
 
     def run(title, *command):

@@ -30,7 +30,7 @@ class RecordOptions:
       max_predictions_per_seq: 0 means ceil(masked_lm_prob * max_seq_length).
       num_shards: Above 1, `output_file` is one name and becomes name-00000-of-0000N and so on.
       min_pieces: Examples of a single segment with fewer pieces are dropped and counted.
-      format: Of the text; "auto" knows it by its bytes and the names of the files.
+      text_format: Of the files; "auto" knows it by its bytes and the names of the files.
       text_field: Path of the text in JSON or a table, keys joined by dots; "" takes the field with
         most text.
 
@@ -57,7 +57,7 @@ class RecordOptions:
     num_shards: int = 1
     compression: str = "none"
     min_pieces: int = 4
-    format: str = "auto"
+    text_format: str = "auto"
     text_field: str = ""
 
     def __post_init__(self) -> None:

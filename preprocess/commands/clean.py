@@ -41,6 +41,7 @@ def define_flags() -> None:
         "documents", "blank_line", DOCUMENT_UNITS, "What a document is in plain text."
     )
     command_line.define_alias("json_field", "text_field")
+    command_line.define_alias("format", "text_format")
     flags.DEFINE_string("html_select", "", "tag, .class or tag.class of documents in HTML.")
     flags.DEFINE_bool("fix_mojibake", True, "Repair wrongly decoded text.")
     flags.DEFINE_bool("remove_urls", True, "Drop web and mail addresses.")
@@ -76,7 +77,7 @@ def main(positional: List[str]) -> int:
             "Give --input_file and --output_file, for example: python -m preprocess clean "
             "--input_file='raw/*' --output_file=clean.txt --valid_fraction=0.02"
         )
-    layout = Layout(f.format, f.documents, f.text_field, f.html_select)
+    layout = Layout(f.text_format, f.documents, f.text_field, f.html_select)
     cleaning = text.CleaningRules(f.fix_mojibake, f.remove_urls, f.remove_handles, f.do_lower_case)
     manifest = clean.clean(
         clean.CleanOptions(

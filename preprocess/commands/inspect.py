@@ -2,7 +2,7 @@
 
 import itertools
 import os
-from typing import Any, Dict, Iterable, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import google_crc32c
 import numpy as np
@@ -89,15 +89,6 @@ def _plain_size(path: str) -> int:
     return os.path.getsize(path) * (10 if zipped else 1)
 
 
-def _groups(records: Iterable[Any]) -> Iterator[List[Any]]:
-    iterator = iter(records)
-    while True:
-        group = list(itertools.islice(iterator, _AT_ONCE))
-        if not group:
-            return
-        yield group
-
-
 def _read(
     paths: List[str], inspection: Inspection, shown: List[Features], bar: bool
 ) -> Iterator[str]:
@@ -105,16 +96,22 @@ def _read(
     total = sum(_plain_size(path) for path in paths)
     with Progress("Inspecting", total, "B", bar) as progress:
         for path in paths:
-            found = tfrecord.read_records(path)
             try:
-                for records in _groups(found):
-                    sound = inspection.add(path, *zip(*records))
-                    wanted = flags.FLAGS.samples - len(shown)
-                    right = itertools.compress((payload for _, payload in records), sound)
-                    shown += map(decode_example, itertools.islice(right, wanted))
-                    progress.update(sum(len(payload) + _FRAME for _, payload in records))
+                _read_file(path, inspection, shown, progress)
             except tfrecord.RecordError as error:
                 yield str(error)
+
+
+def _read_file(
+    path: str, inspection: Inspection, shown: List[Features], progress: Progress
+) -> None:
+    found = tfrecord.read_records(path)
+    for records in iter(lambda: list(itertools.islice(found, _AT_ONCE)), []):
+        sound = inspection.add(path, *zip(*records))
+        right = itertools.compress((payload for _, payload in records), sound)
+        wanted = flags.FLAGS.samples - len(shown)
+        shown += map(decode_example, itertools.islice(right, wanted))
+        progress.update(sum(len(payload) + _FRAME for _, payload in records))
 
 
 def _changed(paths: List[str], manifest: Optional[Manifest]) -> Iterator[str]:

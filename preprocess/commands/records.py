@@ -63,7 +63,7 @@ def define_flags() -> None:
 
 def define_source_flags() -> None:
     """Defines the flags that say how text is found in its files."""
-    flags.DEFINE_enum("format", "auto", FORMATS, "Format of all files.")
+    flags.DEFINE_enum("text_format", "auto", FORMATS, "Format of all files.")
     flags.DEFINE_string(
         "text_field",
         "",

@@ -59,11 +59,11 @@ def main(positional: List[str]) -> int:
         character_coverage=f.character_coverage,
         do_lower_case=f.do_lower_case,
         random_seed=f.random_seed,
-        format=f.format,
+        text_format=f.text_format,
         text_field=f.text_field,
         show_progress=sys.stderr.isatty(),
     )
-    lines = tokenizer.sentences(measured, Layout(f.format, text_field=f.text_field))
+    lines = tokenizer.sentences(measured, Layout(f.text_format, text_field=f.text_field))
     if f.do_lower_case:
         lines = (line.lower() for line in lines)
     result = tokenizer.report(model, lines)

@@ -99,7 +99,7 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
     Raises:
       UsageError: Something in the options, the inputs, the model or the disk does not do.
     """
-    layout = Layout(options.format, text_field=options.text_field)
+    layout = Layout(options.text_format, text_field=options.text_field)
     documents.check(layout)
     words = vocabulary.load(options.spm_model_file)
     files = options.output_files

@@ -59,7 +59,7 @@ def check(layout: Layout) -> None:
       UsageError: With those that are.
     """
     for name, value, allowed in (
-        ("format", layout.format, FORMATS),
+        ("text_format", layout.format, FORMATS),
         ("documents", layout.documents, DOCUMENT_UNITS),
     ):
         if value not in allowed:
