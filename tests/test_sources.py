@@ -251,6 +251,7 @@ def test_too_little_text_is_told_with_how_much_is_needed(tmp_path, monkeypatch):
         ("a.json", b'{"a": ["b c d", }', "a.json: It is not valid JSON .* at character 17"),
         ("a.jsonl", FIRST + b"\n{", "a.jsonl: Line 2 is not valid JSON"),
         ("a.csv", "body\n\u2013 a b\n".encode("cp1252"), "a.csv is not UTF-8 at byte 5. Convert"),
+        ("a.txt", PLAIN.replace("\u2013", "-").encode("utf-16-le"), "a.txt is not UTF-8 at byte 0"),
         ("a.json", b"[" * 80000 + b"]" * 80000, "a.json is nested too deeply"),
     ],
 )

@@ -134,7 +134,8 @@ def _runs(part: Part, kind: str, layout: Layout) -> Iterator[Piece]:
     field = layout.text_field
     at_lines = kind == "jsonl" or layout.documents == "line"
     boundary = cutting.after_lines if at_lines else cutting.after_documents
-    for _, data in cutting.cut(part.stream, part.name, cutting.BLOCK_BYTES, boundary):
+    longest = values.LONGEST_LINE if kind == "jsonl" else None
+    for _, data in cutting.cut(part.stream, part.name, cutting.BLOCK_BYTES, boundary, longest):
         if kind == "jsonl" and not field:
             field = values.richest_field(values.json_lines([decode(data).text]))
         yield Piece(part.name, kind, data, field)

@@ -3,10 +3,11 @@
 from typing import Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from albert.system.errors import UsageError
+from albert.system.files.compression import head_of
 from preprocess.sources import cutting
 from preprocess.sources.cutting import Document
-from preprocess.sources.decoding import Texts, strict_utf8
-from preprocess.sources.documents import Layout, documents, kind_of
+from preprocess.sources.decoding import Texts, not_utf8, strict_utf8, wide_encoding
+from preprocess.sources.documents import TABLES, Layout, documents, kind_of
 from preprocess.sources.parts import Part, parts
 
 AS_THEY_ARE = Layout()
@@ -57,6 +58,8 @@ def read_blocks(
 
 def _of_part(part: Part, block_bytes: int, layout: Layout) -> Iterator[Tuple[int, bytes]]:
     kind = kind_of(part, layout)
+    if kind not in TABLES and wide_encoding(head_of(part.stream)):
+        raise not_utf8(part.name, 0)
     if kind == "txt" and part.is_file:
         return cutting.cut(part.stream, part.name, block_bytes)
     texts = Texts(part.stream, part.name, strict=True)

@@ -1,6 +1,6 @@
 """Streams of bytes cut into runs, always at the same places, in bounded memory."""
 
-from typing import Any, Callable, Iterable, Iterator, List, Tuple
+from typing import Any, Callable, Iterable, Iterator, List, Optional, Tuple
 
 from absl import logging
 
@@ -31,6 +31,7 @@ def cut(
     name: str,
     block_bytes: int,
     boundary: Callable[[bytes], int] = after_documents,
+    longest: Optional[int] = None,
 ) -> Iterator[Tuple[int, bytes]]:
     """Yields (offset, bytes) of runs of whole documents, or of whole lines.
 
@@ -39,6 +40,7 @@ def cut(
       name: For messages.
       block_bytes: About how long the runs are.
       boundary: Where the last of what must stay together ends in some bytes.
+      longest: Beyond how many bytes it is cut all the same; `LONGEST_DOCUMENT` if None.
 
     Raises:
       UsageError: The stream cannot be read to its end.
@@ -54,7 +56,7 @@ def cut(
             break
         end = boundary(kept)
         if not end:
-            if len(kept) < LONGEST_DOCUMENT:
+            if len(kept) < (longest or LONGEST_DOCUMENT):
                 continue
             end = max(kept.rfind(b"\n"), kept.rfind(b" ")) + 1 or _before_character(kept)
             if not warned:

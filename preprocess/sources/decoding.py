@@ -57,6 +57,8 @@ class Texts:
 
         def after_lines(data: bytes) -> int:
             place = data.rfind(mark)
+            if wide and place < 0 and len(data) >= cutting.LONGEST_DOCUMENT:
+                return len(data) - len(data) % len(mark)  # between characters, not within one
             return place + len(mark) if place >= 0 else 0
 
         for offset, data in cutting.cut(self._stream, self._name, _RUN_BYTES, after_lines):
@@ -81,10 +83,15 @@ def strict_utf8(data: bytes, name: str, offset: int) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise UsageError(
-            "{} is not UTF-8 at byte {}. Convert it first: python -m preprocess clean "
-            "--input_file={} --output_file=clean.txt".format(name, offset + error.start, name)
-        ) from error
+        raise not_utf8(name, offset + error.start) from error
+
+
+def not_utf8(name: str, offset: int) -> UsageError:
+    """What a file of another encoding is answered with, and from which byte on it is."""
+    return UsageError(
+        "{} is not UTF-8 at byte {}. Convert it first: python -m preprocess clean "
+        "--input_file={} --output_file=clean.txt".format(name, offset, name)
+    )
 
 
 def wide_encoding(head: bytes) -> str:

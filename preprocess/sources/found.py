@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import os
+import re
 from typing import Any, Dict, List
 
 from absl import logging
@@ -18,6 +19,8 @@ REPORT_SUFFIX = ".report.txt"  # of what `clean` has written
 # A saved dataset of Hugging Face is a folder with one of these, and tables.
 _DATASET, _DATASETS = ("dataset_info.json", "state.json"), "dataset_dict.json"
 
+
+_TABLE = re.compile(r"(?!cache-).*\.arrow$")
 
 _copies: Dict[str, Copy] = {}
 _folders = contextlib.ExitStack()
@@ -43,8 +46,9 @@ def find(patterns: str, flag: str, beside: str) -> List[str]:
         if is_pipe(item.strip()):
             paths.append(_copied(item.strip(), flag, beside))
         elif item.strip():
-            paths.extend(path for path in expand_files(item, flag) if path not in paths)
-    return _of_content(paths or expand_files(patterns, flag))
+            paths.extend(expand_files(item, flag))
+    # An empty list is told what it is.
+    return _of_content(list(dict.fromkeys(paths)) or expand_files(patterns, flag))
 
 
 def identity(path: str) -> List[Any]:
@@ -87,7 +91,8 @@ def _saved_datasets(paths: List[str]) -> Dict[str, List[str]]:
     """Folders of saved datasets, and the tables of each."""
     found: Dict[str, List[str]] = {}
     for folder in {os.path.dirname(p) for p in paths if os.path.basename(p) in _DATASET}:
-        tables = [p for p in paths if os.path.dirname(p) == folder and p.endswith(".arrow")]
+        there = [path for path in paths if os.path.dirname(path) == folder]
+        tables = [path for path in there if _TABLE.match(os.path.basename(path))]
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             named = read_json(os.path.join(folder, _DATASET[1]))["_data_files"]
             listed = [os.path.join(folder, entry["filename"]) for entry in named]

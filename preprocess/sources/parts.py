@@ -82,7 +82,7 @@ def _inside(name: str, packed: Any, raw: Any, depth: int) -> Iterator[Part]:
 def _zip_members(name: str, stream: Any) -> Iterator[Any]:
     with zipfile.ZipFile(on_disk(stream)) as archive:
         names = archive.namelist()
-        if names and names[0] in _OFFICE:
+        if _OFFICE[0] in names or names[:1] == [_OFFICE[1]]:
             raise UsageError(
                 "{} is an office document, not text. Save it as text first.".format(name)
             )

@@ -18,7 +18,7 @@ Leaf = Tuple[str, str]
 _LOOKED_AT = 5000
 _SHOWN_FIELDS = 12
 # A line may be longer than a document, as JSON writes it; what is longer still is no line.
-_LONGEST_LINE = 16 * cutting.LONGEST_DOCUMENT
+LONGEST_LINE = 16 * cutting.LONGEST_DOCUMENT
 
 
 def lines(texts: Iterable[str]) -> Iterator[str]:
@@ -27,7 +27,7 @@ def lines(texts: Iterable[str]) -> Iterator[str]:
     for text in texts:
         whole, rest = rest + text, ""
         for line in io.StringIO(whole, newline=""):
-            if line[-1] in "\r\n" or len(line) > _LONGEST_LINE:
+            if line[-1] in "\r\n" or len(line) > LONGEST_LINE:
                 yield line
             else:
                 rest = line  # the last

@@ -3,7 +3,7 @@
 import glob
 import os
 import re
-from typing import Callable, List, Optional, Sequence, Tuple, Union
+from typing import Callable, List, Optional, Sequence, Set, Tuple, Union
 
 from albert.system.errors import UsageError
 
@@ -58,6 +58,7 @@ def expand_files(
       UsageError: An item matches no file, or there is none.
     """
     files: List[str] = []
+    known: Set[str] = set()
     for pattern in (item.strip() for item in patterns.split(",")):
         if not pattern:
             continue
@@ -68,7 +69,8 @@ def expand_files(
         found = [path for path in found if path == pattern or not path.endswith(left_out)]
         if not found:
             raise _matches_nothing(pattern, flag)
-        files.extend(path for path in found if not once or path not in files)
+        files.extend(path for path in found if not once or path not in known)
+        known.update(found)
     if not files:
         raise UsageError("--{} is empty; name at least one file.".format(flag))
     return files
