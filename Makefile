@@ -29,7 +29,7 @@ PYTEST := -m pytest -q --numprocesses=$(JOBS) --dist=worksteal
 help:  ## this list
 	@awk -F ':.*##' '/^[a-z-]+:.*##/ {printf "  make %-13s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-quickstart: $(VENV)/installed  ## train a small ALBERT from text: TEXT=path-or-glob for your own
+quickstart: $(VENV)/installed  ## train a small ALBERT from text: TEXT=file, folder or glob for your own
 	$(VENV)/bin/python -m quickstart $(if $(TEXT),--text='$(TEXT)')
 
 test: test-current test-legacy  ## all tests, on current TensorFlow and on TensorFlow 1.15

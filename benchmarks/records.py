@@ -22,9 +22,10 @@ from absl import logging  # noqa: E402
 
 from albert.records.options import RecordOptions  # noqa: E402
 from albert.text import vocabulary  # noqa: E402
-from preprocess import engines, inputs, tokenizer  # noqa: E402
+from preprocess import engines, tokenizer  # noqa: E402
 from preprocess.engines import Execution  # noqa: E402
 from preprocess.records.build import write_records  # noqa: E402
+from preprocess.sources.blocks import decode_utf8, read_blocks  # noqa: E402
 
 GOOGLE_MB_PER_S, GOOGLE_INSTANCES_PER_S = 0.035, 116.0
 
@@ -32,7 +33,7 @@ GOOGLE_MB_PER_S, GOOGLE_INSTANCES_PER_S = 0.035, 116.0
 def encode_only(job):
     """Encodes the lines of a block and forgets them."""
     model, block = job
-    lines = [line for line in inputs.decode_utf8(block).split("\n") if line]
+    lines = [line for line in decode_utf8(block).split("\n") if line]
     return sum(len(ids) for ids in vocabulary.load(model).processor.EncodeAsIds(lines))
 
 
@@ -41,9 +42,9 @@ def time_sentencepiece(text, model, execution):
     from benchmarks.records import encode_only  # where workers find it, not in this script
 
     with engines.start(execution) as run:
-        list(run(encode_only, ((model, b) for b in inputs.read_blocks([text], 1 << 14))))
+        list(run(encode_only, ((model, b) for b in read_blocks([text], block_bytes=1 << 14))))
         begin = time.perf_counter()
-        list(run(encode_only, ((model, block) for block in inputs.read_blocks([text]))))
+        list(run(encode_only, ((model, block) for block in read_blocks([text]))))
         return time.perf_counter() - begin
 
 

@@ -12,10 +12,13 @@ from absl import logging
 from albert.records import counter_rng
 from albert.system.errors import UsageError, check_between, check_one_of
 from albert.system.files.atomic import atomic_write, ensure_writable_directory
-from albert.system.files.names import Files, Path, comma_list, expand_files
+from albert.system.files.names import Files, Path, comma_list
 from albert.system.keywords import checked_keywords
 from albert.text import vocabulary
-from preprocess import engines, inputs
+from preprocess import engines
+from preprocess.sources import documents, found
+from preprocess.sources.blocks import AS_THEY_ARE, decode_utf8, read_blocks
+from preprocess.sources.documents import Layout
 
 CONTROL_SYMBOLS = ("[CLS]", "[SEP]", "[MASK]")
 # Both seeds train with these; they differ in the size of the sample and of the vocabulary.
@@ -55,24 +58,24 @@ PRESETS = {
 }
 
 
-def sentences(paths: List[str]) -> Iterator[str]:
-    """The non-empty lines of files of documents."""
-    for block in inputs.read_blocks(paths):
-        for line in inputs.decode_utf8(block).split("\n"):
+def sentences(paths: List[str], layout: Layout = AS_THEY_ARE) -> Iterator[str]:
+    """The non-empty lines of the documents of files."""
+    for block in read_blocks(paths, layout):
+        for line in decode_utf8(block).split("\n"):
             line = line.strip()
             if line:
                 yield line
 
 
-def _sample(paths: List[str], size: int, seed: int) -> Iterator[str]:
+def _sample(paths: List[str], layout: Layout, size: int, seed: int) -> Iterator[str]:
     """About `size` sentences, drawn evenly from all; all of them if there are no more.
 
     SentencePiece could sample too, but its generator cannot be seeded.
     """
-    total = sum(1 for _ in sentences(paths))
+    total = sum(1 for _ in sentences(paths, layout))
     chunk = 1 << 16
     chosen = np.ones(chunk, bool)
-    for number, line in enumerate(sentences(paths)):
+    for number, line in enumerate(sentences(paths, layout)):
         if number % chunk == 0 and total > size:
             numbers = np.arange(number, number + chunk)
             chosen = counter_rng.uniform(seed, "tokenizer sample", numbers) < size / total
@@ -100,13 +103,15 @@ def train_tokenizer(
     character_coverage: float = 0.99995,
     do_lower_case: bool = False,
     random_seed: int = 12345,
+    text_format: str = "auto",
+    text_field: str = "",
     show_progress: bool = False,
 ) -> str:
     """Trains a SentencePiece model for ALBERT on a shuffled sample of bounded size.
 
     Args:
-      input_file: UTF-8 text, a sentence a line, also compressed: a path or glob, or a list of
-        them.
+      input_file: Text of any kind that `preprocess.sources` reads: a path, glob or folder, or a
+        list of them. Plain text is UTF-8, a sentence a line.
       model_prefix: `.model` and `.vocab` are written under this name, whole or not at all.
       vocab_size: Pieces in all; the preset's if None or 0.
       preset: A key of `PRESETS`.
@@ -114,6 +119,8 @@ def train_tokenizer(
       character_coverage: Share of the characters that get pieces.
       do_lower_case: Train on lower-cased text.
       random_seed: Seed of the sample; equal text and seed give an equal model.
+      text_format: Of the files; "auto" knows it by its bytes and the names of the files.
+      text_field: Path of the text in JSON or a table; "" takes the field with most text.
       show_progress: Let SentencePiece tell on stderr what it is doing.
 
     Returns:
@@ -136,8 +143,11 @@ def train_tokenizer(
     check_between("input_sentence_size", input_sentence_size or 0, 0, _LARGEST)
     check_between("character_coverage", character_coverage, 0, 1)
     input_file, model_prefix = comma_list(input_file, "input_file"), os.fspath(model_prefix)
-    paths = expand_files(input_file, "input_file")
-    ensure_writable_directory(os.path.dirname(model_prefix) or ".", "--model_prefix")
+    layout = Layout(text_format, text_field=text_field)
+    documents.check(layout)
+    folder = os.path.dirname(model_prefix) or "."
+    ensure_writable_directory(folder, "--model_prefix")
+    paths = found.find(input_file, "input_file", folder)
     vocab_size = vocab_size or PRESETS[preset].vocab_size
     options = dict(
         _COMMON,
@@ -148,14 +158,14 @@ def train_tokenizer(
     size = input_sentence_size or PRESETS[preset].input_sentence_size
     logging.info("Training a vocabulary of %d pieces on %d files", vocab_size, len(paths))
     try:
-        model = engines.apart(_train, (paths, size, random_seed, do_lower_case, options))
+        model = engines.apart(_train, (paths, layout, size, random_seed, do_lower_case, options))
     except RuntimeError as error:
         raise _explained(str(error), vocab_size, input_file) from error
     _write(model, model_prefix)
     return model_prefix + ".model"
 
 
-def _train(job: Tuple[List[str], int, int, bool, Dict[str, Any]]) -> bytes:
+def _train(job: Tuple[List[str], Layout, int, int, bool, Dict[str, Any]]) -> bytes:
     """Trains in this process, which should be one of its own.
 
     SentencePiece's trainer crashes where TensorFlow 1.15 is loaded: that exports its own, other
@@ -163,13 +173,13 @@ def _train(job: Tuple[List[str], int, int, bool, Dict[str, Any]]) -> bytes:
     """
     import sentencepiece
 
-    paths, size, random_seed, lower_case, options = job
+    paths, layout, size, random_seed, lower_case, options = job
     failed: List[UsageError] = []
 
     def stream() -> Iterator[str]:
         # An exception must not pass through the trainer, which would hide it.
         try:
-            for line in _sample(paths, size, random_seed):
+            for line in _sample(paths, layout, size, random_seed):
                 yield line.lower() if lower_case else line
         except UsageError as error:
             failed.append(error)
@@ -190,8 +200,9 @@ def _explained(message: str, vocab_size: int, input_file: str) -> UsageError:
     low = re.search(r"smaller than required_chars\. \d+ vs (\d+)", message)
     if high:
         return UsageError(
-            "--vocab_size={} is too large for the text in {}; the largest that works is {}.".format(
-                vocab_size, input_file, high.group(1)
+            "--vocab_size={} is too large for the text in {}: that takes about {:,} kB of text. Of "
+            "this text the largest that works is {}.".format(
+                vocab_size, input_file, vocab_size * _BYTES_PER_PIECE // 1000, high.group(1)
             )
         )
     if low:

@@ -1,7 +1,6 @@
 """python -m quickstart: runs every command of the main job in turn and sums up."""
 
 import argparse
-import glob
 import itertools
 import os
 import shlex
@@ -14,6 +13,8 @@ import albert
 from albert.checkpoints.results import read_results
 from albert.records.manifest import read_manifest
 from albert.system.errors import UsageError, exit_on_usage_error
+from albert.system.files.names import expand_files
+from albert.system.files.piped import is_pipe, kept
 from albert.training.log.metrics import CURVES_FILE
 from preprocess.tokenizer import vocab_size_for
 from quickstart.text import write_documents
@@ -26,6 +27,7 @@ _STEPS = 1400
 # Enough masks for a few hundred thousand examples from a small text, no more from a large one.
 _MASKED_COPIES = 20
 _SMALL_TEXT = 4 << 20  # bytes
+_LEAST_TEXT = 20 << 10  # of which the smallest vocabulary can be made, and a batch of records
 _GAPS = 3  # shown at the end
 _GAP_WORDS = range(6, 13)  # of a sentence with a gap
 
@@ -33,7 +35,11 @@ _GAP_WORDS = range(6, 13)  # of a sentence with a gap
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Runs the job; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m quickstart", description=__doc__)
-    parser.add_argument("--text", help="your own text: a path or glob; default: Python's manual")
+    parser.add_argument(
+        "--text",
+        help="your own text: files, globs, folders, - for standard input; default: Python's manual",
+    )
+    parser.add_argument("--text_field", default="", help="where it is in JSON or tables")
     parser.add_argument("--output_dir", help="default: runs/quickstart-DATE_TIME")
     parser.add_argument("--steps", type=int, default=_STEPS, help="updates")
     arguments = parser.parse_args(argv)
@@ -41,13 +47,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         started = time.time()
         folder = arguments.output_dir or time.strftime("runs/quickstart-%Y%m%d_%H%M%S")
         os.makedirs(folder, exist_ok=True)
-        text = arguments.text or _python_text(folder)
-        size = sum(os.path.getsize(path) for path in glob.glob(text))
-        if not size:
-            raise UsageError(
-                "No text in {!r}. Pass a path or a glob: TEXT='texts/*.txt'.".format(text)
-            )
-        _prepare(folder, text, size, own=bool(arguments.text))
+        _prepare(folder, arguments)
         _train(folder, arguments.steps)
         _summary(folder, time.time() - started)
     return 0
@@ -70,10 +70,15 @@ def _python_text(folder: str) -> str:
     return path
 
 
-def _prepare(folder: str, text: str, size: int, own: bool) -> None:
+def _prepare(folder: str, arguments: argparse.Namespace) -> None:
     def inside(name: str) -> str:
         return os.path.join(folder, name)
 
+    text = arguments.text or _python_text(folder)
+    if is_pipe(text):
+        kept(text, "text", inside("piped"))
+        text = inside("piped")
+    expand_files(text, "text")  # a name that is wrong is told here
     _run(
         "1. Text to sentences and documents, some held out",
         "preprocess",
@@ -82,8 +87,17 @@ def _prepare(folder: str, text: str, size: int, own: bool) -> None:
         "--output_file=" + inside("train.txt"),
         "--valid_file=" + inside("valid.txt"),
         "--valid_fraction={}".format(_VALID_FRACTION),
-        *([] if own else ["--language=en"]),
+        *([] if arguments.text else ["--language=en"]),
+        *(["--text_field=" + arguments.text_field] if arguments.text_field else []),
     )
+    size = sum(os.path.getsize(inside(name)) for name in ("train.txt", "valid.txt"))
+    if size < _LEAST_TEXT:
+        raise UsageError(
+            "{} has {:,} bytes of clean text; the quickstart needs {:,} at least, and {} MB to "
+            "show something.".format(
+                _as_typed(arguments.text), size, _LEAST_TEXT, _SMALL_TEXT >> 20
+            )
+        )
     _run(
         "2. SentencePiece model",
         "preprocess",
@@ -104,6 +118,10 @@ def _prepare(folder: str, text: str, size: int, own: bool) -> None:
             "--max_seq_length={}".format(_SEQUENCE),
             "--dupe_factor={}".format(factor),
         )
+
+
+def _as_typed(text: str) -> str:
+    return ("TEXT={}" if "MAKELEVEL" in os.environ else "--text={}").format(text)
 
 
 def _train(folder: str, steps: int) -> None:

@@ -143,3 +143,19 @@ def write_examples(path, examples, opener=open) -> str:
         for example in examples:
             handle.write(frame(encode_example(example)))
     return str(path)
+
+
+@contextlib.contextmanager
+def standard_input(data):
+    """Pipes some bytes into this process."""
+    ours, theirs = os.pipe()
+    os.write(theirs, data)
+    os.close(theirs)
+    kept = os.dup(0)
+    os.dup2(ours, 0)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+        os.close(ours)

@@ -7,7 +7,7 @@ import sys
 import time
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, standard_input
 
 import albert
 from albert.recipe import run
@@ -87,6 +87,31 @@ def test_what_is_done_is_left_alone(called):
         handle.write("\n\nSatu lagi.")
     run.run_recipe("small.json", "finetune.num_train_epochs=2")
     assert names(called)[0] == "clean"
+
+
+def test_text_comes_from_a_folder_or_a_pipe(called, place):
+    (place / "texts" / "deep").mkdir(parents=True)
+    (place / "texts" / "deep" / "a.txt").write_text("satu")
+    albert.run_recipe("small.json", "text.input_file=texts")
+    assert names(called)[0] == "clean"
+    (place / "texts" / "b.txt").write_text("dua")
+    albert.run_recipe("small.json", "text.input_file=texts")
+    assert names(called)[0] == "clean"
+    with standard_input(b"tiga"):
+        albert.run_recipe("small.json", "text.input_file=-")
+    assert called[0] == ("clean", dict(called[0][1], input_file="runs/small/piped-0"))
+    assert (place / "runs" / "small" / "piped-0").read_text() == "tiga" and names(called)
+    for given in (b"", b"tiga"):  # of the same text nothing is done again, with the pipe or without
+        with standard_input(given):
+            albert.run_recipe("small.json", "text.input_file=-")
+        assert not names(called)
+    with standard_input(b"empat"):
+        albert.run_recipe("small.json", "text.input_file=-")
+    assert names(called)[0] == "clean"
+    with standard_input(b""), pytest.raises(
+        UsageError, match="Nothing came through --input_file=-"
+    ):
+        albert.run_recipe("small.json", "text.input_file=-", "output_dir=other")
 
 
 def test_a_longer_training_goes_on_and_another_one_begins(called, capsys):

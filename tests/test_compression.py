@@ -16,7 +16,7 @@ from albert.records.index import load_index
 from albert.records.options import RecordOptions
 from albert.records.tfrecord import RecordError, read_records
 from albert.system.errors import UsageError
-from albert.system.files.compression import DAMAGED, open_binary
+from albert.system.files.compression import DAMAGED, decompressed, opened
 from albert.tasks.rows.tables import read_texts
 from preprocess import tokenizer
 from preprocess.clean import clean
@@ -50,6 +50,10 @@ def damaged(kind, data, damage):
 @pytest.fixture(name="text", scope="module")
 def some_text():
     return "\n\n".join("\n".join(doc) for doc in corpus.documents(400)).encode()
+
+
+def open_binary(path):
+    return decompressed(opened(path), path)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -92,7 +96,7 @@ def test_cleaning_counts_a_damaged_file_and_goes_on(
     tmp_path, text, kind, damage, streamed, monkeypatch, caplog
 ):
     if streamed:
-        monkeypatch.setattr("preprocess.inputs.BLOCK_BYTES", 30000)
+        monkeypatch.setattr("preprocess.sources.cutting.BLOCK_BYTES", 30000)
     bad = tmp_path / ("a.txt." + kind)
     bad.write_bytes(damaged(kind, text, damage))
     (tmp_path / "b.txt").write_bytes(b"Satu dua tiga.\n")

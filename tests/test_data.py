@@ -346,11 +346,14 @@ def test_files_are_found_by_list_and_glob(tmp_path):
     names = [write_record_file(tmp_path / "{}.tfrecord".format(n), 1) for n in ("b", "a", "c")]
     found = record_files("{0}/[ab].tfrecord, {0}/c.tfrecord".format(tmp_path), "eval_file")
     assert found == sorted(names)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "tokenizer.model").write_bytes(b"no records")
+    assert record_files(str(tmp_path), "eval_file") == sorted(names)
     twice = record_files("{0}/?.tfrecord,{0}/c.tfrecord".format(tmp_path), "eval_file")
     assert twice == sorted(names) + sorted(names)[-1:]
     for wrong, message in (
         ("x*", "--eval_file=.*/x\\* matches no file. Looked in {}".format(tmp_path)),
-        ("", r"--eval_file=.*/ is a folder; name its files, for example --eval_file='.*/\*'"),
+        ("empty", "--eval_file=.*/empty is a folder without such files"),
     ):
         with pytest.raises(UsageError, match=message):
             record_files("{}/{}".format(tmp_path, wrong), "eval_file")

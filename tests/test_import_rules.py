@@ -62,7 +62,7 @@ FLOORS = (
     ("albert",),
     ("albert.compat", "albert.system"),
     ("albert.records",),  # what the record builder shares with the trainer
-    ("albert.model", "albert.hosts", "preprocess.inputs"),
+    ("albert.model", "albert.hosts", "preprocess.sources", "preprocess.workspace"),
     ("albert.optim", "albert.text", "preprocess.engines", "preprocess.progress"),
     (
         "albert.checkpoints",

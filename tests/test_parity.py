@@ -40,8 +40,8 @@ from albert.text import vocabulary
 from albert.text.encoder import TextEncoder
 from albert.text.tokenization import TextOptions, Tokenization
 from albert.text.words import split_words
-from preprocess.inputs import TextBlock
 from preprocess.records.instances import encoding
+from preprocess.sources.blocks import TextBlock
 
 # Nothing is downloaded, and the copies transformers makes of custom classes stay out of the home.
 os.environ.update(HF_HUB_OFFLINE="1", HF_MODULES_CACHE=os.path.join(folder(), "hf_modules"))

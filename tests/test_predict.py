@@ -30,8 +30,8 @@ from albert.text.encoder import TextEncoder, padded_batch
 from albert.text.tokenization import TextOptions, Tokenization
 from albert.text.vocabulary import load
 from albert.text.words import split_words
-from preprocess.inputs import TextBlock
 from preprocess.records.instances import encoding
+from preprocess.sources.blocks import TextBlock
 
 
 def predict(tmp_path, capsys, *arguments):

@@ -8,13 +8,14 @@ import pytest
 
 from albert.records.options import RecordOptions
 from albert.system.errors import TryAgain, UsageError
-from preprocess import engines, inputs
+from preprocess import engines
 from preprocess.clean import clean
 from preprocess.clean.clean import CleanOptions
 from preprocess.clean.text import CleaningRules
 from preprocess.engines import Execution
 from preprocess.records import steps
 from preprocess.records.build import write_records
+from preprocess.sources import cutting
 
 
 def double(job):
@@ -62,8 +63,7 @@ def test_ray_gives_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     text = corpus.write_text(tmp_path / "t.txt", corpus.documents(300))
     monkeypatch.setattr(steps, "PART_PIECES", 4000)
-    blocks = inputs.read_blocks
-    monkeypatch.setattr(inputs, "read_blocks", lambda paths: blocks(paths, 20000))
+    monkeypatch.setattr(cutting, "BLOCK_BYTES", 20000)
     hashes = []
     for engine in ("local", "ray"):
         execution = Execution(2, engine, tqdm_off=True)

@@ -25,12 +25,13 @@ from albert.records.options import RecordOptions
 from albert.system.errors import TryAgain, UsageError
 from albert.system.files.names import expand_files
 from albert.text import vocabulary
-from preprocess import inputs
 from preprocess.engines import Execution
 from preprocess.records import crc, jobs, shards, spill, steps
 from preprocess.records.build import write_records
 from preprocess.records.instances import encoding, segments, serialize
 from preprocess.records.instances.examples import select
+from preprocess.sources import cutting
+from preprocess.sources.blocks import TextBlock, read_blocks
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SCRIPT = os.path.join(ROOT, "create-pretraining-data.py")
@@ -138,8 +139,7 @@ def test_text_comes_back(text, tmp_path):
 @pytest.mark.parametrize("task", ["sop", "nsp"])
 def test_bytes_do_not_depend_on_workers_or_blocks(text, tmp_path, task, monkeypatch):
     monkeypatch.setattr(steps, "PART_PIECES", 4000)
-    small_blocks = inputs.read_blocks
-    monkeypatch.setattr(inputs, "read_blocks", lambda paths: small_blocks(paths, 20000))
+    monkeypatch.setattr(cutting, "BLOCK_BYTES", 20000)
     hashes = []
     for workers in (1, 2):
         path = tmp_path / "{}.tfrecord".format(workers)
@@ -296,7 +296,7 @@ def test_long_lines_are_cut_between_words_and_short_ones_stay():
     line = " ".join(corpus.documents(5)[0]).replace(".", "")
     text = "Satu ayat.\n\n{}\n{}".format(line, "x" * 400).encode()
     settings = dict(lower=False, keep_accents=True, seed=1)
-    block = inputs.TextBlock(0, 0, "x", 0, text, 0)
+    block = TextBlock(0, 0, "x", 0, text, 0)
     whole = encoding.encode_block(block, words, longest=10**6, **settings)
     found = encoding.encode_block(block, words, longest=20, **settings)
     assert (whole.ids == found.ids).all() and (whole.keys == found.keys).all()
@@ -356,8 +356,7 @@ def test_killed_build_continues_to_the_same_bytes(tmp_path):
 )
 def test_interruption_at_every_stage(text, tmp_path, monkeypatch, stage, compression):
     monkeypatch.setattr(steps, "PART_PIECES", 4000)
-    small_blocks = inputs.read_blocks
-    monkeypatch.setattr(inputs, "read_blocks", lambda paths: small_blocks(paths, 20000))
+    monkeypatch.setattr(cutting, "BLOCK_BYTES", 20000)
     changes = dict(output_file="{0}/a,{0}/b".format(tmp_path), compression=compression)
     names = [tmp_path / "a", tmp_path / "b"]
     write_records(options(text, "", **changes), Execution(1, tqdm_off=True))
@@ -460,7 +459,7 @@ def test_compressed_and_split_input_is_read(text, tmp_path):
 def test_blocks_hold_whole_documents(tmp_path):
     docs = corpus.documents(200)
     path = corpus.write_text(tmp_path / "t.txt", docs)
-    blocks = list(inputs.read_blocks([path], 3000))
+    blocks = list(read_blocks([path], block_bytes=3000))
     assert len(blocks) > 10
     assert b"".join(block.data for block in blocks) == open(path, "rb").read()
     for block in blocks[:-1]:
@@ -472,13 +471,13 @@ def test_blocks_hold_whole_documents(tmp_path):
 
 
 def test_a_text_without_blank_lines_stays_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(inputs, "LONGEST_DOCUMENT", 4000)
+    monkeypatch.setattr(cutting, "LONGEST_DOCUMENT", 4000)
     path = tmp_path / "t.txt"
     path.write_text("satu dua tiga empat.\n" * 2000)
-    blocks = list(inputs.read_blocks([str(path)], 1000))
+    blocks = list(read_blocks([str(path)], block_bytes=1000))
     assert max(len(block.data) for block in blocks) <= 5000
     path.write_text("satu " * 4000)
-    blocks = list(inputs.read_blocks([str(path)], 1000))
+    blocks = list(read_blocks([str(path)], block_bytes=1000))
     assert max(len(block.data) for block in blocks) <= 5000
     assert b"".join(block.data for block in blocks) == path.read_bytes()
 
@@ -533,8 +532,9 @@ def test_bad_text_is_explained(text, tmp_path):
     one = corpus.write_text(tmp_path / "one.txt", corpus.documents(1))
     with pytest.raises(UsageError, match="only one"):
         build(one, tmp_path / "a", sentence_task="nsp")
-    with pytest.raises(UsageError, match="is a folder"):
-        build(str(tmp_path), tmp_path / "a")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="empty is a folder without such files"):
+        build(str(tmp_path / "empty"), tmp_path / "a")
     assert not glob.glob(str(tmp_path / "*.work"))
 
 

@@ -13,6 +13,7 @@ from albert.records.lockstep import Ragged, decode_examples
 from albert.records.manifest import manifest_path, read_manifest
 from albert.records.tfrecord import (
     FLOAT_FEATURES,
+    KINDS,
     LONGEST,
     NO_SENTENCE_LABEL,
     PREDICTION_FEATURES,
@@ -32,7 +33,6 @@ Batch = Dict[str, np.ndarray]
 _UNMASKED = ("input_ids", "segment_ids", TOKEN_BOUNDARY, SENTENCE_LABEL)
 _MASKED = (*SEQUENCE_FEATURES, *PREDICTION_FEATURES, SENTENCE_LABEL)
 _TRIED = 1000  # records, for one that is whole
-_KINDS = {"i": "integers", "f": "floats", "O": "bytes"}
 
 
 class Shapes(NamedTuple):
@@ -185,7 +185,7 @@ class RecordDataset:
                 raise RecordError(
                     "{}: feature {} is a list of {}, must be one of {}. Build it with "
                     "create-pretraining-data.py.".format(
-                        self.describe(int(numbers[0])), name, _KINDS[kind], _KINDS[wanted]
+                        self.describe(int(numbers[0])), name, KINDS[kind], KINDS[wanted]
                     )
                 )
 

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from albert.model.config import ModelConfig
 from albert.recipe.reading import Recipe, words_of
 from albert.system.errors import UsageError
-from albert.system.files.names import file_state, matching
+from albert.system.files.names import file_state, files_below, matching
 from albert.system.files.shipped import find_config
 from albert.system.files.side import read_json_object
 
@@ -43,7 +43,8 @@ class Step(NamedTuple):
         """The files it reads, with size and time; those made by steps before are among them."""
         words = [word[2:].partition("=") for word in self.command if word.startswith("--")]
         named = [value for name, _, value in words if name.endswith("_file") and name not in _MADE]
-        paths = {path for value in named for part in value.split(",") for path in matching(part)}
+        parts = [part for value in named for part in value.split(",")]
+        paths = {path for part in parts for path in files_below(part) or matching(part)}
         own = [path for path in paths if os.path.basename(path) != MODEL_FILE]
         return [(path, file_state(path)) for path in sorted(own) if os.path.isfile(path)]
 

@@ -4,6 +4,7 @@ import os
 from typing import Any, Dict, Iterable, List, Sequence, Tuple
 
 from albert.system.errors import UsageError, or_nearest, quoted
+from albert.system.files.piped import STANDARD_INPUT
 from albert.system.files.side import parse_json
 
 # The steps in their order; `model` says what is trained.
@@ -129,4 +130,6 @@ def words_of(values: Dict[str, Any]) -> List[str]:
 
 def text_of(value: Any) -> str:
     """A value as a flag has it: a list is one with commas."""
+    if value == [None]:
+        return STANDARD_INPUT  # as YAML reads a dash alone
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)

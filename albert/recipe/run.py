@@ -10,6 +10,7 @@ from absl import logging
 
 from albert.recipe.commands import call
 from albert.recipe.keys import resolved
+from albert.recipe.piped import with_pipes_kept
 from albert.recipe.plan import Step, model_config, model_flags, plan
 from albert.recipe.reading import OUTPUT_DIR, SECTIONS, Recipe, read_recipe
 from albert.records.manifest import read_manifest
@@ -79,6 +80,7 @@ def run_recipe(
         if found.get("model"):
             model_config(found["model"], found["model"].get("vocab_size", 32000))
         own = os.path.join(folder, ",".join(choice)) if choice else folder
+        found = with_pipes_kept(found, folder, read=not dry_run)
         later = _from_first_changed(choice, own)
         _take(found, plan(found, folder, later), folder, own, dry_run)
         folders.append(own)

@@ -18,8 +18,8 @@ class RecordOptions:
     """Everything that determines the bytes of the records. Names are those of Google's flags.
 
     Attributes:
-      input_file: Globs or a comma list of UTF-8 text: a sentence a line, a blank line between
-        documents; .gz, .bz2, .xz and .zst are read too.
+      input_file: A comma list of files, globs and folders of text; plain text is UTF-8, a
+        sentence a line, a blank line between documents.
       output_file: One name or a comma list; the examples are dealt out in turn.
       spm_model_file: The SentencePiece model.
       do_lower_case: Lower-case the text.
@@ -30,6 +30,9 @@ class RecordOptions:
       max_predictions_per_seq: 0 means ceil(masked_lm_prob * max_seq_length).
       num_shards: Above 1, `output_file` is one name and becomes name-00000-of-0000N and so on.
       min_pieces: Examples of a single segment with fewer pieces are dropped and counted.
+      text_format: Of the files; "auto" knows it by its bytes and the names of the files.
+      text_field: Path of the text in JSON or a table, keys joined by dots; "" takes the field with
+        most text.
 
     The other attributes are Google's flags of the same names.
     """
@@ -54,6 +57,8 @@ class RecordOptions:
     num_shards: int = 1
     compression: str = "none"
     min_pieces: int = 4
+    text_format: str = "auto"
+    text_field: str = ""
 
     def __post_init__(self) -> None:
         check_one_of("sentence_task", self.sentence_task, SENTENCE_TASKS)

@@ -28,7 +28,7 @@ import math
 import os
 import struct
 import threading
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Iterator, List, NamedTuple, Optional, Tuple
 
 import google_crc32c
 
@@ -39,6 +39,7 @@ from albert.system.files.names import expand_files
 SEQUENCE_FEATURES = ("input_ids", "input_mask", "segment_ids")
 PREDICTION_FEATURES = ("masked_lm_positions", "masked_lm_ids", "masked_lm_weights")
 FLOAT_FEATURES = ("masked_lm_weights",)
+KINDS = {"i": "integers", "f": "floats", "O": "bytes"}  # of lists, by the kind of their array
 SENTENCE_LABEL = "next_sentence_labels"
 TOKEN_BOUNDARY = "token_boundary"
 # One-hot of -1 is zero in the original trainers, so they give such an example no sentence loss.
@@ -141,11 +142,16 @@ def read_records(path: str) -> Iterator[Tuple[int, bytes]]:
     Raises:
       RecordError: The file cannot be opened, is cut off, or a checksum does not match.
     """
+    with _opened(path) as stream:
+        yield from _read_frames(stream, path)
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[Any]:
     with _readable(path), open(path, "rb") as raw:
         zipped = raw.read(2) == b"\x1f\x8b"
         raw.seek(0)
-        stream = gzip.GzipFile(fileobj=raw) if zipped else raw
-        yield from _read_frames(stream, path)
+        yield gzip.GzipFile(fileobj=raw) if zipped else raw
 
 
 def frames(path: str) -> Iterator[int]:
@@ -230,14 +236,24 @@ class WeightedFiles(NamedTuple):
 
 
 def record_files(patterns: str, flag: str) -> List[str]:
-    """The files that a comma list of names and globs stands for, without what lies beside records.
+    """The files that names, globs and folders in a comma list stand for: those that hold records.
 
-    A file that is named twice is read twice.
+    A file that is named twice is read twice. Of a folder those are taken that begin with a record.
 
     Raises:
-      UsageError: An item matches no file or names a folder, or there is none.
+      UsageError: An item matches no file, a folder has no records, or there is none.
     """
-    return expand_files(patterns, flag, BESIDE_RECORDS, once=False)
+    return expand_files(patterns, flag, BESIDE_RECORDS, once=False, fits=begins_with_record)
+
+
+def begins_with_record(path: str) -> bool:
+    """Whether a file, plain or gzip, begins as a file of records does."""
+    try:
+        with _opened(path) as stream:
+            frame_size(stream.read(HEAD))
+    except (ValueError, UsageError) + DAMAGED:
+        return False
+    return True
 
 
 def weighted_record_files(patterns: str, flag: str) -> List[WeightedFiles]:

@@ -8,12 +8,19 @@ from albert.system import command_line
 from albert.system.errors import UsageError
 from albert.system.files.atomic import atomic_write
 from albert.system.help import group
-from preprocess.clean import dedup, extract, sentences
-from preprocess.commands.records import define_execution_flags, execution_from_flags
+from preprocess.clean import dedup, sentences
+from preprocess.commands.records import (
+    define_execution_flags,
+    define_source_flags,
+    execution_from_flags,
+)
+from preprocess.sources.documents import DOCUMENT_UNITS, Layout
+from preprocess.sources.found import REPORT_SUFFIX
 
 USAGE = """Cleans files of many formats into documents: a sentence a line, a blank line between.
 
-Reads txt, JSON, JSONL, HTML, SRT and TTML, also .gz, .bz2, .xz and .zst. Example:
+Reads txt, JSON, JSONL, CSV, TSV, HTML, SRT, TTML, Parquet and Arrow; each also as .gz, .bz2, .xz
+or .zst, in .tar and .zip, in folders, saved datasets, and piped in (-). Example:
 
   python -m preprocess clean --input_file='raw/*' --output_file=clean/train.txt \\
     --valid_file=clean/valid.txt --valid_fraction=0.02 --dedup=near
@@ -23,7 +30,7 @@ Reads txt, JSON, JSONL, HTML, SRT and TTML, also .gz, .bz2, .xz and .zst. Exampl
 def define_flags() -> None:
     """Defines the flags of the command."""
     group("Files")
-    flags.DEFINE_string("input_file", None, "Files: a comma list of names and globs.")
+    flags.DEFINE_string("input_file", None, "A comma list of files, globs and folders; - is piped.")
     flags.DEFINE_string("output_file", None, "Clean documents.")
     flags.DEFINE_string("valid_file", "", "Held-out documents; default: NAME.valid.EXT.")
     flags.DEFINE_float("valid_fraction", 0.0, "Share of documents to hold out.")
@@ -32,16 +39,12 @@ def define_flags() -> None:
     flags.DEFINE_enum("dedup", "exact", dedup.DEDUPS, "Duplicates to drop.")
     flags.DEFINE_enum("splitter", "auto", sentences.SPLITTERS, "Sentence splitter.")
     flags.DEFINE_string("language", "ms", "Language of the text, for the splitter.")
-    flags.DEFINE_enum("format", "auto", extract.FORMATS, "Format of all files.")
+    define_source_flags()
     flags.DEFINE_enum(
-        "documents", "blank_line", extract.DOCUMENT_UNITS, "What a document is in plain text."
+        "documents", "blank_line", DOCUMENT_UNITS, "What a document is in plain text."
     )
-    flags.DEFINE_string(
-        "json_field",
-        "",
-        "Text's path in JSON, as article.body, or column; default: guessed.",
-    )
-    command_line.define_alias("text_field", "json_field")
+    command_line.define_alias("json_field", "text_field")
+    command_line.define_alias("format", "text_format")
     flags.DEFINE_string("html_select", "", "tag, .class or tag.class of documents in HTML.")
     flags.DEFINE_bool("fix_mojibake", True, "Repair wrongly decoded text.")
     flags.DEFINE_bool("remove_urls", True, "Drop web and mail addresses.")
@@ -77,7 +80,7 @@ def main(positional: List[str]) -> int:
             "Give --input_file and --output_file, for example: python -m preprocess clean "
             "--input_file='raw/*' --output_file=clean.txt --valid_fraction=0.02"
         )
-    layout = extract.Layout(f.format, f.documents, f.json_field, f.html_select)
+    layout = Layout(f.text_format, f.documents, f.text_field, f.html_select)
     cleaning = text.CleaningRules(f.fix_mojibake, f.remove_urls, f.remove_handles, f.do_lower_case)
     manifest = clean.clean(
         clean.CleanOptions(
@@ -95,7 +98,7 @@ def main(positional: List[str]) -> int:
         execution_from_flags(),
     )
     readable = report(manifest)
-    with atomic_write(f.output_file + ".report.txt") as handle:
+    with atomic_write(f.output_file + REPORT_SUFFIX) as handle:
         handle.write(readable)
     print(readable, end="")
     return 0

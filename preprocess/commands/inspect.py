@@ -1,9 +1,11 @@
 """The command that validates record files and shows samples."""
 
+import itertools
 import os
-from typing import Any, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import google_crc32c
+import numpy as np
 from absl import flags
 
 from albert.records import tfrecord
@@ -12,10 +14,14 @@ from albert.records.manifest import Manifest, read_manifest
 from albert.records.options import SENTENCE_TASKS, RecordOptions
 from albert.system import command_line
 from albert.system.errors import UsageError
-from albert.system.files.names import expand_files
 from albert.text.vocabulary import Vocabulary, load, resolve_model
-from preprocess.inspection import Expected, Features, Inspection
+from preprocess.inspection.rows import Expected
+from preprocess.inspection.statistics import Inspection
 from preprocess.progress import Progress
+
+Features = Dict[str, np.ndarray]
+_FRAME = tfrecord.HEAD + 4  # bytes around a record
+_AT_ONCE = 1024  # records, looked at as one array
 
 USAGE = """Validates record files, shows samples as text, exits with 1 if something is off.
 
@@ -91,18 +97,21 @@ def _read(
     with Progress("Inspecting", total, "B", bar) as progress:
         for path in paths:
             try:
-                for offset, payload in tfrecord.read_records(path):
-                    try:
-                        features = decode_example(payload)
-                    except ValueError as error:
-                        yield "{} at byte offset {}: {}".format(path, offset, error)
-                        continue
-                    sound = inspection.add(path, offset, features)
-                    if sound and len(shown) < flags.FLAGS.samples:
-                        shown.append(features)
-                    progress.update(len(payload) + 16)
+                _read_file(path, inspection, shown, progress)
             except tfrecord.RecordError as error:
                 yield str(error)
+
+
+def _read_file(
+    path: str, inspection: Inspection, shown: List[Features], progress: Progress
+) -> None:
+    found = tfrecord.read_records(path)
+    for records in iter(lambda: list(itertools.islice(found, _AT_ONCE)), []):
+        sound = inspection.add(path, *zip(*records))
+        right = itertools.compress((payload for _, payload in records), sound)
+        wanted = flags.FLAGS.samples - len(shown)
+        shown += map(decode_example, itertools.islice(right, wanted))
+        progress.update(sum(len(payload) + _FRAME for _, payload in records))
 
 
 def _changed(paths: List[str], manifest: Optional[Manifest]) -> Iterator[str]:
@@ -130,7 +139,7 @@ def main(positional: List[str]) -> int:
             "Name record files, for example: python -m preprocess inspect train.tfrecord "
             "--spm_model_file=tokenizer.model"
         )
-    paths = expand_files(",".join(positional), "input_file", tfrecord.BESIDE_RECORDS)
+    paths = tfrecord.record_files(",".join(positional), "input_file")
     manifest = read_manifest(paths[0])
     model = f.spm_model_file or ""
     if manifest and not model and not f.vocab_file:

@@ -10,11 +10,12 @@ from albert.system import command_line
 from albert.system.errors import UsageError, quoted
 from albert.system.help import group
 from preprocess.engines import ENGINES, Execution
+from preprocess.sources.documents import FORMATS
 
 USAGE = """Builds ALBERT pre-training records (TFRecords) from text.
 
-The text has one sentence a line and a blank line between documents. Without flags the paths of
-the Malay project are used. Example:
+Plain text has one sentence a line and a blank line between documents; all that clean reads is
+read. Without flags the paths of the Malay project are used. Example:
 
   create-pretraining-data.py --input_file='corpus/*.txt' --output_file=train.tfrecord \\
     --spm_model_file=tokenizer.model --max_seq_length=512 --dupe_factor=5
@@ -31,7 +32,7 @@ def define_flags() -> None:
     """Defines Google's flags and ours."""
     d = flags
     group("Files")
-    d.DEFINE_string("input_file", None, "Text files: a comma list of names and globs.")
+    d.DEFINE_string("input_file", None, "A comma list of files, globs and folders; - is piped.")
     d.DEFINE_string("output_file", None, "Record file, or a comma list to deal examples to.")
     d.DEFINE_string("vocab_file", None, "Accepted; the .model of the same name is used.")
     d.DEFINE_string("spm_model_file", None, "SentencePiece model, or its folder.")
@@ -61,7 +62,18 @@ def define_flags() -> None:
     d.DEFINE_integer("num_shards", 1, "Number of output files name-00000-of-0000N.")
     d.DEFINE_enum("compression", "none", COMPRESSIONS, "Compression of the records.")
     d.DEFINE_bool("gzip_compress", False, "The same as --compression=gzip.")
+    define_source_flags()
     define_execution_flags()
+
+
+def define_source_flags() -> None:
+    """Defines the flags that say how text is found in its files."""
+    flags.DEFINE_enum("text_format", "auto", FORMATS, "Format of all files.")
+    flags.DEFINE_string(
+        "text_field",
+        "",
+        "Path of the text in JSON, as article.body, or its column; else the fullest.",
+    )
 
 
 def define_execution_flags() -> None:

@@ -8,6 +8,7 @@ from absl import flags
 
 from albert.system import command_line
 from albert.system.errors import UsageError
+from preprocess.commands.records import define_source_flags
 
 USAGE = """Trains a SentencePiece model for ALBERT and reports how well it fits.
 
@@ -18,7 +19,8 @@ USAGE = """Trains a SentencePiece model for ALBERT and reports how well it fits.
 
 def define_flags() -> None:
     """Defines the flags of the command."""
-    flags.DEFINE_string("input_file", None, "Text files: a comma list of names and globs.")
+    flags.DEFINE_string("input_file", None, "A comma list of files, globs and folders; - is piped.")
+    define_source_flags()
     flags.DEFINE_string("model_prefix", "tokenizer", ".model and .vocab get this name.")
     flags.DEFINE_string("out_dir", None, "The folder of --model_prefix.")
     flags.DEFINE_string("preset", "malaya", "Options of the malaya or the guide recipe.")
@@ -32,8 +34,10 @@ def define_flags() -> None:
 
 def main(positional: List[str]) -> int:
     """Trains and reports as the flags say."""
-    from albert.system.files.names import expand_files
+    from albert.system.files.atomic import ensure_writable_directory
     from preprocess import tokenizer
+    from preprocess.sources import found
+    from preprocess.sources.documents import Layout
 
     f = flags.FLAGS
     if positional or not f.input_file:
@@ -43,7 +47,9 @@ def main(positional: List[str]) -> int:
         )
     prefix = os.path.join(f.out_dir or "", f.model_prefix)
     heldout = f.heldout_file or f.input_file
-    measured = expand_files(heldout, "heldout_file" if f.heldout_file else "input_file")
+    ensure_writable_directory(os.path.dirname(prefix) or ".", "--model_prefix")
+    flag = "heldout_file" if f.heldout_file else "input_file"
+    measured = found.find(heldout, flag, os.path.dirname(prefix))
     model = tokenizer.train_tokenizer(
         f.input_file,
         prefix,
@@ -53,9 +59,11 @@ def main(positional: List[str]) -> int:
         character_coverage=f.character_coverage,
         do_lower_case=f.do_lower_case,
         random_seed=f.random_seed,
+        text_format=f.text_format,
+        text_field=f.text_field,
         show_progress=sys.stderr.isatty(),
     )
-    lines = tokenizer.sentences(measured)
+    lines = tokenizer.sentences(measured, Layout(f.text_format, text_field=f.text_field))
     if f.do_lower_case:
         lines = (line.lower() for line in lines)
     result = tokenizer.report(model, lines)

@@ -10,14 +10,16 @@ from albert.records.manifest import Manifest, ModelFile, manifest_path
 from albert.records.options import RecordOptions
 from albert.records.tfrecord import MANIFEST_SUFFIX
 from albert.system.files.atomic import ensure_writable_file
-from albert.system.files.names import Files, Path, comma_list, expand_files
+from albert.system.files.names import WORK_SUFFIX, Files, Path, comma_list
 from albert.system.files.sums import sha256_file
 from albert.system.keywords import checked_keywords
 from albert.text import vocabulary
-from preprocess import engines
+from preprocess import engines, workspace
 from preprocess.engines import LOCAL, Execution
 from preprocess.progress import duration
-from preprocess.records import jobs, report, steps, workspace
+from preprocess.records import jobs, report, steps
+from preprocess.sources import documents, found
+from preprocess.sources.documents import Layout
 
 
 class Build(NamedTuple):
@@ -51,8 +53,8 @@ def build_records(
     A build that was interrupted goes on where it stood when it is asked for again.
 
     Args:
-      input_file: UTF-8 text, a sentence a line and a blank line between documents, also
-        compressed: a path or glob, or a list of them.
+      input_file: Text of any kind that `preprocess.sources` reads: a path, glob or folder, or a
+        list of them. Plain text is UTF-8, a sentence a line and a blank line between documents.
       output_file: The record file, or a list of them that the examples are dealt out to.
       tokenizer: The SentencePiece model, for example from `train_tokenizer`.
       execution: Where the work is done and by how many processes; changes no byte.
@@ -99,11 +101,13 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
       UsageError: Something in the options, the inputs or the model does not do.
       TryAgain: The disk has too little room, or a worker process was killed.
     """
-    paths = expand_files(options.input_file, "input_file")
+    layout = Layout(options.text_format, text_field=options.text_field)
+    documents.check(layout)
     words = vocabulary.load(options.spm_model_file)
     files = options.output_files
     for path in files:
         ensure_writable_file(path, "--output_file")
+    paths = found.find(options.input_file, "input_file", os.path.dirname(files[0]))
     report.warn_if_capped(options)
     report.log_files(paths, files)
     base = manifest_path(options.output_file)
@@ -114,15 +118,15 @@ def write_records(options: RecordOptions, execution: Execution = LOCAL) -> Build
     )
     identity = {
         "options": dataclasses.asdict(options),
-        "inputs": [[path, os.stat(path).st_size, os.stat(path).st_mtime_ns] for path in paths],
+        "inputs": [found.identity(path) for path in paths],
         "model": dataclasses.asdict(model),
         "index": 2,  # unfinished builds of earlier versions have another or none
     }
-    folder = base[: -len(MANIFEST_SUFFIX)] + ".work"
+    folder = base[: -len(MANIFEST_SUFFIX)] + WORK_SUFFIX
     with workspace.opened(folder, identity) as work:
         context = jobs.Context(work.path, options, os.path.abspath(options.spm_model_file))
         with engines.start(execution) as run:
-            seconds = steps.take(context, work, run, paths, not execution.tqdm_off)
+            seconds = steps.take(context, work, run, paths, layout, not execution.tqdm_off)
             result = steps.finish(context, work, base, words, model)
     report.log_examples(files, words)
     report.log_summary(result)

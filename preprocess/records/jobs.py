@@ -19,10 +19,10 @@ from albert.records.options import RecordOptions
 from albert.system.errors import UsageError
 from albert.system.files.atomic import published
 from albert.text import vocabulary
-from preprocess.inputs import TextBlock
 from preprocess.records import spill
 from preprocess.records.instances import encoding, examples, segments
-from preprocess.records.workspace import Workspace
+from preprocess.sources.blocks import TextBlock
+from preprocess.workspace import Workspace
 
 # Next-sentence examples draw their random B from this many further blocks.
 PARTNERS = 3

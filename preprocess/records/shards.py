@@ -14,7 +14,7 @@ from albert.records.tfrecord import INDEX_SUFFIX
 from albert.system.errors import TryAgain
 from albert.system.files.atomic import sync_directory
 from preprocess.records import crc, jobs
-from preprocess.records.workspace import Workspace
+from preprocess.workspace import Workspace
 
 _GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _GZIP_LAST_BLOCK = b"\x03\x00"

@@ -12,13 +12,14 @@ from albert.records.manifest import Manifest, ModelFile, write_manifest
 from albert.records.options import RecordOptions
 from albert.system.errors import TryAgain
 from albert.text import vocabulary
-from preprocess import inputs
 from preprocess.engines import Map
 from preprocess.progress import Progress
 from preprocess.records import jobs, report, spill
 from preprocess.records.instances import examples
 from preprocess.records.shards import Shards, rename_all
-from preprocess.records.workspace import Workspace
+from preprocess.sources.blocks import read_blocks
+from preprocess.sources.documents import Layout
+from preprocess.workspace import Workspace
 
 # Pieces that one job masks; with the arrays made from them about 150 MB.
 PART_PIECES = 3 << 20
@@ -42,13 +43,18 @@ class _Segmented(NamedTuple):
 
 
 def take(
-    context: jobs.Context, work: Workspace, run: Map, paths: List[str], bar: bool
+    context: jobs.Context,
+    work: Workspace,
+    run: Map,
+    paths: List[str],
+    layout: Layout,
+    bar: bool,
 ) -> Dict[str, float]:
     """Does what is not done yet of the three steps; the seconds that each took."""
     if work.state().parts:
         return {}
     clock = [time.time()]
-    _encode(context, work, run, paths, bar)
+    _encode(context, work, run, paths, layout, bar)
     clock.append(time.time())
     _segment(context, work, run, bar)
     clock.append(time.time())
@@ -57,14 +63,21 @@ def take(
     return dict(zip(("encode", "segment", "mask"), np.diff(clock).tolist()))
 
 
-def _encode(context: jobs.Context, work: Workspace, run: Map, paths: List[str], bar: bool) -> None:
+def _encode(
+    context: jobs.Context,
+    work: Workspace,
+    run: Map,
+    paths: List[str],
+    layout: Layout,
+    bar: bool,
+) -> None:
     if work.state().blocks:
         return
     count = 0
     sizes = [os.path.getsize(path) for path in paths]
     at = [0] * len(paths)
     with Progress("Tokenising", sum(sizes), "B", bar) as progress:
-        stream = ((context, block) for block in inputs.read_blocks(paths))
+        stream = ((context, block) for block in read_blocks(paths, layout))
         for block in run(jobs.encode, stream):
             count = max(count, block.number + 1)
             progress.update(max(0, block.progress - at[block.file_index]))

@@ -5,32 +5,37 @@ import codecs
 import gzip
 import io
 import lzma
+import tarfile
+import zipfile
 import zlib
-from typing import Any, Iterator
+from typing import Any, Iterator, Optional
 
 from albert.system.errors import UsageError
 
-# What reading a damaged, cut-off or foreign file raises, however it is compressed.
-DAMAGED = (OSError, EOFError, zlib.error, lzma.LZMAError)
+# What reading a damaged, cut-off or foreign file raises, however it is compressed or packed.
+DAMAGED = (
+    OSError,
+    EOFError,
+    zlib.error,
+    lzma.LZMAError,
+    tarfile.TarError,
+    zipfile.BadZipFile,
+)
 
 _HEAD = 4 << 10  # bytes that tell what a file is
 _BINARY = "binary, not text. Convert it to text first"
-_TABLE = "a {} table, not text. Write its text as JSON lines or CSV first"
-# Where something stands in files that hold no text, and what they are.
+_OFFICE = "an office document, not text. Save it as text first"
+_NO_ARCHIVE = "a {} archive, which cannot be read. Pack its files as .tar or .zip"
+# How files begin that hold no text, and what they are.
 _NO_TEXT = (
+    (b"7z\xbc\xaf\x27\x1c", _NO_ARCHIVE.format("7z")),
+    (b"Rar!", _NO_ARCHIVE.format("RAR")),
     (
-        0,
-        b"PK\x03\x04",
-        "a zip archive or an office document, not text. Unpack it first",
+        b"SQLite format 3\x00",
+        "a SQLite database, not text. Write its text as JSON lines or CSV first",
     ),
-    (257, b"ustar", "a tar archive, not text. Unpack it first: tar -xf"),
-    (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive, not text. Unpack it first"),
-    (0, b"Rar!", "a RAR archive, not text. Unpack it first"),
-    (0, b"PAR1", _TABLE.format("Parquet")),
-    (0, b"ARROW1", _TABLE.format("Arrow")),
-    (0, b"SQLite format 3\x00", _TABLE.format("SQLite")),
-    (0, b"%PDF-", "a PDF, not text. Extract its text first: pdftotext"),
-    (0, b"\xd0\xcf\x11\xe0", "an office document, not text. Save it as text first"),
+    (b"%PDF-", "a PDF, not text. Extract its text first: pdftotext"),
+    (b"\xd0\xcf\x11\xe0", _OFFICE),
 )
 _MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _SPACES = b"\t\n\r\f\x1b"
@@ -39,46 +44,51 @@ _ZSTANDARD = b"\x28\xb5\x2f\xfd"
 _PIECE = 4 << 10  # one of Zstandard unpacks at once, at worst to 32,000 times its size
 
 
-def open_binary(path: str) -> Any:
-    """Opens a file that may be compressed (.gz, .bz2, .xz, .zst), by its first bytes.
-
-    Reading a file that is not whole raises one of `DAMAGED`.
+def opened(path: str) -> io.BufferedReader:
+    """Opens a file for its bytes.
 
     Raises:
-      UsageError: The file cannot be opened, or is .zst and zstandard is not installed.
+      UsageError: It cannot be opened.
     """
     try:
-        with open(path, "rb") as plain:
-            magic = plain.read(6)
-        if magic.startswith(_ZSTANDARD):
-            return _open_zstandard(path)
-        if magic.startswith(b"\x1f\x8b"):
-            return gzip.GzipFile(path)
-        if magic.startswith(b"BZh"):
-            return bz2.BZ2File(path)
-        if magic == b"\xfd7zXZ\x00":
-            return lzma.LZMAFile(path)
         return open(path, "rb")
     except OSError as error:
         raise UsageError("Cannot read {} ({}).".format(path, error.strerror)) from error
 
 
-def open_text(path: str) -> Any:
-    """Opens a file that holds text in some encoding, compressed or not, as bytes.
+def decompressed(stream: Any, name: str) -> Any:
+    """A stream, or what it unpacks to (.gz, .bz2, .xz, .zst), by its first bytes.
+
+    Reading what is not whole raises one of `DAMAGED`.
+
+    Args:
+      stream: Bytes, with `peek`; so has the result.
+      name: For messages.
 
     Raises:
-      UsageError: As `open_binary`, or what the file holds is no text: names what it is.
+      UsageError: It is .zst and zstandard is not installed.
     """
-    stream = open_binary(path)
-    try:
-        head = stream.peek(_HEAD)[:_HEAD]
-    except DAMAGED:
-        return open_binary(path)  # whoever reads it is told
-    what = what_is(head)
-    if what:
-        stream.close()
-        raise UsageError("{} is {}.".format(path, what))
+    magic = stream.peek(_HEAD)[:6]
+    if magic.startswith(_ZSTANDARD):
+        return _open_zstandard(stream, name)
+    if magic.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=stream)
+    if magic.startswith(b"BZh"):
+        return bz2.BZ2File(stream)
+    if magic == b"\xfd7zXZ\x00":
+        return lzma.LZMAFile(stream)
     return stream
+
+
+def head_of(stream: Any) -> bytes:
+    """The first bytes of a stream, which stay in it; b"" where they cannot be read.
+
+    Who reads it is told why.
+    """
+    try:
+        return stream.peek(_HEAD)[:_HEAD]
+    except DAMAGED:
+        return b""
 
 
 def what_is(head: bytes) -> str:
@@ -87,8 +97,8 @@ def what_is(head: bytes) -> str:
     >>> what_is(b"%PDF-1.7")
     'a PDF, not text. Extract its text first: pdftotext'
     """
-    for place, magic, what in _NO_TEXT:
-        if head[place : place + len(magic)] == magic:
+    for magic, what in _NO_TEXT:
+        if head.startswith(magic):
             return what
     if head[:4] in _MARKS or head[:2] in _MARKS:
         return ""
@@ -100,15 +110,15 @@ def what_is(head: bytes) -> str:
     return _BINARY if controls * 10 > len(head) else ""
 
 
-def _open_zstandard(path: str) -> io.BufferedReader:
+def _open_zstandard(stream: Any, name: str) -> io.BufferedReader:
     try:
         import zstandard
     except ImportError as error:
         raise UsageError(
             "{} is compressed with Zstandard; install it with `pip install zstandard` or "
-            "decompress the file first.".format(path)
+            "decompress the file first.".format(name)
         ) from error
-    return io.BufferedReader(_ZstandardFile(path, zstandard))
+    return io.BufferedReader(_ZstandardFile(stream, zstandard))
 
 
 class _ZstandardFile(io.RawIOBase):
@@ -117,10 +127,11 @@ class _ZstandardFile(io.RawIOBase):
     zstandard's own reader takes a cut-off for the end, and ends after the first frame.
     """
 
-    def __init__(self, path: str, zstandard: Any) -> None:
-        self._raw = open(path, "rb")
+    def __init__(self, stream: Any, zstandard: Any) -> None:
+        self._raw = stream
         self._pieces = self._unpacked(zstandard)
         self._rest = memoryview(b"")
+        self._failed: Optional[Exception] = None
 
     def _unpacked(self, zstandard: Any) -> Iterator[bytes]:
         packed = self._raw.read(_PIECE)
@@ -140,7 +151,13 @@ class _ZstandardFile(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._rest:
-            piece = next(self._pieces, None)
+            if self._failed:
+                raise self._failed  # again: who has looked at the beginning alone went on
+            try:
+                piece = next(self._pieces, None)
+            except DAMAGED as error:
+                self._failed = error
+                raise
             if piece is None:
                 return 0
             self._rest = memoryview(piece)
@@ -148,7 +165,3 @@ class _ZstandardFile(io.RawIOBase):
         buffer[:size] = self._rest[:size]
         self._rest = self._rest[size:]
         return size
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()

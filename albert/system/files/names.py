@@ -3,12 +3,14 @@
 import glob
 import os
 import re
-from typing import List, Sequence, Tuple, Union
+from typing import Callable, List, Optional, Sequence, Set, Tuple, Union
 
 from albert.system.errors import UsageError, check_utf8, quoted
 
 Path = Union[str, "os.PathLike[str]"]
 Files = Union[Path, Sequence[Path]]  # a path or glob, a comma list of them, or a list
+
+WORK_SUFFIX = ".work"  # of the folder of an unfinished build
 
 
 def file_state(path: str) -> Tuple[int, ...]:
@@ -25,31 +27,52 @@ def matching(pattern: str) -> List[str]:
     return [pattern] if os.path.isfile(pattern) else sorted(glob.glob(pattern, recursive=True))
 
 
+def files_below(folder: str) -> List[str]:
+    """All files in a folder and below, sorted; not the hidden ones, nor an unfinished build."""
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = [n for n in folders if not n.startswith(".") and not n.endswith(WORK_SUFFIX)]
+        found += [os.path.join(place, name) for name in names if not name.startswith(".")]
+    return sorted(found)
+
+
 def expand_files(
-    patterns: str, flag: str, left_out: Tuple[str, ...] = (), once: bool = True
+    patterns: str,
+    flag: str,
+    left_out: Tuple[str, ...] = (),
+    once: bool = True,
+    fits: Optional[Callable[[str], bool]] = None,
 ) -> List[str]:
-    """The files that a comma list of names and globs stands for, sorted within each glob.
+    """The files that a comma list of names, globs and folders stands for, sorted within each.
+
+    A folder stands for all files in it and below, but for hidden ones. A glob finds no folders.
 
     Args:
       patterns: The list.
       flag: Where it comes from, for messages.
-      left_out: Endings of files that a glob leaves out; a name never does.
+      left_out: Endings of files that a glob or a folder leaves out; a name never does.
       once: Whether a file that is there already is left out.
+      fits: Which files of a folder it stands for; all, if None.
 
     Raises:
-      UsageError: An item matches no file or names a folder, or there is none.
+      UsageError: An item matches no file, or there is none.
     """
     files: List[str] = []
+    known: Set[str] = set()
     for pattern in (item.strip() for item in patterns.split(",")):
         if not pattern:
             continue
-        found = [path for path in matching(pattern) if not os.path.isdir(path)]
+        if os.path.isdir(pattern):
+            found = [path for path in files_below(pattern) if fits is None or fits(path)]
+        else:
+            found = [path for path in matching(pattern) if not os.path.isdir(path)]
         found = [path for path in found if path == pattern or not path.endswith(left_out)]
         if not found:
             raise _matches_nothing(pattern, flag)
         for path in found:
             check_utf8(path)
-        files.extend(path for path in found if not once or path not in files)
+        files.extend(path for path in found if not once or path not in known)
+        known.update(found)
     if not files:
         raise UsageError("--{} is empty; name at least one file.".format(flag))
     return files
@@ -84,11 +107,7 @@ def comma_list(files: Files, flag: str) -> str:
 
 def _matches_nothing(pattern: str, flag: str) -> UsageError:
     if os.path.isdir(pattern):
-        return UsageError(
-            "--{}={} is a folder; name its files, for example --{}='{}'.".format(
-                flag, pattern, flag, os.path.join(pattern, "*")
-            )
-        )
+        return UsageError("--{}={} is a folder without such files.".format(flag, pattern))
     return UsageError(
         "--{}={} matches no file. Looked in {}. Check the path, and quote the pattern if it holds "
         "a *.".format(flag, pattern, os.path.abspath(os.path.dirname(pattern)))

@@ -16,7 +16,7 @@ from typing import Any, Dict, List, NamedTuple, Tuple, Union
 
 from absl import logging
 
-from albert.system.errors import UsageError
+from albert.system.errors import UsageError, quoted
 from albert.tasks.inference.fine_tuned import TaskModel
 from albert.tasks.inference.lines import parsed
 from albert.tasks.inference.output import as_json
@@ -126,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
         except UsageError as error:
             self._send_error(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
         except Exception:
-            logging.exception("No answer to %r", asked)
+            logging.exception("No answer to %s", quoted(asked))
             self._send_error(HTTPStatus.INTERNAL_SERVER_ERROR, "The model failed; see its output.")
         else:
             self._send(HTTPStatus.OK, "application/json", answer)

@@ -10,7 +10,7 @@ import time
 from typing import Any, Callable, Deque, Iterator, List, NamedTuple, Sequence
 
 from albert.system.errors import UsageError
-from albert.system.files.compression import DAMAGED, open_text
+from albert.system.files.compression import DAMAGED, decompressed, head_of, opened, what_is
 from albert.system.files.side import parse_json
 
 _INSTANT = 0.02  # seconds in which lines are answered together
@@ -37,7 +37,10 @@ def lines_of_file(path: str, least: int) -> Iterator[List[bytes]]:
         raise UsageError("--input_file={} does not exist.".format(path))
     if not os.path.isfile(path) and not os.path.isdir(path):
         return lines_of_pipe(os.open(path, os.O_RDONLY), least)
-    stream = open_text(path)
+    stream = decompressed(opened(path), path)
+    what = what_is(head_of(stream))
+    if what:
+        raise UsageError("{} is {}.".format(path, what))
 
     def read() -> bytes:
         try:

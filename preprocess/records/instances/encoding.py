@@ -8,7 +8,7 @@ import numpy as np
 from albert.records import counter_rng
 from albert.text.vocabulary import Vocabulary, normalize
 from preprocess.clean.sentences import splitter
-from preprocess.inputs import TextBlock, decode_utf8
+from preprocess.sources.blocks import TextBlock, decode_utf8
 
 # What is too long even as a sentence is cut at words into parts of this share of an example:
 # small, since the sentence that fills an example is cut where it ends.

@@ -1,4 +1,4 @@
-"""The folder of an unfinished build, from which a killed build continues."""
+"""The folder of an unfinished job, from which a killed one continues."""
 
 import contextlib
 import dataclasses
@@ -41,6 +41,10 @@ class Workspace:
     def __init__(self, path: str) -> None:
         """Names files in the existing folder `path`."""
         self.path = path
+
+    def cleaned(self, unit: int) -> str:
+        """Clean documents of one unit of the input of `clean`."""
+        return self._name("unit", unit)
 
     def encoded(self, block: int) -> str:
         """Tokenised documents of one block."""

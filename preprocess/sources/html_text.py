@@ -1,7 +1,10 @@
 """The readable text of HTML pages."""
 
 from html.parser import HTMLParser
-from typing import List, Optional, Tuple
+from typing import Iterable, Iterator, List, Optional, Tuple
+
+from albert.system.errors import UsageError, quoted
+from preprocess.sources import cutting
 
 _SKIPPED = frozenset(
     "script style noscript template svg head nav footer form button select option iframe".split()
@@ -25,7 +28,8 @@ class _Reader(HTMLParser):
         self._open: List[Tuple[str, bool, bool]] = []  # tag, selected, skipped
         self._words: List[str] = []
         self._paragraphs: List[str] = []
-        self.documents: List[List[str]] = []
+        self._size = 0
+        self._documents: List[cutting.Document] = []
 
     def _selected(self) -> bool:
         return self._everything or any(chosen for _, chosen, _ in self._open)
@@ -73,21 +77,42 @@ class _Reader(HTMLParser):
         self._words = []
         if paragraph:
             self._paragraphs.append(paragraph)
+            self._size += len(paragraph)
+            if self._size > cutting.LONGEST_DOCUMENT:
+                self._end_document()
 
     def _end_document(self) -> None:
         self._end_paragraph()
         if self._paragraphs:
-            self.documents.append(self._paragraphs)
-        self._paragraphs = []
+            self._documents.append(self._paragraphs)
+        self._paragraphs, self._size = [], 0
 
     def close(self) -> None:
         super().close()
         self._end_document()
 
+    def ended(self) -> List[cutting.Document]:
+        """The documents that have ended since the last call."""
+        if len(self.rawdata) > 2 * cutting.LONGEST_DOCUMENT:
+            raise UsageError(
+                "It has a mark that does not end: {}.".format(quoted(self.rawdata[:40]))
+            )
+        found, self._documents = self._documents, []
+        return found
 
-def extract(page: str, select: str = "") -> List[List[str]]:
+
+def documents(texts: Iterable[str], select: str = "") -> Iterator[cutting.Document]:
     """The paragraphs of a page, or of each element that matches "tag", ".class" or "tag.class"."""
     reader = _Reader(select)
-    reader.feed(page)
+    found = False
+    for text in texts:
+        reader.feed(text)
+        for document in reader.ended():
+            found = True
+            yield document
     reader.close()
-    return reader.documents
+    for document in reader.ended():
+        found = True
+        yield document
+    if select and not found:
+        raise UsageError("No element matches --html_select={}.".format(select))
