@@ -12,7 +12,7 @@ from preprocess.sources.values import Leaf, leaves
 _WHOLE = 1 << 20
 _NUMBER_TAIL = 3
 _SPACE = re.compile(r"[ \t\n\r]*")
-_decode = json.JSONDecoder().raw_decode
+_decode = json.JSONDecoder(parse_int=lambda digits: 0).raw_decode  # only strings are wanted
 
 
 def json_values(texts: Iterable[str]) -> Iterator[Leaf]:
