@@ -26,7 +26,7 @@ from albert.text.tokenization import TextOptions, Tokenization
 
 IDS = {"pad": 0, "unk": 1, "cls": 2, "sep": 3, "mask": 4}
 VARIANTS = [
-    {"layout": "google", "num_hidden_groups": 3, "inner_group_num": 2},
+    {"layout": "google", "num_hidden_groups": 3, "num_hidden_layers": 3, "inner_group_num": 2},
     {"layout": "google", "embedding_size": SIZES["hidden_size"]},
     {"layout": "brightmart", "ln_type": "postln", "shared_type": "attention"},
     {"layout": "brightmart", "shared_type": "none"},

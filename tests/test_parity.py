@@ -54,7 +54,7 @@ VARIANTS = [
     {"layout": "google"},
     {"layout": "google", "hidden_act": "relu"},
     {"layout": "google", "num_hidden_groups": 2, "num_hidden_layers": 5},
-    {"layout": "google", "num_hidden_groups": 3, "inner_group_num": 2},
+    {"layout": "google", "num_hidden_groups": 3, "num_hidden_layers": 3, "inner_group_num": 2},
     {"layout": "google", "embedding_size": SIZES["hidden_size"]},
     {"layout": "brightmart"},
     {"layout": "brightmart", "ln_type": "postln"},
