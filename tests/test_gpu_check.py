@@ -51,7 +51,7 @@ def test_what_is_not_as_it_should_be():
 @pytest.mark.parametrize(
     "words, told",
     [
-        (["--rehearse", "--models=nano,bse", "--lengths=8x"], "Received 8x"),
+        (["--rehearse", "--models=nano,bse", "--lengths=8x"], "Received '8x'"),
         (["--models=bse"], "bse"),
         (["--eval_file=a"], "--eval_file=a needs --input_file"),
         (["here"], "takes flags only. Received here"),
