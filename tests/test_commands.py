@@ -14,7 +14,6 @@ import time
 
 import numpy as np
 import pytest
-from absl import logging
 from absl.testing import flagsaver
 from conftest import ROOT, SIZES, not_applied, write_record_file
 from manifests import manifest
@@ -37,10 +36,9 @@ from albert.model.losses import WeightedSum
 from albert.optim.rates import rate_warning, suggested_rate
 from albert.records.manifest import write_manifest
 from albert.system.command_line import parse
-from albert.system.errors import UsageError, exit_on_usage_error
+from albert.system.errors import exit_on_usage_error
 from albert.system.files.atomic import held
 from albert.system.files.shipped import CONFIG_DIRECTORY
-from albert.system.screen import console
 from albert.training import evaluation
 from albert.training.log.metrics import read_metrics
 from albert.training.loop import learner
@@ -681,14 +679,23 @@ def test_a_disk_that_refuses_is_one_sentence(code, said, capsys):
         assert printed.count("\n") == 1
 
 
-def test_no_escape_code_reaches_the_screen_or_the_log(tmp_path, capsys):
-    name = "red\x1b[31m\udc80.tfrecord"  # a stranger's file
-    console.start()
-    with console.log_file(str(tmp_path / "log.txt")):
-        logging.warning("No %s", name)
-        with pytest.raises(SystemExit), exit_on_usage_error():
-            raise UsageError("No {}".format(name))
-    seen = capsys.readouterr().err
+def test_no_escape_code_reaches_the_screen_or_the_log(tmp_path):
+    """In a process of its own: what pytest keeps of a log goes to other processes as UTF-8."""
+    lines = (
+        "import sys",
+        "from absl import logging",
+        "from albert.system.errors import UsageError, exit_on_usage_error",
+        "from albert.system.screen import console",
+        "name = 'red\\x1b[31m\\udc80.tfrecord'  # a stranger's file",
+        "console.start()",
+        "with console.log_file(sys.argv[1]), exit_on_usage_error():",
+        "    logging.warning('No %s', name)",
+        "    raise UsageError('No {}'.format(name))",
+    )
+    words = [sys.executable, "-c", "\n".join(lines), str(tmp_path / "log.txt")]
+    done = subprocess.run(words, cwd=ROOT, stderr=subprocess.PIPE)
+    seen = done.stderr.decode()
+    assert done.returncode == 2
     assert seen.count("No red\\x1b[31m\\udc80.tfrecord") == 2 and "\x1b" not in seen
     assert "No red\\x1b[31m\\udc80.tfrecord" in (tmp_path / "log.txt").read_text()
 
