@@ -9,16 +9,11 @@ from absl import flags, logging
 from albert.commands.export import CHECKPOINT_FLAGS, checkpoint_flags, define_checkpoint_flags
 from albert.system import command_line
 from albert.system.errors import UsageError, quoted
+from albert.system.files.atomic import ensure_writable_file
 from albert.system.help import group
 from albert.tasks import POOLINGS
 from albert.tasks.inference.lines import Unanswered, answers, lines_of_file, lines_of_pipe
-from albert.tasks.inference.output import (
-    FORMATS,
-    Output,
-    check_output_file,
-    json_lines,
-    vectors,
-)
+from albert.tasks.inference.output import FORMATS, Output, json_lines, vectors
 from albert.tasks.task import KINDS
 
 _PAIRS = (("text", "text_b"), ("question", "context"), ("first", "second"))  # names in JSON
@@ -72,7 +67,7 @@ def main(positional: List[str]) -> int:
     lines = _lines(positional)
     flags.FLAGS["output_dir"].value = _ours(f.output_dir)
     if f.output_file:
-        check_output_file(f.output_file)
+        ensure_writable_file(f.output_file, "--output_file")
     predict, output = _predictor()
     predict([])  # tells what is wrong whatever the text
     if not (positional or f.input_file) and sys.stdin.isatty():

@@ -45,7 +45,8 @@ def rows_of_fine_tuned(model: FineTuned) -> Dict[str, np.ndarray]:
         rows = features_of(model.task, encoder, examples[:ROWS], labelled=False)[:ROWS]
     except UsageError as error:
         return _made_up(model.config, error)
-    return {name: make_batch(model.task, rows, model.task.max_seq_length)[name] for name in _IDS}
+    batch = make_batch(model.task, rows, model.task.max_seq_length)
+    return {name: batch[name] for name in _IDS}
 
 
 def _examples(model: FineTuned, flags: Mapping[str, str]) -> List[Example]:

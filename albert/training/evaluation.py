@@ -80,8 +80,8 @@ class HeldOut:
         share = self._batch_size // hosts.count
         self._count = evaluation_count(data.dataset, self._batch_size, self._most)
         times = max(1, options.schedule.num_train_steps // options.evaluation.eval_steps)
-        layout = (options.data.padding, share, len(devices), times * self._count)
-        self._layout = data.layout(*layout)
+        batches = times * self._count
+        self._layout = data.layout(options.data.padding, share, len(devices), batches)
         self._step = make_eval_step(
             pretraining(options.model),
             state.judged,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from typing import Any, List, NamedTuple, Optional, Sequence
+from typing import List, NamedTuple, Optional, Sequence
 
 import numpy as np
 from absl import logging
@@ -189,6 +189,12 @@ class _Validation:
             lambda data: {flag: data.dataset.digest(), "the batch size": str(self._size)},
         )
         log_features(self._data.shapes, self._size)
+        self._most = options.evaluation.max_eval_steps
+        self._count = evaluation_count(self._data.dataset, self._size, self._most)
+        share = self._size // hosts.count
+        self._layout = self._data.layout(
+            options.data.padding, share, self._towers, self._count * len(found.prefixes)
+        )
         with tf.device(devices[0]):
             self._weights = {
                 name: tf.Variable(np.zeros(spec.shape, np.float32))
@@ -216,9 +222,16 @@ class _Validation:
         logging.debug("***** Running evaluation *****")
         logging.debug("  Checkpoint = %s", prefix)
         logging.debug("  Batch size = %d", self._size)
-        most = self._options.evaluation.max_eval_steps
-        total = evaluation_count(self._data.dataset, self._size, most) if self._shown else None
-        results = evaluate(self._step, prefetch(self._batches()), self._hosts, total)
+        batches = evaluation_batches(
+            self._data.dataset,
+            self._data.shapes,
+            self._layout,
+            self._size,
+            self._most,
+            Share(self._hosts.index, self._hosts.count),
+        )
+        shown = self._count if self._shown else None
+        results = evaluate(self._step, prefetch(batches), self._hosts, shown)
         if not results:
             raise UsageError(
                 "{} holds no masked word and no sentence label to evaluate. Build the records "
@@ -231,15 +244,3 @@ class _Validation:
 
     def _load(self, prefix: str) -> LoadedModel:
         return load_model(self._config, prefix) if self._hosts.first else LoadedModel({}, 0)
-
-    def _batches(self) -> Any:
-        data, count, most = self._data, self._hosts.count, self._options.evaluation.max_eval_steps
-        batches = evaluation_count(data.dataset, self._size, most)
-        return evaluation_batches(
-            data.dataset,
-            data.shapes,
-            data.layout(self._options.data.padding, self._size // count, self._towers, batches),
-            self._size,
-            most,
-            Share(self._hosts.index, count),
-        )

@@ -7,7 +7,7 @@ import numpy as np
 from albert.records import tfrecord
 from albert.records.lockstep import Ragged
 from albert.records.tfrecord import FLOAT_FEATURES, KINDS, NO_SENTENCE_LABEL, SENTENCE_LABEL
-from preprocess.inspection.rows import Check, Expected, Problem, Rows, Shape
+from preprocess.inspection.rows import Check, Expected, Problem, Rows, Shape, always
 
 
 def wrong_features(features: Mapping[str, Ragged], names: Tuple[str, ...]) -> Optional[Problem]:
@@ -84,16 +84,12 @@ def wrong_predictions(rows: Rows, expected: Expected) -> List[Check]:
             int(labels[row].max()), expected.vocab_size
         )
 
-    said = (
-        "masked_lm_weights are not ones and then zeros, with 0 positions",
-        "masked_lm_positions are not ascending inside the text",
-        "a special piece is to be predicted",
-    )
+    unused = "masked_lm_weights are not ones and then zeros, with 0 positions"
     return [
-        (padding, "padding", lambda row: said[0]),
-        (order, "positions", lambda row: said[1]),
+        (padding, "padding", always(unused)),
+        (order, "positions", always("masked_lm_positions are not ascending inside the text")),
         (outside, "range", label),
-        (special, "positions", lambda row: said[2]),
+        (special, "positions", always("a special piece is to be predicted")),
     ]
 
 
@@ -114,14 +110,9 @@ def wrong_segments(rows: Rows, expected: Expected) -> List[Check]:
         kind = "two segments" if paired[at] else "one segment"
         return "the sentence label is {} for {}".format(int(rows.label[at]), kind)
 
-    said = (
-        "segment_ids are not zeros, then ones, then padding",
-        "the text does not begin and end with the special pieces",
-        "no separator stands between the segments",
-    )
     return [
-        (form, "segments", lambda at: said[0]),
-        (ends, "segments", lambda at: said[1]),
-        (apart, "segments", lambda at: said[2]),
+        (form, "segments", always("segment_ids are not zeros, then ones, then padding")),
+        (ends, "segments", always("the text does not begin and end with the special pieces")),
+        (apart, "segments", always("no separator stands between the segments")),
         (~known, "sentence labels", label),
     ]

@@ -12,6 +12,11 @@ Shape = Tuple[int, int]
 Check = Tuple[np.ndarray, str, Callable[[int], str]]  # [n] where it is wrong, kind, what is said
 
 
+def always(text: str) -> Callable[[int], str]:
+    """What is said where it is the same of every record."""
+    return lambda row: text
+
+
 class Expected(NamedTuple):
     """What the records should be like.
 

@@ -58,11 +58,8 @@ def check(layout: Layout) -> None:
     Raises:
       UsageError: With those that are.
     """
-    for name, value, allowed in (
-        ("text_format", layout.format, FORMATS),
-        ("documents", layout.documents, DOCUMENT_UNITS),
-    ):
-        check_one_of(name, value, allowed)
+    check_one_of("text_format", layout.format, FORMATS)
+    check_one_of("documents", layout.documents, DOCUMENT_UNITS)
 
 
 def kind_of(part: Part, layout: Layout) -> str:

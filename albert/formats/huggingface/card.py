@@ -102,11 +102,9 @@ def _abilities(checkpoint: Checkpoint, manifest: Optional[Manifest], learned_not
         )
     if manifest:
         text += (
-            "\nIt has seen {:,} documents, {:,} tokens; of what is not like them it knows ".format(
-                manifest.documents, manifest.tokens
-            )
+            "\nIt has seen {:,} documents, {:,} tokens; of what is not like them it knows "
+            "little.\n".format(manifest.documents, manifest.tokens)
         )
-        text += "little.\n"
     return text + (
         "\nIt fills gaps and makes vectors; for labels it must be fine-tuned. It does not write "
         "text, and repeats what its training text says of people.\n"

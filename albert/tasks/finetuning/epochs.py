@@ -23,19 +23,11 @@ from albert.tasks.scores import (
 )
 from albert.tasks.task import Task
 from albert.training.log.interval import Interval
-from albert.training.log.metrics import MetricsLog, draw_curves, read_metrics
+from albert.training.log.metrics import SCORE_PANELS, MetricsLog, draw_curves, read_metrics
 from albert.training.loop.learner import Learner
 from albert.training.loop.loop import Follower
 
-_PANELS = (
-    ("loss", "loss (nats)"),
-    ("accuracy", "accuracy"),
-    ("macro_f1", "macro F1"),
-    ("entity_f1", "entity F1"),
-    ("micro_f1", "micro F1"),
-    ("f1", "F1"),
-    ("spearman", "Spearman correlation"),
-)
+_PANELS = (("loss", "loss (nats)"), *SCORE_PANELS)
 
 
 class Outcome(NamedTuple):

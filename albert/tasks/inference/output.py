@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import sys
 from typing import IO, Any, Callable, Dict, Iterator, NamedTuple, Optional
 
@@ -10,7 +9,7 @@ import numpy as np
 from absl import logging
 
 from albert.system.errors import UsageError
-from albert.system.files.atomic import atomic_write, ensure_writable_directory
+from albert.system.files.atomic import atomic_write
 from albert.tasks.inference.lines import Unanswered
 
 FORMATS = ("json", "npy")
@@ -28,13 +27,6 @@ class Output(NamedTuple):
     convert: Callable[[Dict[str, Any]], Any]
     write: Callable[[Any], None]
     flush: Callable[[], None]
-
-
-def check_output_file(path: str) -> None:
-    """Raises a UsageError where no file can be written under this name."""
-    if os.path.isdir(path):
-        raise UsageError("--output_file={} is a folder; name a file in it.".format(path))
-    ensure_writable_directory(os.path.dirname(path) or ".", "output_file")
 
 
 def as_json(answer: Dict[str, Any], ascii_alone: bool = False) -> str:

@@ -100,12 +100,11 @@ def checked_pairs(what: str, pairs: Iterable[Tuple[str, str]]) -> List[Tuple[str
     """
     found = []
     for pair in [pairs] if isinstance(pairs, str) else pairs:
-        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+        two = isinstance(pair, (list, tuple)) and len(pair) == 2
+        texts = checked_texts(pair) if two else []
+        if not (texts and all(text.strip() for text in texts)):
             raise UsageError("{} needs pairs of two texts. Received {}.".format(what, quoted(pair)))
-        first, second = checked_texts(pair)
-        if not (first.strip() and second.strip()):
-            raise UsageError("{} needs pairs of two texts. Received {}.".format(what, quoted(pair)))
-        found.append((first, second))
+        found.append((texts[0], texts[1]))
     return found
 
 

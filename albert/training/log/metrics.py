@@ -22,6 +22,15 @@ PRETRAINING_PANELS = (
     ("masked_lm_accuracy", "masked-LM accuracy"),
     ("sentence_order_accuracy", "sentence-order accuracy"),
 )
+# Of fine-tuned models, each of its task.
+SCORE_PANELS = (
+    ("accuracy", "accuracy"),
+    ("macro_f1", "macro F1"),
+    ("entity_f1", "entity F1"),
+    ("micro_f1", "micro F1"),
+    ("f1", "F1"),
+    ("spearman", "Spearman correlation"),
+)
 # What a table shows of a line.
 _COLUMNS = (
     "step",
@@ -30,12 +39,7 @@ _COLUMNS = (
     "masked_lm_loss",
     "masked_lm_accuracy",
     "sentence_order_accuracy",
-    "accuracy",
-    "macro_f1",
-    "entity_f1",
-    "micro_f1",
-    "f1",
-    "spearman",
+    *(name for name, _ in SCORE_PANELS),
     "learning_rate",
     "gradient_norm",
     "tokens_per_second",

@@ -13,21 +13,15 @@ from albert.system.files.atomic import atomic_write
 from albert.system.files.side import read_json_lines
 from albert.training.diagnosis.watch import FINDINGS_FILE
 from albert.training.log.comparison import Run, progress, read_run
-from albert.training.log.metrics import FLOORS, PRETRAINING_PANELS
+from albert.training.log.metrics import FLOORS, PRETRAINING_PANELS, SCORE_PANELS
 
 REPORT_FILE = "report.html"
 _MOST_POINTS = 600  # of a curve; more is not seen
 _CHANCE = {"sentence_order_accuracy": 0.5}
-_MORE_PANELS = (
+_STEP_PANELS = (
     ("learning_rate", "learning rate"),
     ("gradient_norm", "gradient norm"),
     ("tokens_per_second", "tokens a second"),
-    ("accuracy", "accuracy"),
-    ("macro_f1", "macro F1"),
-    ("entity_f1", "entity F1"),
-    ("micro_f1", "micro F1"),
-    ("f1", "F1"),
-    ("spearman", "Spearman correlation"),
 )
 _AXES = ["updates", "tokens", "minutes of updates"]
 
@@ -85,7 +79,7 @@ def _summary(run: Run) -> str:
     parts = ["{:,} updates".format(run.updates)]
     if run.tokens and run.seconds:
         parts.append("{:,.0f} tokens in {:,.1f} minutes".format(run.tokens, run.seconds / 60))
-    for name, title in (*PRETRAINING_PANELS, *_MORE_PANELS[3:]):
+    for name, title in (*PRETRAINING_PANELS, *SCORE_PANELS):
         if name in run.last:
             shape = "{} {:.1%}" if "loss" not in name and "f1" not in name else "{} {:.3f}"
             parts.append(shape.format(title, run.last[name]))
@@ -96,7 +90,7 @@ def _panels(run: Run, spent: Sequence[Tuple[float, float]]) -> List[Dict[str, An
     """Title, floor and the points [updates, tokens, minutes, value] of each plot."""
     pairs = list(zip(run.lines, spent or [(0.0, 0.0)] * len(run.lines)))
     panels = []
-    for name, title in (*PRETRAINING_PANELS, *_MORE_PANELS):
+    for name, title in (*PRETRAINING_PANELS, *_STEP_PANELS, *SCORE_PANELS):
         points = {kind: _points(pairs, kind, name) for kind in ("train", "eval")}
         if points["train"] or points["eval"]:
             floor = run.lines[-1].get(FLOORS.get(name, ""), _CHANCE.get(name))
