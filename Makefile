@@ -16,8 +16,8 @@ LEGACY_PYTHON ?= $(shell for p in python3.7 $(PYENV_ROOT)/versions/3.7.*/bin/pyt
   $$p -c 'import sys, venv; sys.exit(sys.version_info[:2] != (3, 7))' 2>/dev/null \
   && echo $$p && break; done)
 
-# Python compiles what it imports when it does; all of what is installed would take a minute.
-PIP_FLAGS := --quiet --disable-pip-version-check --no-compile
+# Compiled as it is installed: where PYTHONDONTWRITEBYTECODE is set, every process would do it again.
+PIP_FLAGS := --quiet --disable-pip-version-check
 
 # Tests at a time.
 JOBS ?= 2
